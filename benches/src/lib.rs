@@ -1,1 +1,13 @@
-//! Placeholder.
+//! Deterministic routes, addresses and packets for Ringlay's micro-benchmarks.
+//!
+//! The benchmarks themselves are in `benches/`, one file for each crate or stage they measure.
+//! Nothing here measures anything.
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod addresses;
+pub mod rng;
+pub mod routes;
+
+pub use rng::Rng;

@@ -1,0 +1,213 @@
+//! Longest-prefix match: lookups by how addresses hit the table, updates, bulk build and
+//! snapshots, for tables of 10, 1,000 and 100,000 routes, beside the crate `prefix-trie`.
+
+use std::hint::black_box;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use criterion::measurement::WallTime;
+use criterion::{
+    BatchSize, BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main,
+};
+use ipnet::{Ipv4Net, Ipv6Net};
+use prefix_trie::PrefixMap;
+use ringlay_benches::addresses::{Draw, announced, anywhere, hot};
+use ringlay_benches::routes::{Route, ipv4_routes, ipv6_routes};
+use ringlay_lpm::{Prefix, Table};
+
+const SIZES: [usize; 3] = [10, 1_000, 100_000];
+const ADDRESSES: usize = 1 << 16;
+const BATCH: usize = 64;
+const UPDATES: usize = 1_000;
+
+/// An address family with the network type `prefix-trie` takes for it.
+trait Family: Draw {
+    const NAME: &str;
+    type Net: prefix_trie::Prefix + From<Prefix<Self>>;
+
+    fn routes(count: usize) -> Vec<Route<Self>>;
+}
+
+impl Family for Ipv4Addr {
+    const NAME: &str = "ipv4";
+    type Net = Ipv4Net;
+
+    fn routes(count: usize) -> Vec<Route<Self>> {
+        ipv4_routes(count)
+    }
+}
+
+impl Family for Ipv6Addr {
+    const NAME: &str = "ipv6";
+    type Net = Ipv6Net;
+
+    fn routes(count: usize) -> Vec<Route<Self>> {
+        ipv6_routes(count)
+    }
+}
+
+fn peer<A: Family>(routes: &[Route<A>]) -> PrefixMap<A::Net, u32> {
+    routes
+        .iter()
+        .map(|(prefix, value)| (A::Net::from(*prefix), *value))
+        .collect()
+}
+
+fn bench_lookup<A: Family>(criterion: &mut Criterion) {
+    for size in SIZES {
+        let routes = A::routes(size);
+        let table: Table<A, u32> = routes.iter().copied().collect();
+        let map = peer(&routes);
+        let patterns = [
+            ("announced", announced(&routes, ADDRESSES)),
+            ("hot", hot(&routes, ADDRESSES)),
+            ("anywhere", anywhere(ADDRESSES)),
+        ];
+        for (pattern, addrs) in patterns {
+            let mut group = criterion.benchmark_group(format!("{}/{pattern}", A::NAME));
+            group.throughput(Throughput::Elements(ADDRESSES as u64));
+            single(&mut group, &table, &addrs);
+            batched(&mut group, &table, &addrs);
+            chained(&mut group, &table, &addrs);
+            peer_single(&mut group, &table, &map, &addrs);
+            group.finish();
+        }
+    }
+}
+
+type Group<'c> = BenchmarkGroup<'c, WallTime>;
+
+fn single<A: Family>(group: &mut Group<'_>, table: &Table<A, u32>, addrs: &[A]) {
+    group.bench_function(BenchmarkId::new("lookup", table.len()), |bencher| {
+        bencher.iter(|| {
+            for addr in addrs {
+                black_box(table.lookup(*addr));
+            }
+        });
+    });
+}
+
+fn batched<A: Family>(group: &mut Group<'_>, table: &Table<A, u32>, addrs: &[A]) {
+    let mut out = [None; BATCH];
+    group.bench_function(BenchmarkId::new("lookup_batch", table.len()), |bencher| {
+        bencher.iter(|| {
+            for addrs in addrs.chunks_exact(BATCH) {
+                table.lookup_batch(addrs, &mut out);
+                black_box(&out);
+            }
+        });
+    });
+}
+
+/// Each lookup waits for the one before: latency, where the others show throughput.
+fn chained<A: Family>(group: &mut Group<'_>, table: &Table<A, u32>, addrs: &[A]) {
+    group.bench_function(BenchmarkId::new("dependent", table.len()), |bencher| {
+        bencher.iter(|| {
+            addrs.iter().enumerate().fold(0, |last, (i, _)| {
+                // Never true, but the processor has to know the last result to find out.
+                let skip = usize::from(last == u32::MAX);
+                table.lookup(addrs[i ^ skip]).copied().unwrap_or(0)
+            })
+        });
+    });
+}
+
+fn peer_single<A: Family>(
+    group: &mut Group<'_>,
+    table: &Table<A, u32>,
+    map: &PrefixMap<A::Net, u32>,
+    addrs: &[A],
+) {
+    let nets: Vec<A::Net> = addrs
+        .iter()
+        .map(|addr| Prefix::host(*addr).into())
+        .collect();
+    for (addr, net) in addrs.iter().zip(&nets) {
+        assert_eq!(
+            map.get_lpm(net).map(|(_, value)| value),
+            table.lookup(*addr),
+            "{addr}"
+        );
+    }
+    group.bench_function(BenchmarkId::new("prefix-trie", table.len()), |bencher| {
+        bencher.iter(|| {
+            for net in &nets {
+                black_box(map.get_lpm(net));
+            }
+        });
+    });
+}
+
+/// Takes out and puts back routes that are there: the whole table stays as it is.
+fn bench_update<A: Family>(criterion: &mut Criterion) {
+    for size in SIZES {
+        let routes = A::routes(size);
+        let changed = &routes[..size.min(UPDATES)];
+        let mut group = criterion.benchmark_group(format!("{}/update", A::NAME));
+        group.throughput(Throughput::Elements(2 * changed.len() as u64));
+        let mut table: Table<A, u32> = routes.iter().copied().collect();
+        group.bench_function(BenchmarkId::new("in place", size), |bencher| {
+            bencher.iter(|| replace(&mut table, changed, |_| ()));
+        });
+        group.bench_function(BenchmarkId::new("published each", size), |bencher| {
+            let mut published = table.clone();
+            bencher.iter(|| replace(&mut table, changed, |table| published = table.clone()));
+        });
+        let mut map = peer(&routes);
+        group.bench_function(BenchmarkId::new("prefix-trie", size), |bencher| {
+            bencher.iter(|| {
+                for (prefix, value) in changed {
+                    let net = A::Net::from(*prefix);
+                    black_box(map.remove(&net));
+                    black_box(map.insert(net, *value));
+                }
+            });
+        });
+        group.finish();
+    }
+}
+
+fn replace<A: Family>(
+    table: &mut Table<A, u32>,
+    routes: &[Route<A>],
+    mut publish: impl FnMut(&Table<A, u32>),
+) {
+    for (prefix, value) in routes {
+        black_box(table.remove(prefix));
+        publish(table);
+        black_box(table.insert(*prefix, *value));
+        publish(table);
+    }
+}
+
+fn bench_build<A: Family>(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group(format!("{}/build", A::NAME));
+    group.sample_size(10);
+    for size in SIZES {
+        let routes = A::routes(size);
+        group.throughput(Throughput::Elements(size as u64));
+        group.bench_function(BenchmarkId::new("table", size), |bencher| {
+            let build = || routes.iter().copied().collect::<Table<A, u32>>();
+            bencher.iter_batched(|| (), |()| build(), BatchSize::PerIteration);
+        });
+        group.bench_function(BenchmarkId::new("prefix-trie", size), |bencher| {
+            bencher.iter_batched(|| (), |()| peer(&routes), BatchSize::PerIteration);
+        });
+        let table: Table<A, u32> = routes.iter().copied().collect();
+        eprintln!("{}/memory/{size}: {} bytes", A::NAME, table.memory());
+    }
+    group.finish();
+}
+
+criterion_group!(
+    ipv4,
+    bench_lookup::<Ipv4Addr>,
+    bench_update::<Ipv4Addr>,
+    bench_build::<Ipv4Addr>
+);
+criterion_group!(
+    ipv6,
+    bench_lookup::<Ipv6Addr>,
+    bench_update::<Ipv6Addr>,
+    bench_build::<Ipv6Addr>
+);
+criterion_main!(ipv4, ipv6);
