@@ -73,7 +73,11 @@ impl<A: Family> Oracle<A> {
             .map(|(prefix, value)| (prefix, *value))
             .collect();
         assert_eq!(listed, sorted);
-        assert_eq!(table.iter().len(), sorted.len());
+        let mut routes = table.iter();
+        for left in (0..=sorted.len()).rev() {
+            assert_eq!(routes.len(), left);
+            routes.next();
+        }
         assert_eq!(
             (table.len(), table.is_empty()),
             (sorted.len(), sorted.is_empty())
