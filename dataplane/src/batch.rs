@@ -1,0 +1,79 @@
+//! A vector of frames, the unit that drivers fill and nodes consume.
+
+use crate::frame::Frame;
+
+/// The most frames a driver puts into one batch. Large enough to amortise the
+/// per-batch work (table pick-up, flush), small enough that the headers of a
+/// batch stay in the first-level cache.
+pub const BATCH_SIZE: usize = 64;
+
+/// A bounded vector of frames. It never reallocates.
+#[derive(Debug)]
+pub struct Batch {
+    frames: Vec<Frame>,
+}
+
+impl Batch {
+    /// An empty batch with room for [`BATCH_SIZE`] frames.
+    pub fn new() -> Self {
+        Self {
+            frames: Vec::with_capacity(BATCH_SIZE),
+        }
+    }
+
+    /// Adds a frame; gives it back when the batch is full.
+    ///
+    /// # Errors
+    ///
+    /// The frame itself.
+    #[inline]
+    pub fn push(&mut self, frame: Frame) -> Result<(), Frame> {
+        if self.room() == 0 {
+            return Err(frame);
+        }
+        self.frames.push(frame);
+        Ok(())
+    }
+
+    /// How many more frames fit.
+    #[inline]
+    pub fn room(&self) -> usize {
+        BATCH_SIZE - self.frames.len()
+    }
+
+    /// The number of frames.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// Whether there are no frames.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    /// Takes all frames out, oldest first.
+    #[inline]
+    pub fn drain(&mut self) -> impl Iterator<Item = Frame> + '_ {
+        self.frames.drain(..)
+    }
+
+    /// The frames, oldest first.
+    #[inline]
+    pub fn iter(&self) -> impl Iterator<Item = &Frame> {
+        self.frames.iter()
+    }
+
+    /// The frames, oldest first, writable.
+    #[inline]
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Frame> {
+        self.frames.iter_mut()
+    }
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,117 @@
+//! Counters with one writer each, readable by anyone at any time.
+//!
+//! A worker owns one [`WorkerCounters`] and one [`QueueCounters`] for each of its
+//! queues; readers add them up. Nothing here is shared between workers, so
+//! counting never moves a cache line from one core to another.
+//!
+//! Once a worker is idle, every frame is accounted for:
+//! `received + originated = sent + consumed + dropped + held`.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crossbeam::utils::CachePadded;
+
+use crate::drop_reason::DropReason;
+
+/// A number that one thread changes and others may read.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds `n`. Only the owning thread may call this: it is a plain load and
+    /// store, not an atomic addition.
+    #[inline]
+    pub fn add(&self, n: u64) {
+        self.0.store(
+            self.0.load(Ordering::Relaxed).wrapping_add(n),
+            Ordering::Relaxed,
+        );
+    }
+
+    /// Replaces the value, for gauges.
+    #[inline]
+    pub fn set(&self, n: u64) {
+        self.0.store(n, Ordering::Relaxed);
+    }
+
+    /// The value.
+    #[inline]
+    pub fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What one worker counts.
+#[derive(Debug)]
+pub struct WorkerCounters {
+    /// Frames that the driver received.
+    pub received: Counter,
+    /// Frames that the kernel accepted from the driver.
+    pub sent: Counter,
+    /// Frames that this node made itself: ICMP errors, ARP and ND messages.
+    pub originated: Counter,
+    /// Frames that this node was the destination of: ARP and ND messages.
+    pub consumed: Counter,
+    /// Frames that wait for a MAC address now.
+    pub held: Counter,
+    /// ICMP errors that the rate limit withheld.
+    pub icmp_limited: Counter,
+    /// Events that did not fit the queue to the control plane.
+    pub events_lost: Counter,
+    /// Batches processed.
+    pub batches: Counter,
+    /// Times the worker slept for lack of work.
+    pub waits: Counter,
+    /// System calls of the driver.
+    pub syscalls: Counter,
+    drops: [Counter; DropReason::ALL.len()],
+}
+
+impl WorkerCounters {
+    /// All zero, on cache lines of its own.
+    pub fn new() -> CachePadded<Self> {
+        CachePadded::new(Self {
+            received: Counter::default(),
+            sent: Counter::default(),
+            originated: Counter::default(),
+            consumed: Counter::default(),
+            held: Counter::default(),
+            icmp_limited: Counter::default(),
+            events_lost: Counter::default(),
+            batches: Counter::default(),
+            waits: Counter::default(),
+            syscalls: Counter::default(),
+            drops: std::array::from_fn(|_| Counter::default()),
+        })
+    }
+
+    /// Counts `n` frames dropped for `reason`.
+    #[inline]
+    pub fn dropped(&self, reason: DropReason, n: u64) {
+        self.drops[reason as usize].add(n);
+    }
+
+    /// How many frames were dropped for `reason`.
+    pub fn drops(&self, reason: DropReason) -> u64 {
+        self.drops[reason as usize].value()
+    }
+
+    /// How many frames were dropped for any reason.
+    pub fn total_drops(&self) -> u64 {
+        self.drops.iter().map(Counter::value).sum()
+    }
+}
+
+/// What one queue of a port or underlay counts, in frames and in bytes as they
+/// cross the driver (IP packets on a port, UDP payload on the underlay).
+#[derive(Debug, Default)]
+pub struct QueueCounters {
+    /// Frames received.
+    pub rx_frames: Counter,
+    /// Bytes received.
+    pub rx_bytes: Counter,
+    /// Frames sent.
+    pub tx_frames: Counter,
+    /// Bytes sent.
+    pub tx_bytes: Counter,
+}

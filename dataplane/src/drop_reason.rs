@@ -1,0 +1,97 @@
+//! Why frames are dropped. Each reason is a counter; its name is the public name.
+
+macro_rules! drop_reasons {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
+        /// A reason for which a frame left the dataplane without being sent.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        pub enum DropReason {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl DropReason {
+            /// Every reason, in declaration order.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The counter's name.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+        }
+    };
+}
+
+drop_reasons! {
+    /// The port handed over something that is no whole IPv4 or IPv6 packet.
+    IpMalformed = "ip_malformed",
+    /// The IPv4 header checksum is wrong.
+    IpBadChecksum = "ip_bad_checksum",
+    /// Multicast, broadcast, loopback or unspecified destination, or such a source.
+    IpNotForwardable = "ip_not_forwardable",
+    /// TTL or hop limit ran out (RFC 1812 section 5.3.1, RFC 8200 section 3).
+    TtlExpired = "ip_ttl_expired",
+    /// No route matches the destination.
+    NoRoute = "ip_no_route",
+    /// The matching route says to drop.
+    RouteDrop = "ip_route_drop",
+    /// The route leads back out of the port that the packet came from.
+    Hairpin = "ip_hairpin",
+    /// The packet does not fit the network's MTU.
+    TooBig = "ip_too_big",
+    /// Shorter than a VXLAN header, or no Ethernet frame inside.
+    VxlanMalformed = "vxlan_malformed",
+    /// The VXLAN header lacks the I flag (RFC 7348 section 5).
+    VxlanBadFlags = "vxlan_bad_flags",
+    /// No network has this VNI on this tunnel endpoint.
+    VxlanUnknownVni = "vxlan_unknown_vni",
+    /// The outer source is no VTEP of the network.
+    VtepUnknown = "vtep_unknown",
+    /// The inner destination MAC is neither ours nor a group that we listen to.
+    InnerMacForeign = "inner_mac_foreign",
+    /// The inner frame is none of ARP, IPv4 and IPv6.
+    InnerProtocolUnknown = "inner_protocol_unknown",
+    /// An ARP packet that does not parse or contradicts itself.
+    ArpMalformed = "arp_malformed",
+    /// A neighbour discovery message that does not parse or breaks RFC 4861 section 7.1.
+    NdiscMalformed = "ndisc_malformed",
+    /// No MAC address was found for the tunnel's far end in time.
+    NeighbourUnresolved = "neighbour_unresolved",
+    /// Too many frames were already waiting for MAC addresses.
+    HoldFull = "neighbour_hold_full",
+    /// The port was removed while the frame was on its way.
+    PortGone = "port_gone",
+    /// The tunnel was removed while the frame was on its way.
+    TunnelGone = "tunnel_gone",
+    /// The mempool had no frame left.
+    PoolExhausted = "pool_exhausted",
+    /// The driver received only a part of a datagram or packet.
+    RxTruncated = "rx_truncated",
+    /// The device queue of the port was full.
+    PortTxFull = "port_tx_full",
+    /// The device refused the packet.
+    PortTxError = "port_tx_error",
+    /// The underlay socket's buffer was full.
+    UnderlayTxFull = "underlay_tx_full",
+    /// The kernel refused to send to the underlay (no route, unreachable, too big).
+    UnderlayTxError = "underlay_tx_error",
+    /// The worker stopped.
+    Shutdown = "shutdown",
+}
+
+#[cfg(test)]
+mod tests {
+    use super::DropReason;
+
+    #[test]
+    fn names_are_unique_and_indices_dense() {
+        let mut names: Vec<_> = DropReason::ALL.iter().map(|r| r.name()).collect();
+        for (index, reason) in DropReason::ALL.iter().enumerate() {
+            assert_eq!(*reason as usize, index);
+        }
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), DropReason::ALL.len());
+    }
+}

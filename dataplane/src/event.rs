@@ -1,0 +1,33 @@
+//! What workers tell the control plane, through a bounded queue.
+//!
+//! Losing an event is harmless: every one of them recurs while its cause lasts.
+
+use std::net::IpAddr;
+
+use ringlay_encap::MacAddr;
+
+use crate::id::{NetworkId, TunnelId};
+
+/// Something the control plane should know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A packet waits because the tunnel's far end has no known MAC address.
+    Unresolved {
+        /// The tunnel.
+        tunnel: TunnelId,
+        /// The inner address to ask for: the packet's destination.
+        destination: IpAddr,
+    },
+    /// A VTEP told, by ARP or neighbour discovery, which MAC address an inner
+    /// address has.
+    NeighbourHeard {
+        /// The network it was heard in.
+        network: NetworkId,
+        /// The outer address of the VTEP that sent it.
+        vtep: IpAddr,
+        /// The inner address.
+        address: IpAddr,
+        /// Its MAC address.
+        mac: MacAddr,
+    },
+}

@@ -1,0 +1,122 @@
+//! Checks that a frame is one whole IP packet that a router may forward
+//! (RFC 1812 section 5.2.2), and hashes its flow. It does not route.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use ringlay_encap::flow::flow_hash;
+use ringlay_encap::ipv4::Ipv4Packet;
+use ringlay_encap::ipv6::Ipv6Packet;
+
+use super::{Context, Edges, put};
+use crate::batch::Batch;
+use crate::drop_reason::DropReason;
+use crate::frame::{Frame, Ingress};
+
+pub(super) fn process(input: &mut Batch, edges: &mut Edges, context: &Context<'_>, hash_seed: u64) {
+    for mut frame in input.drain() {
+        match admit(&mut frame, context) {
+            Ok(()) => {
+                frame.meta.flow_hash = flow_hash(frame.data(), hash_seed);
+                put(&mut edges.ip_lookup, frame);
+            }
+            Err(reason) => context.discard(frame, reason),
+        }
+    }
+}
+
+#[inline]
+fn admit(frame: &mut Frame, context: &Context<'_>) -> Result<(), DropReason> {
+    // Frames from the underlay were given their network by decapsulation.
+    if let Ingress::Port(port) = frame.meta.ingress {
+        frame.meta.network = context
+            .tables
+            .port(port)
+            .ok_or(DropReason::PortGone)?
+            .network;
+    }
+    let len = match frame.data().first().map(|byte| byte >> 4) {
+        Some(4) => admit_v4(frame.data())?,
+        Some(6) => admit_v6(frame.data())?,
+        _ => return Err(DropReason::IpMalformed),
+    };
+    // Ethernet pads short frames.
+    frame.truncate(len);
+    Ok(())
+}
+
+/// Checks an IPv4 packet and returns its length.
+#[inline]
+fn admit_v4(data: &[u8]) -> Result<usize, DropReason> {
+    let packet = Ipv4Packet::new_checked(data).map_err(|_| DropReason::IpMalformed)?;
+    if !packet.verify_checksum() {
+        return Err(DropReason::IpBadChecksum);
+    }
+    let (source, destination) = (packet.src_addr(), packet.dst_addr());
+    if !forwardable_v4(source) || !forwardable_v4(destination) {
+        return Err(DropReason::IpNotForwardable);
+    }
+    Ok(packet.total_len())
+}
+
+/// Checks an IPv6 packet and returns its length.
+#[inline]
+fn admit_v6(data: &[u8]) -> Result<usize, DropReason> {
+    let packet = Ipv6Packet::new_checked(data).map_err(|_| DropReason::IpMalformed)?;
+    if !forwardable_v6(packet.src_addr()) || !forwardable_v6(packet.dst_addr()) {
+        return Err(DropReason::IpNotForwardable);
+    }
+    Ok(packet.total_len())
+}
+
+/// Whether a packet may carry `address` beyond its link (RFC 1812 sections
+/// 5.3.7 and 5.3.4, RFC 3927 section 7). Tested on the leading byte first, since
+/// nearly every address passes there.
+#[inline]
+fn forwardable_v4(address: Ipv4Addr) -> bool {
+    match address.octets() {
+        [0 | 127 | 224.., ..] | [169, 254, ..] => false,
+        [1..=126 | 128..=223, ..] => true,
+    }
+}
+
+/// The same for IPv6 (RFC 4291 sections 2.5.2, 2.5.3 and 2.5.6; multicast is not routed).
+#[inline]
+fn forwardable_v6(address: Ipv6Addr) -> bool {
+    !matches!(
+        address.segments(),
+        [0xff00..=0xffff | 0xfe80..=0xfebf, ..] | [0, 0, 0, 0, 0, 0, 0, 0 | 1]
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_global_unicast_is_forwarded() {
+        for refused in [
+            "0.0.0.0",
+            "127.0.0.1",
+            "224.0.0.1",
+            "255.255.255.255",
+            "169.254.1.1",
+        ] {
+            assert!(!forwardable_v4(refused.parse().unwrap()), "{refused}");
+        }
+        for passed in [
+            "10.0.0.1",
+            "192.168.0.1",
+            "169.253.0.1",
+            "223.255.255.255",
+            "1.1.1.1",
+        ] {
+            assert!(forwardable_v4(passed.parse().unwrap()), "{passed}");
+        }
+        for refused in ["::", "::1", "ff02::1", "fe80::1", "febf::1"] {
+            assert!(!forwardable_v6(refused.parse().unwrap()), "{refused}");
+        }
+        for passed in ["2001:db8::1", "fd00::1", "::2", "fec0::1"] {
+            assert!(forwardable_v6(passed.parse().unwrap()), "{passed}");
+        }
+    }
+}

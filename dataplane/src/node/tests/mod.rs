@@ -1,0 +1,237 @@
+//! The forwarding graph without IO: packets in, packets out, every one accounted for.
+
+mod forward;
+mod malformed;
+mod resolve;
+mod tell;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::{Receiver, Sender, unbounded};
+use crossbeam::utils::CachePadded;
+use etherparse::PacketBuilder;
+use ringlay_encap::template::Template;
+use ringlay_encap::{MacAddr, Vni};
+use ringlay_lpm::Prefix;
+
+use super::{Context, Graph};
+use crate::batch::Batch;
+use crate::counters::WorkerCounters;
+use crate::drop_reason::DropReason;
+use crate::event::Event;
+use crate::frame::{Frame, Ingress};
+use crate::id::{NetworkId, PortId, TunnelId, UnderlayId};
+use crate::mempool::Mempool;
+use crate::tables::{Fib, Network, NextHop, Port, Tables, Tunnel};
+
+const NET: NetworkId = NetworkId(0);
+const PORT: PortId = PortId(0);
+const UNDERLAY: UnderlayId = UnderlayId(0);
+const PEER: TunnelId = TunnelId(0);
+/// A tunnel whose far end has no known MAC address.
+const STRANGER: TunnelId = TunnelId(1);
+
+const OUR_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
+const PEER_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 2]);
+const OUR_VTEP: Ipv4Addr = Ipv4Addr::new(192, 168, 77, 1);
+const PEER_VTEP: Ipv4Addr = Ipv4Addr::new(192, 168, 77, 2);
+const STRANGER_VTEP: Ipv4Addr = Ipv4Addr::new(192, 168, 77, 3);
+const VNI: u32 = 42;
+const MTU: usize = 1450;
+
+/// Here: 10.42.1.0/24 and fd42:1::/64 behind the port; 10.42.2.0/24 and fd42:2::/64
+/// behind the peer; 10.42.3.0/24 behind the stranger; 10.42.9.0/24 dropped.
+fn tables() -> Tables {
+    let mut tables = Tables::default();
+    let port = tables.insert_next_hop(NextHop::Port(PORT));
+    let peer = tables.insert_next_hop(NextHop::Tunnel(PEER));
+    let stranger = tables.insert_next_hop(NextHop::Tunnel(STRANGER));
+    let nowhere = tables.insert_next_hop(NextHop::Drop);
+    let mut fib = Fib::default();
+    for (prefix, next_hop) in [
+        ("10.42.1.0/24", port),
+        ("10.42.2.0/24", peer),
+        ("10.42.3.0/24", stranger),
+        ("10.42.9.0/24", nowhere),
+    ] {
+        fib.v4
+            .insert(prefix.parse::<Prefix<_>>().unwrap(), next_hop);
+    }
+    fib.v6.insert("fd42:1::/64".parse().unwrap(), port);
+    fib.v6.insert("fd42:2::/64".parse().unwrap(), peer);
+    let network = Network {
+        underlay: UNDERLAY,
+        port: 4789,
+        vni: Vni::new(VNI).unwrap(),
+        mac: OUR_MAC,
+        mtu: MTU,
+        accept_unknown_vteps: false,
+        vteps: vec![IpAddr::V4(PEER_VTEP), IpAddr::V4(STRANGER_VTEP)],
+        addresses: vec!["10.42.1.1".parse().unwrap(), "fd42:1::1".parse().unwrap()],
+        fib,
+    };
+    tables.insert_network(NET, network);
+    tables.insert_port(PORT, Port { network: NET });
+    tables.insert_tunnel(PEER, tunnel(PEER_VTEP, Some(PEER_MAC)));
+    tables.insert_tunnel(STRANGER, tunnel(STRANGER_VTEP, None));
+    tables
+}
+
+fn tunnel(remote: Ipv4Addr, mac: Option<MacAddr>) -> Tunnel {
+    let template = mac.map(|mac| {
+        Template::builder(IpAddr::V4(OUR_VTEP), IpAddr::V4(remote))
+            .vxlan(Vni::new(VNI).unwrap(), mac, OUR_MAC)
+            .unwrap()
+    });
+    Tunnel {
+        network: NET,
+        remote: SocketAddr::new(IpAddr::V4(remote), 4789),
+        template,
+    }
+}
+
+/// A graph with its surroundings. Dropping it checks that no frame got lost.
+struct Rig {
+    tables: Tables,
+    graph: Graph,
+    pool: Mempool,
+    counters: CachePadded<WorkerCounters>,
+    event_sender: Sender<Event>,
+    events: Receiver<Event>,
+    now: Instant,
+}
+
+impl Rig {
+    fn new() -> Self {
+        let (event_sender, events) = unbounded();
+        let now = Instant::now();
+        Self {
+            tables: tables(),
+            graph: Graph::new(1, now),
+            pool: Mempool::new(256).unwrap(),
+            counters: WorkerCounters::new(),
+            event_sender,
+            events,
+            now,
+        }
+    }
+
+    fn with_graph<T>(&mut self, act: impl FnOnce(&mut Graph, &Context<'_>) -> T) -> T {
+        let context = Context {
+            tables: &self.tables,
+            counters: &self.counters,
+            events: &self.event_sender,
+            now: self.now,
+        };
+        act(&mut self.graph, &context)
+    }
+
+    /// What comes out: packets for the port, then datagrams for the underlay.
+    fn collect(&mut self) -> (Vec<Frame>, Vec<Frame>) {
+        let ports: Vec<_> = self.graph.port_output().drain().collect();
+        let underlays: Vec<_> = self.graph.underlay_output().drain().collect();
+        self.counters
+            .sent
+            .add((ports.len() + underlays.len()) as u64);
+        (ports, underlays)
+    }
+
+    fn run(&mut self, frames: impl IntoIterator<Item = Frame>) -> (Vec<Frame>, Vec<Frame>) {
+        let mut batch = Batch::new();
+        for frame in frames {
+            self.counters.received.add(1);
+            batch.push(frame).unwrap();
+        }
+        self.with_graph(|graph, context| graph.run(&mut batch, context));
+        self.collect()
+    }
+
+    fn send_from_port(&mut self, packet: &[u8]) -> (Vec<Frame>, Vec<Frame>) {
+        let frame = self.frame(Ingress::Port(PORT), packet);
+        self.run([frame])
+    }
+
+    fn send_from_vtep(&mut self, vtep: Ipv4Addr, datagram: &[u8]) -> (Vec<Frame>, Vec<Frame>) {
+        let mut frame = self.frame(Ingress::Underlay(UNDERLAY), datagram);
+        frame.meta.remote = SocketAddr::new(IpAddr::V4(vtep), 55_555);
+        self.run([frame])
+    }
+
+    fn frame(&self, ingress: Ingress, data: &[u8]) -> Frame {
+        let mut frame = self.pool.copy_of(data).unwrap();
+        frame.meta.ingress = ingress;
+        frame
+    }
+
+    fn advance(&mut self, by: Duration) {
+        self.now += by;
+    }
+
+    fn drops(&self, reason: DropReason) -> u64 {
+        self.counters.drops(reason)
+    }
+
+    /// The only drop so far is one for `reason`.
+    #[track_caller]
+    fn assert_only_drop(&self, reason: DropReason) {
+        assert_eq!(self.drops(reason), 1, "{}", reason.name());
+        assert_eq!(self.counters.total_drops(), 1);
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        let c = &self.counters;
+        let came = c.received.value() + c.originated.value();
+        let went = c.sent.value() + c.consumed.value() + c.total_drops() + c.held.value();
+        assert_eq!(came, went, "frames are conserved: {c:?}");
+        self.with_graph(|graph, context| graph.shut_down(context));
+        assert_eq!(
+            self.pool.available(),
+            256,
+            "every frame went back to the pool"
+        );
+    }
+}
+
+/// A UDP packet over IPv4.
+fn udp4(src: &str, dst: &str, ttl: u8, payload: &[u8]) -> Vec<u8> {
+    let (src, dst): (Ipv4Addr, Ipv4Addr) = (src.parse().unwrap(), dst.parse().unwrap());
+    let mut packet = Vec::new();
+    PacketBuilder::ipv4(src.octets(), dst.octets(), ttl)
+        .udp(1000, 2000)
+        .write(&mut packet, payload)
+        .unwrap();
+    packet
+}
+
+/// A UDP packet over IPv6.
+fn udp6(src: &str, dst: &str, hop_limit: u8, payload: &[u8]) -> Vec<u8> {
+    let parse = |text: &str| text.parse::<std::net::Ipv6Addr>().unwrap().octets();
+    let mut packet = Vec::new();
+    PacketBuilder::ipv6(parse(src), parse(dst), hop_limit)
+        .udp(1000, 2000)
+        .write(&mut packet, payload)
+        .unwrap();
+    packet
+}
+
+/// A VXLAN datagram's payload around `payload`.
+fn vxlan(vni: u32, dst: MacAddr, src: MacAddr, ethertype: u16, payload: &[u8]) -> Vec<u8> {
+    let mut datagram = vec![8, 0, 0, 0];
+    datagram.extend((vni << 8).to_be_bytes());
+    datagram.extend(dst.0);
+    datagram.extend(src.0);
+    datagram.extend(ethertype.to_be_bytes());
+    datagram.extend(payload);
+    datagram
+}
+
+/// An IPv4 packet in VXLAN, as the peer sends it.
+fn vxlan_ip4(packet: &[u8]) -> Vec<u8> {
+    vxlan(VNI, OUR_MAC, PEER_MAC, 0x0800, packet)
+}

@@ -1,0 +1,99 @@
+//! Counter values as plain data, added up for readers.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use crate::counters::{QueueCounters, WorkerCounters};
+use crate::drop_reason::DropReason;
+use crate::id::{PortId, UnderlayId, WorkerId};
+
+/// Every counter of the dataplane at one moment.
+#[derive(Clone, Debug)]
+pub struct Stats {
+    /// The oldest generation of the tables that a worker may still use.
+    pub generation: u64,
+    /// Each worker, in order.
+    pub workers: Vec<WorkerStats>,
+    /// Each port, summed over its queues.
+    pub ports: Vec<(PortId, QueueStats)>,
+    /// Each local tunnel endpoint, summed over its sockets.
+    pub underlays: Vec<(UnderlayId, QueueStats)>,
+}
+
+/// A worker's counters; see [`WorkerCounters`] for their meaning.
+#[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "documented at WorkerCounters")]
+pub struct WorkerStats {
+    pub id: WorkerId,
+    /// The CPU it is pinned to.
+    pub cpu: Option<usize>,
+    pub received: u64,
+    pub sent: u64,
+    pub originated: u64,
+    pub consumed: u64,
+    pub held: u64,
+    pub icmp_limited: u64,
+    pub events_lost: u64,
+    pub batches: u64,
+    pub waits: u64,
+    pub syscalls: u64,
+    /// Every reason, also those that never occurred.
+    pub drops: Vec<(DropReason, u64)>,
+}
+
+impl WorkerStats {
+    /// Reads a worker's counters.
+    pub fn read(id: WorkerId, cpu: Option<usize>, counters: &WorkerCounters) -> Self {
+        Self {
+            id,
+            cpu,
+            received: counters.received.value(),
+            sent: counters.sent.value(),
+            originated: counters.originated.value(),
+            consumed: counters.consumed.value(),
+            held: counters.held.value(),
+            icmp_limited: counters.icmp_limited.value(),
+            events_lost: counters.events_lost.value(),
+            batches: counters.batches.value(),
+            waits: counters.waits.value(),
+            syscalls: counters.syscalls.value(),
+            drops: DropReason::ALL
+                .iter()
+                .map(|&r| (r, counters.drops(r)))
+                .collect(),
+        }
+    }
+}
+
+/// The sum of a port's or underlay's [`QueueCounters`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "documented at QueueCounters")]
+pub struct QueueStats {
+    pub rx_frames: u64,
+    pub rx_bytes: u64,
+    pub tx_frames: u64,
+    pub tx_bytes: u64,
+}
+
+impl QueueStats {
+    pub(crate) fn sum_each<K: Copy + Ord + Hash>(
+        queues: &HashMap<K, Vec<Arc<QueueCounters>>>,
+    ) -> Vec<(K, Self)> {
+        let mut sums: Vec<_> = queues
+            .iter()
+            .map(|(&key, counters)| (key, Self::sum(counters)))
+            .collect();
+        sums.sort_unstable_by_key(|&(key, _)| key);
+        sums
+    }
+
+    fn sum(counters: &[Arc<QueueCounters>]) -> Self {
+        counters.iter().fold(Self::default(), |sum, queue| Self {
+            rx_frames: sum.rx_frames + queue.rx_frames.value(),
+            rx_bytes: sum.rx_bytes + queue.rx_bytes.value(),
+            tx_frames: sum.tx_frames + queue.tx_frames.value(),
+            tx_bytes: sum.tx_bytes + queue.tx_bytes.value(),
+        })
+    }
+}

@@ -1,0 +1,205 @@
+//! What workers look up: an immutable snapshot of everything the control plane
+//! decided.
+//!
+//! The control plane compiles its desired state into a new [`Tables`] and
+//! publishes it; a worker picks it up between batches. Nothing in it changes
+//! afterwards. Forwarding tables are persistent structures, so that a snapshot
+//! that differs by one route shares the rest with its predecessor.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use ringlay_encap::template::Template;
+use ringlay_encap::{MacAddr, Vni};
+use ringlay_lpm::{Ipv4Table, Ipv6Table};
+
+use crate::id::{NetworkId, NextHopId, PortId, TunnelId, UnderlayId};
+
+/// The source of ICMP errors where this node has no IPv4 address that the
+/// receiver would accept: the IPv4 dummy address (RFC 7600 section 4.8). The
+/// addresses of a TUN device are the host's own, and Linux discards packets
+/// that arrive from its own addresses.
+pub const ROUTER_V4: Ipv4Addr = Ipv4Addr::new(192, 0, 0, 8);
+
+/// The link-local address of this node on each of its links.
+pub const ROUTER_V6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 8);
+
+/// Where a matching route leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NextHop {
+    /// Out of an access port.
+    Port(PortId),
+    /// Through a tunnel.
+    Tunnel(TunnelId),
+    /// One of several, chosen by the flow's hash. Never empty, never nested.
+    Group(Box<[NextHopId]>),
+    /// Nowhere, silently.
+    Drop,
+}
+
+/// Forwarding tables of one network.
+#[derive(Clone, Debug, Default)]
+pub struct Fib {
+    /// IPv4 routes.
+    pub v4: Ipv4Table<NextHopId>,
+    /// IPv6 routes.
+    pub v6: Ipv6Table<NextHopId>,
+}
+
+/// One VNI: a routed network with its own forwarding table.
+#[derive(Clone, Debug)]
+pub struct Network {
+    /// The local tunnel endpoint it uses.
+    pub underlay: UnderlayId,
+    /// The UDP port that its VTEPs listen on.
+    pub port: u16,
+    /// Its VXLAN network identifier.
+    pub vni: Vni,
+    /// Our VTEP's MAC address in it: the inner source of what we send, and the
+    /// only unicast inner destination that we accept.
+    pub mac: MacAddr,
+    /// The largest IP packet its tunnels carry, in bytes.
+    pub mtu: usize,
+    /// Whether tunnel frames from addresses outside `vteps` are accepted.
+    pub accept_unknown_vteps: bool,
+    /// The outer addresses of its remote VTEPs, sorted.
+    pub vteps: Vec<IpAddr>,
+    /// Our own inner addresses, the preferred source of what this node says.
+    pub addresses: Vec<IpAddr>,
+    /// Its routes.
+    pub fib: Fib,
+}
+
+impl Network {
+    /// Whether `address` is a VTEP of this network.
+    #[inline]
+    pub fn knows_vtep(&self, address: IpAddr) -> bool {
+        self.vteps.binary_search(&address).is_ok()
+    }
+
+    /// The source address of ICMPv4 errors sent into the tunnel.
+    pub fn icmp_source_v4(&self) -> Ipv4Addr {
+        let own = self.addresses.iter().find_map(|address| match address {
+            IpAddr::V4(address) => Some(*address),
+            IpAddr::V6(_) => None,
+        });
+        own.unwrap_or(ROUTER_V4)
+    }
+
+    /// The source address of ICMPv6 errors sent into the tunnel.
+    pub fn icmp_source_v6(&self) -> Ipv6Addr {
+        let own = self.addresses.iter().find_map(|address| match address {
+            IpAddr::V6(address) if !address.is_unicast_link_local() => Some(*address),
+            _ => None,
+        });
+        own.unwrap_or(ROUTER_V6)
+    }
+}
+
+/// One remote VTEP of one network.
+#[derive(Clone, Debug)]
+pub struct Tunnel {
+    /// The network.
+    pub network: NetworkId,
+    /// Outer destination address and port.
+    pub remote: SocketAddr,
+    /// The headers of every frame through it; `None` until the far end's MAC
+    /// address is known.
+    pub template: Option<Template>,
+}
+
+/// One access port.
+#[derive(Clone, Copy, Debug)]
+pub struct Port {
+    /// The network it belongs to.
+    pub network: NetworkId,
+}
+
+/// One snapshot. Identifiers index dense vectors; a hole is an object that is gone.
+#[derive(Clone, Debug, Default)]
+pub struct Tables {
+    networks: Vec<Option<Network>>,
+    tunnels: Vec<Option<Tunnel>>,
+    ports: Vec<Option<Port>>,
+    next_hops: Vec<NextHop>,
+    /// Sorted by key.
+    vnis: Vec<((UnderlayId, Vni), NetworkId)>,
+}
+
+fn place<T>(vector: &mut Vec<Option<T>>, index: usize, value: T) {
+    if vector.len() <= index {
+        vector.resize_with(index + 1, || None);
+    }
+    vector[index] = Some(value);
+}
+
+impl Tables {
+    /// Adds or replaces a network. Its pair of underlay and VNI must be unique.
+    pub fn insert_network(&mut self, id: NetworkId, network: Network) {
+        self.vnis.retain(|&(_, owner)| owner != id);
+        let key = (network.underlay, network.vni);
+        let at = self.vnis.partition_point(|&(other, _)| other < key);
+        self.vnis.insert(at, (key, id));
+        place(&mut self.networks, id.index(), network);
+    }
+
+    /// Adds or replaces a tunnel.
+    pub fn insert_tunnel(&mut self, id: TunnelId, tunnel: Tunnel) {
+        place(&mut self.tunnels, id.index(), tunnel);
+    }
+
+    /// Adds or replaces a port.
+    pub fn insert_port(&mut self, id: PortId, port: Port) {
+        place(&mut self.ports, id.index(), port);
+    }
+
+    /// Adds a next hop and names it, for use in a network's `fib`.
+    ///
+    /// # Panics
+    ///
+    /// If a group is empty, or there are 2^32 next hops.
+    pub fn insert_next_hop(&mut self, next_hop: NextHop) -> NextHopId {
+        assert!(!matches!(&next_hop, NextHop::Group(group) if group.is_empty()));
+        self.next_hops.push(next_hop);
+        NextHopId(u32::try_from(self.next_hops.len() - 1).expect("fewer than 2^32 next hops"))
+    }
+
+    /// The network with this identifier.
+    #[inline]
+    pub fn network(&self, id: NetworkId) -> Option<&Network> {
+        self.networks.get(id.index())?.as_ref()
+    }
+
+    /// The tunnel with this identifier.
+    #[inline]
+    pub fn tunnel(&self, id: TunnelId) -> Option<&Tunnel> {
+        self.tunnels.get(id.index())?.as_ref()
+    }
+
+    /// The port with this identifier.
+    #[inline]
+    pub fn port(&self, id: PortId) -> Option<&Port> {
+        self.ports.get(id.index())?.as_ref()
+    }
+
+    /// The network that a tunnel frame belongs to.
+    #[inline]
+    pub fn network_by_vni(&self, underlay: UnderlayId, vni: Vni) -> Option<NetworkId> {
+        let at = self
+            .vnis
+            .binary_search_by_key(&(underlay, vni), |&(key, _)| key)
+            .ok()?;
+        Some(self.vnis[at].1)
+    }
+
+    /// The next hop of a flow: a member of the group if it is one.
+    #[inline]
+    pub fn next_hop(&self, id: NextHopId, flow_hash: u32) -> &NextHop {
+        match &self.next_hops[id.index()] {
+            NextHop::Group(group) => {
+                let member = group[flow_hash as usize % group.len()];
+                &self.next_hops[member.index()]
+            }
+            single => single,
+        }
+    }
+}

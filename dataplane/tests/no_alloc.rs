@@ -1,0 +1,188 @@
+//! Proof that the forwarding graph allocates nothing per packet.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::bounded;
+use etherparse::PacketBuilder;
+use ringlay_dataplane::batch::Batch;
+use ringlay_dataplane::counters::WorkerCounters;
+use ringlay_dataplane::frame::Ingress;
+use ringlay_dataplane::id::{NetworkId, PortId, TunnelId, UnderlayId};
+use ringlay_dataplane::mempool::Mempool;
+use ringlay_dataplane::node::{Context, Graph};
+use ringlay_dataplane::tables::{Fib, Network, NextHop, Port, Tables, Tunnel};
+use ringlay_encap::template::Template;
+use ringlay_encap::{MacAddr, Vni};
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Counts the allocations of each thread.
+struct Counting;
+
+// SAFETY: every call is passed on to the system allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller's obligations are those of `System`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn allocations() -> u64 {
+    ALLOCATIONS.with(Cell::get)
+}
+
+const OUR_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
+const PEER_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 2]);
+
+fn tables() -> Tables {
+    let vni = Vni::new(42).unwrap();
+    let vtep: IpAddr = "192.168.77.2".parse().unwrap();
+    let mut tables = Tables::default();
+    let port = tables.insert_next_hop(NextHop::Port(PortId(0)));
+    let peer = tables.insert_next_hop(NextHop::Tunnel(TunnelId(0)));
+    let unresolved = tables.insert_next_hop(NextHop::Tunnel(TunnelId(1)));
+    let mut fib = Fib::default();
+    fib.v4.insert("10.42.1.0/24".parse().unwrap(), port);
+    fib.v4.insert("10.42.2.0/24".parse().unwrap(), peer);
+    fib.v4.insert("10.42.3.0/24".parse().unwrap(), unresolved);
+    let network = Network {
+        underlay: UnderlayId(0),
+        port: 4789,
+        vni,
+        mac: OUR_MAC,
+        mtu: 1450,
+        accept_unknown_vteps: false,
+        vteps: vec![vtep],
+        addresses: vec!["10.42.1.1".parse().unwrap()],
+        fib,
+    };
+    let template = Template::builder("192.168.77.1".parse().unwrap(), vtep)
+        .vxlan(vni, PEER_MAC, OUR_MAC)
+        .unwrap();
+    let remote = SocketAddr::new(vtep, 4789);
+    let network_id = NetworkId(0);
+    tables.insert_network(network_id, network);
+    tables.insert_port(
+        PortId(0),
+        Port {
+            network: network_id,
+        },
+    );
+    for (id, template) in [(0, Some(template)), (1, None)] {
+        tables.insert_tunnel(
+            TunnelId(id),
+            Tunnel {
+                network: network_id,
+                remote,
+                template,
+            },
+        );
+    }
+    tables
+}
+
+fn udp(src: [u8; 4], dst: [u8; 4], ttl: u8) -> Vec<u8> {
+    let mut packet = Vec::new();
+    PacketBuilder::ipv4(src, dst, ttl)
+        .udp(1, 2)
+        .write(&mut packet, &[7; 600])
+        .unwrap();
+    packet
+}
+
+fn datagram(vni: u8, ethertype: u16, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![8, 0, 0, 0, 0, 0, vni, 0];
+    bytes.extend(OUR_MAC.0);
+    bytes.extend(PEER_MAC.0);
+    bytes.extend(ethertype.to_be_bytes());
+    bytes.extend(payload);
+    bytes
+}
+
+/// One packet for every kind of treatment: forwarded both ways, refused with an
+/// ICMP error, answered, held, dropped.
+fn traffic() -> Vec<(Ingress, Vec<u8>)> {
+    let (here, there) = ([10, 42, 1, 1], [10, 42, 2, 1]);
+    let port = Ingress::Port(PortId(0));
+    let underlay = Ingress::Underlay(UnderlayId(0));
+    let mut arp = vec![0, 1, 8, 0, 6, 4, 0, 1];
+    arp.extend(PEER_MAC.0);
+    arp.extend(there);
+    arp.extend([0; 6]);
+    arp.extend(here);
+    vec![
+        (port, udp(here, there, 64)),
+        (port, udp(here, there, 1)),
+        (port, udp(here, [10, 99, 0, 1], 64)),
+        (port, udp(here, [10, 42, 3, 1], 64)),
+        (port, vec![0xff; 90]),
+        (underlay, datagram(42, 0x0800, &udp(there, here, 64))),
+        (underlay, datagram(42, 0x0800, &udp(there, here, 1))),
+        (underlay, datagram(43, 0x0800, &udp(there, here, 64))),
+        (underlay, datagram(42, 0x0806, &arp)),
+        (underlay, vec![0; 3]),
+    ]
+}
+
+#[test]
+fn forwarding_allocates_nothing() {
+    let tables = tables();
+    let pool = Mempool::new(256).unwrap();
+    let counters = WorkerCounters::new();
+    let (events, _receiver) = bounded(16);
+    let traffic = traffic();
+    let start = Instant::now();
+    let mut graph = Graph::new(1, start);
+    let mut batch = Batch::new();
+    let mut round = |n: u64| {
+        let now = start + Duration::from_millis(n);
+        let context = Context {
+            tables: &tables,
+            counters: &counters,
+            events: &events,
+            now,
+        };
+        for (ingress, data) in traffic.iter().cycle().take(60) {
+            let mut frame = pool.copy_of(data).unwrap();
+            frame.meta.ingress = *ingress;
+            frame.meta.remote = "192.168.77.2:5000".parse().unwrap();
+            batch.push(frame).unwrap();
+        }
+        graph.run(&mut batch, &context);
+        graph.expire_held(&context);
+        graph.release_held(&context);
+        graph.port_output().drain().count() + graph.underlay_output().drain().count()
+    };
+    // The channel allocates its first block lazily.
+    for n in 0..100 {
+        round(n);
+    }
+    let before = allocations();
+    let outputs: usize = (100..5_100).map(&mut round).sum();
+    assert_eq!(allocations() - before, 0);
+    assert!(outputs > 5_000 * 18, "{outputs} frames came out");
+    assert!(counters.icmp_limited.value() > 0 && counters.originated.value() > 0);
+}
+
+#[test]
+fn the_count_counts() {
+    let before = allocations();
+    drop(std::hint::black_box(vec![1u8]));
+    assert!(allocations() > before);
+}
