@@ -7,6 +7,7 @@
 #![warn(missing_docs)]
 
 pub mod addresses;
+pub mod packets;
 pub mod rng;
 pub mod routes;
 
