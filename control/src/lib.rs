@@ -16,6 +16,8 @@
 
 #[cfg(feature = "client")]
 pub mod client;
+#[cfg(feature = "lab")]
+pub mod lab;
 #[cfg(feature = "client")]
 pub mod proto;
 

@@ -6,3 +6,4 @@
 #![allow(unsafe_code, reason = "system calls and memory shared with the kernel")]
 
 pub mod arena;
+pub mod ethtool;

@@ -1,0 +1,368 @@
+//! Medians, ratios and the table they are printed in; the same as JSON.
+//!
+//! It measures nothing: samples come in, text goes out.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write};
+
+use serde::Serialize;
+
+use super::leg::Sample;
+use super::machine::Machine;
+use super::traffic::ping::Reply;
+
+/// A whole comparison under one set of conditions.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    /// Where and when.
+    pub machine: Machine,
+    /// How.
+    pub conditions: Conditions,
+    /// The overlays compared.
+    pub legs: Vec<LegReport>,
+    /// Each Ringlay leg over each other one.
+    pub ratios: Vec<Ratio>,
+}
+
+/// What all legs had in common.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Conditions {
+    /// MTU of the underlay in bytes.
+    pub mtu: u32,
+    /// Whether the underlay took unfinished segments and checksums.
+    pub offloads: bool,
+    /// TCP connections at once.
+    pub streams: usize,
+    /// Payload of a UDP datagram in bytes.
+    pub payload: usize,
+    /// Rounds, alternating between the legs.
+    pub rounds: usize,
+    /// Length of a bulk measurement in seconds.
+    pub seconds: u64,
+    /// What made the TCP and UDP traffic: `built-in`, or iperf3 with its version.
+    pub traffic: String,
+}
+
+/// One overlay's results.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LegReport {
+    /// Name for people.
+    pub name: String,
+    /// Whether it is Ringlay, which the ratios are of.
+    pub is_ringlay: bool,
+    /// Why it was not measured.
+    pub absent: Option<String>,
+    /// Which mode it runs in and why, where it says.
+    pub mode: Option<String>,
+    /// Replies to the ping.
+    pub ping: Vec<Reply>,
+    /// Medians over the rounds.
+    pub medians: Option<Medians>,
+    /// Packets dropped over all rounds, by reason, both ends together.
+    pub drops: BTreeMap<String, u64>,
+    /// The rounds themselves.
+    pub samples: Vec<Sample>,
+}
+
+/// Medians of each figure by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Medians {
+    /// TCP payload at the receiver in Gbit/s.
+    pub tcp_gbit_per_second: f64,
+    /// Processors busy during it, whole machine.
+    pub tcp_cores: f64,
+    /// UDP datagrams received a second.
+    pub udp_packets_per_second: f64,
+    /// Part of the datagrams lost, 0 to 1.
+    pub udp_loss: f64,
+    /// Processors busy during it, whole machine.
+    pub udp_cores: f64,
+    /// UDP datagrams received for each CPU-second of the whole machine.
+    pub udp_packets_per_cpu_second: f64,
+    /// Median round trip in microseconds.
+    pub round_trip_p50_us: f64,
+    /// 99th percentile of the round trips in microseconds.
+    pub round_trip_p99_us: f64,
+    /// Processors busy during them, whole machine.
+    pub round_trip_cores: f64,
+}
+
+/// One leg's medians over another's.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Ratio {
+    /// The leg above the line.
+    pub of: String,
+    /// The leg below it.
+    pub to: String,
+    /// TCP throughput; more is better.
+    pub tcp: f64,
+    /// UDP datagrams received; more is better.
+    pub udp: f64,
+    /// UDP datagrams for each CPU-second; more is better.
+    pub udp_per_cpu_second: f64,
+    /// Round trip p50; less is better.
+    pub round_trip_p50: f64,
+    /// Round trip p99; less is better.
+    pub round_trip_p99: f64,
+}
+
+impl Report {
+    /// Puts legs together and works out the ratios.
+    pub fn new(machine: Machine, conditions: Conditions, legs: Vec<LegReport>) -> Self {
+        let ratios = ratios(&legs);
+        Self {
+            machine,
+            conditions,
+            legs,
+            ratios,
+        }
+    }
+}
+
+impl Medians {
+    /// Medians of `samples`; none of none.
+    pub fn of(samples: &[Sample]) -> Option<Self> {
+        let over = |figure: fn(&Sample) -> f64| median(samples.iter().map(figure).collect());
+        Some(Self {
+            tcp_gbit_per_second: over(|sample| sample.tcp.bits_per_second / 1e9)?,
+            tcp_cores: over(|sample| sample.tcp_cpu.cores())?,
+            udp_packets_per_second: over(|sample| sample.udp.packets_per_second)?,
+            udp_loss: over(|sample| sample.udp.loss())?,
+            udp_cores: over(|sample| sample.udp_cpu.cores())?,
+            udp_packets_per_cpu_second: over(|sample| {
+                quotient(sample.udp.received as f64, sample.udp_cpu.machine.total())
+            })?,
+            round_trip_p50_us: over(|sample| sample.round_trips.p50)?,
+            round_trip_p99_us: over(|sample| sample.round_trips.p99)?,
+            round_trip_cores: over(|sample| sample.round_trips_cpu.cores())?,
+        })
+    }
+}
+
+/// Median of the finite values; between the two middle ones of an even count.
+pub fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.retain(|value| value.is_finite());
+    values.sort_unstable_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    let upper = values.get(middle)?;
+    if values.len() % 2 == 1 {
+        Some(*upper)
+    } else {
+        Some(f64::midpoint(values[middle - 1], *upper))
+    }
+}
+
+fn ratios(legs: &[LegReport]) -> Vec<Ratio> {
+    let mut ratios = Vec::new();
+    for of in legs.iter().filter(|leg| leg.is_ringlay) {
+        for to in legs.iter().filter(|leg| !leg.is_ringlay) {
+            let (Some(above), Some(below)) = (of.medians, to.medians) else {
+                continue;
+            };
+            let over = |figure: fn(&Medians) -> f64| quotient(figure(&above), figure(&below));
+            ratios.push(Ratio {
+                of: of.name.clone(),
+                to: to.name.clone(),
+                tcp: over(|medians| medians.tcp_gbit_per_second),
+                udp: over(|medians| medians.udp_packets_per_second),
+                udp_per_cpu_second: over(|medians| medians.udp_packets_per_cpu_second),
+                round_trip_p50: over(|medians| medians.round_trip_p50_us),
+                round_trip_p99: over(|medians| medians.round_trip_p99_us),
+            });
+        }
+    }
+    ratios
+}
+
+fn quotient(above: f64, below: f64) -> f64 {
+    if below > 0.0 { above / below } else { 0.0 }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.heading())?;
+        f.write_char('\n')?;
+        write_table(f, &self.rows())?;
+        for leg in &self.legs {
+            if let Some(reason) = &leg.absent {
+                writeln!(f, "{}: not measured: {reason}", leg.name)?;
+            }
+        }
+        if !self.ratios.is_empty() {
+            f.write_char('\n')?;
+            write_table(f, &self.ratio_rows())?;
+        }
+        for leg in &self.legs {
+            leg.write_notes(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl Report {
+    fn heading(&self) -> String {
+        let Machine {
+            kernel,
+            cores,
+            date,
+            background_cores,
+        } = &self.machine;
+        let Conditions {
+            mtu,
+            streams,
+            rounds,
+            seconds,
+            traffic,
+            ..
+        } = &self.conditions;
+        let offloads = if self.conditions.offloads {
+            "on"
+        } else {
+            "off"
+        };
+        let mut text = format!(
+            "two hosts as network namespaces of one machine, joined by veth: no NIC is involved\n\
+             {date} · kernel {kernel} · {cores} cores · underlay MTU {mtu} · offloads {offloads} · \
+             TCP streams: {streams}\n\
+             traffic: {traffic} · medians of {rounds} alternating rounds of {seconds} s · \
+             CPU is of the whole machine, softirq included\n"
+        );
+        if *background_cores > BUSY {
+            let _ = writeln!(
+                text,
+                "caution: other programs kept {background_cores:.1} cores busy before the start"
+            );
+        }
+        text
+    }
+
+    fn rows(&self) -> Vec<Vec<String>> {
+        let udp = format!("UDP {} B", self.conditions.payload);
+        let mut rows = vec![
+            texts([
+                "",
+                "TCP",
+                "CPU",
+                &udp,
+                "lost",
+                "CPU",
+                "per CPU",
+                "round trip",
+                "",
+                "CPU",
+            ]),
+            texts([
+                "", "Gbit/s", "cores", "kpps", "%", "cores", "kpps", "p50 us", "p99 us", "cores",
+            ]),
+        ];
+        for leg in &self.legs {
+            let mut row = vec![leg.name.clone()];
+            match &leg.medians {
+                Some(medians) => row.extend(medians.cells()),
+                None => row.extend(std::iter::repeat_n("-".to_owned(), 9)),
+            }
+            rows.push(row);
+        }
+        rows
+    }
+
+    fn ratio_rows(&self) -> Vec<Vec<String>> {
+        let mut rows = vec![texts([
+            "ratio",
+            "TCP",
+            "UDP kpps",
+            "UDP per CPU",
+            "p50",
+            "p99",
+        ])];
+        for ratio in &self.ratios {
+            let mut row = vec![format!("{} / {}", ratio.of, ratio.to)];
+            let cells = [
+                ratio.tcp,
+                ratio.udp,
+                ratio.udp_per_cpu_second,
+                ratio.round_trip_p50,
+                ratio.round_trip_p99,
+            ];
+            row.extend(cells.map(|cell| format!("{cell:.2}")));
+            rows.push(row);
+        }
+        rows
+    }
+}
+
+impl Medians {
+    fn cells(&self) -> [String; 9] {
+        [
+            format!("{:.2}", self.tcp_gbit_per_second),
+            format!("{:.2}", self.tcp_cores),
+            format!("{:.1}", self.udp_packets_per_second / 1e3),
+            format!("{:.1}", self.udp_loss * 100.0),
+            format!("{:.2}", self.udp_cores),
+            format!("{:.1}", self.udp_packets_per_cpu_second / 1e3),
+            format!("{:.1}", self.round_trip_p50_us),
+            format!("{:.1}", self.round_trip_p99_us),
+            format!("{:.2}", self.round_trip_cores),
+        ]
+    }
+}
+
+impl LegReport {
+    fn write_notes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(mode) = &self.mode {
+            writeln!(f, "\n{}: {mode}", self.name)?;
+        }
+        if self.is_ringlay && self.medians.is_some() {
+            let drops: Vec<_> = self
+                .drops
+                .iter()
+                .map(|(reason, count)| format!("{reason} {count}"))
+                .collect();
+            let drops = if drops.is_empty() {
+                "none".into()
+            } else {
+                drops.join(", ")
+            };
+            writeln!(f, "{}: packets dropped by the nodes: {drops}", self.name)?;
+        }
+        Ok(())
+    }
+}
+
+fn texts<const N: usize>(cells: [&str; N]) -> Vec<String> {
+    cells.map(str::to_owned).into()
+}
+
+/// First column to the left, the others to the right, each as wide as its widest cell.
+pub fn write_table(f: &mut impl Write, rows: &[Vec<String>]) -> fmt::Result {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
+    let width = |column: usize| {
+        rows.iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count())
+            .max()
+    };
+    let widths: Vec<_> = (0..columns)
+        .map(|column| width(column).unwrap_or_default())
+        .collect();
+    for row in rows {
+        let mut line = String::new();
+        for (column, cell) in row.iter().enumerate() {
+            let width = widths[column];
+            if column == 0 {
+                write!(line, "{cell:<width$}")?;
+            } else {
+                write!(line, "  {cell:>width$}")?;
+            }
+        }
+        writeln!(f, "{}", line.trim_end())?;
+    }
+    Ok(())
+}
+
+/// Other programs' load that is worth a word.
+const BUSY: f64 = 0.15;
+
+#[cfg(test)]
+#[path = "report/tests.rs"]
+mod tests;

@@ -1,0 +1,137 @@
+//! Tests of the medians and the rendering.
+
+use super::*;
+use crate::lab::cpu::{CpuTime, CpuUse};
+use crate::lab::traffic::request_response::RoundTrips;
+use crate::lab::traffic::tcp_bulk::TcpBulk;
+use crate::lab::traffic::udp_flood::UdpFlood;
+
+fn cpu(cores: f64) -> CpuUse {
+    let machine = CpuTime {
+        user: cores / 4.0,
+        system: cores / 4.0,
+        irq: 0.0,
+        softirq: cores / 2.0,
+    };
+    CpuUse {
+        seconds: 1.0,
+        machine,
+        processes: cores / 4.0,
+    }
+}
+
+fn sample(gigabits: f64) -> Sample {
+    Sample {
+        tcp: TcpBulk {
+            bytes: 1,
+            bits_per_second: gigabits * 1e9,
+        },
+        tcp_cpu: cpu(1.5),
+        udp: UdpFlood {
+            sent: 400_000,
+            received: 300_000,
+            packets_per_second: 300_000.0,
+        },
+        udp_cpu: cpu(2.0),
+        round_trips: RoundTrips {
+            count: 1000,
+            p50: 60.0,
+            p99: 99.5,
+        },
+        round_trips_cpu: cpu(0.5),
+    }
+}
+
+fn leg(name: &str, is_ringlay: bool, gigabits: &[f64]) -> LegReport {
+    let samples: Vec<_> = gigabits.iter().copied().map(sample).collect();
+    LegReport {
+        name: name.into(),
+        is_ringlay,
+        absent: None,
+        mode: None,
+        ping: Vec::new(),
+        medians: Medians::of(&samples),
+        drops: BTreeMap::new(),
+        samples,
+    }
+}
+
+fn report() -> Report {
+    let machine = Machine {
+        kernel: "6.18.0".into(),
+        cores: 2,
+        date: "2026-11-21 12:00 UTC".into(),
+        background_cores: 0.02,
+    };
+    let conditions = Conditions {
+        mtu: 1500,
+        offloads: true,
+        streams: 1,
+        payload: 64,
+        rounds: 3,
+        seconds: 1,
+        traffic: "built-in".into(),
+    };
+    let mut ringlay = leg("Ringlay", true, &[4.0, 1.0, 3.0]);
+    ringlay.mode = Some("io_uring, since the kernel has it".into());
+    ringlay.drops.insert("unknown_vtep".into(), 12);
+    let mut kernel = leg("kernel VXLAN", false, &[]);
+    kernel.absent = Some("this kernel has no VXLAN device".into());
+    let legs = vec![ringlay, kernel, leg("one-packet loop", false, &[1.5, 1.5])];
+    Report::new(machine, conditions, legs)
+}
+
+#[test]
+fn medians() {
+    assert_eq!(median(vec![]), None);
+    assert_eq!(median(vec![3.0, 1.0, 2.0]), Some(2.0));
+    assert_eq!(median(vec![4.0, 1.0]), Some(2.5));
+    assert_eq!(median(vec![f64::NAN, 1.0]), Some(1.0));
+}
+
+#[test]
+fn renders_the_table() {
+    let expected = "\
+two hosts as network namespaces of one machine, joined by veth: no NIC is involved
+2026-11-21 12:00 UTC · kernel 6.18.0 · 2 cores · underlay MTU 1500 · offloads on · TCP streams: 1
+traffic: built-in · medians of 3 alternating rounds of 1 s · CPU is of the whole machine, softirq included
+
+                    TCP    CPU  UDP 64 B  lost    CPU  per CPU  round trip            CPU
+                 Gbit/s  cores      kpps     %  cores     kpps      p50 us  p99 us  cores
+Ringlay            3.00   1.50     300.0  25.0   2.00    150.0        60.0    99.5   0.50
+kernel VXLAN          -      -         -     -      -        -           -       -      -
+one-packet loop    1.50   1.50     300.0  25.0   2.00    150.0        60.0    99.5   0.50
+kernel VXLAN: not measured: this kernel has no VXLAN device
+
+ratio                       TCP  UDP kpps  UDP per CPU   p50   p99
+Ringlay / one-packet loop  2.00      1.00         1.00  1.00  1.00
+
+Ringlay: io_uring, since the kernel has it
+Ringlay: packets dropped by the nodes: unknown_vtep 12
+";
+    assert_eq!(report().to_string(), expected);
+}
+
+#[test]
+fn a_busy_machine_is_said_to_be() {
+    let mut report = report();
+    report.machine.background_cores = 0.84;
+    assert!(
+        report
+            .to_string()
+            .contains("caution: other programs kept 0.8 cores busy")
+    );
+}
+
+#[test]
+fn json_has_the_figures_and_the_ratios() {
+    let value = serde_json::to_value(report()).unwrap();
+    assert_eq!(value["legs"][0]["medians"]["tcp_gbit_per_second"], 3.0);
+    assert_eq!(value["legs"][0]["drops"]["unknown_vtep"], 12);
+    assert_eq!(
+        value["legs"][1]["absent"],
+        "this kernel has no VXLAN device"
+    );
+    assert_eq!(value["ratios"][0]["tcp"], 2.0);
+    assert_eq!(value["conditions"]["mtu"], 1500);
+}

@@ -1,0 +1,164 @@
+//! Ringlay itself between the two hosts: a node in each, as a process with its own config file.
+//!
+//! It reaches a node as any user does: by its config file, its socket and the `ringlay` command.
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::LabError;
+use super::cleanup::Cleanup;
+use super::process::Process;
+use super::topology::Host;
+
+/// Overlay addresses of the two hosts.
+pub const ADDRESSES: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 42, 1, 1), Ipv4Addr::new(10, 42, 2, 1)];
+
+/// Name of the TUN device in each host.
+pub const DEVICE: &str = "rl0";
+
+/// What runs a node.
+#[derive(Debug, Clone)]
+pub struct Program {
+    /// The `ringlay` binary.
+    pub path: PathBuf,
+    /// Value of `dataplane.driver`.
+    pub driver: String,
+}
+
+/// A running node.
+#[derive(Debug)]
+pub struct Node {
+    /// The daemon.
+    pub process: Process,
+    /// Its config file.
+    pub config: PathBuf,
+    /// Its socket.
+    pub socket: PathBuf,
+    program: PathBuf,
+}
+
+/// The two ends of the overlay as one node sees them.
+#[derive(Debug, Clone, Copy)]
+struct Ends {
+    name: &'static str,
+    local: Ipv4Addr,
+    remote: Ipv4Addr,
+    address: Ipv4Addr,
+    far_address: Ipv4Addr,
+}
+
+impl Node {
+    /// Starts node a or b (`index` 0 or 1) on `host`, with its files in `directory`.
+    ///
+    /// # Errors
+    /// If the files cannot be written or the program not be started. That it works shows only
+    /// when a ping is answered.
+    pub fn start(
+        cleanup: &Cleanup,
+        program: &Program,
+        index: usize,
+        hosts: [&Host; 2],
+        directory: &Path,
+    ) -> Result<Self, LabError> {
+        let far = 1 - index;
+        let ends = Ends {
+            name: NAMES[index],
+            local: hosts[index].underlay,
+            remote: hosts[far].underlay,
+            address: ADDRESSES[index],
+            far_address: ADDRESSES[far],
+        };
+        let file = |suffix: &str| directory.join(format!("{}.{suffix}", ends.name));
+        let (config, socket) = (file("toml"), file("sock"));
+        fs::write(&config, config_text(ends, &socket, &program.driver))
+            .map_err(LabError::io(format!("write {}", config.display())))?;
+        let mut command = Command::new(&program.path);
+        command.arg("run").arg("--config").arg(&config);
+        let namespace = &hosts[index].namespace;
+        let process = Process::start(cleanup, namespace, command, &file("log"))?;
+        Ok(Self {
+            process,
+            config,
+            socket,
+            program: program.path.clone(),
+        })
+    }
+
+    /// The node's counters, as `ringlay stats --json` prints them.
+    ///
+    /// # Errors
+    /// If the node does not answer.
+    pub fn stats(&self) -> Result<Value, LabError> {
+        let output = Command::new(&self.program)
+            .arg("--socket")
+            .arg(&self.socket)
+            .args(["stats", "--json"])
+            .output()
+            .map_err(LabError::io("run ringlay stats"))?;
+        if !output.status.success() {
+            return Err(LabError::Process {
+                program: "ringlay stats".into(),
+                status: output.status.to_string(),
+                tail: String::from_utf8_lossy(&output.stderr)
+                    .trim_end()
+                    .to_owned(),
+            });
+        }
+        serde_json::from_slice(&output.stdout)
+            .map_err(|error| LabError::io("read the output of ringlay stats")(error))
+    }
+}
+
+fn config_text(ends: Ends, socket: &Path, driver: &str) -> String {
+    let Ends {
+        name,
+        local,
+        remote,
+        address,
+        far_address,
+    } = ends;
+    let far = network(far_address);
+    let socket = socket.display();
+    format!(
+        r#"[node]
+name = "{name}"
+socket = "{socket}"
+
+[dataplane]
+driver = "{driver}"
+
+[underlay]
+address = "{local}"
+
+[[network]]
+name = "demo"
+vni = 42
+
+[[port]]
+network = "demo"
+kind = "tun"
+device = "{DEVICE}"
+addresses = ["{address}/24"]
+
+[[vtep]]
+network = "demo"
+address = "{remote}"
+
+[[route]]
+network = "demo"
+prefix = "{far}/24"
+vtep = "{remote}"
+"#
+    )
+}
+
+fn network(address: Ipv4Addr) -> Ipv4Addr {
+    let [a, b, c, _] = address.octets();
+    Ipv4Addr::new(a, b, c, 0)
+}
+
+const NAMES: [&str; 2] = ["a", "b"];
