@@ -37,6 +37,7 @@ mod bytes;
 
 pub mod arp;
 pub mod checksum;
+pub mod coalesce;
 pub mod ecn;
 pub mod error;
 pub mod eth;
@@ -50,6 +51,7 @@ pub mod ipv6;
 pub mod mac;
 pub mod ndisc;
 pub mod pretty;
+pub mod segment;
 pub mod tcp;
 pub mod template;
 pub mod udp;
