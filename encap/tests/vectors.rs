@@ -2,6 +2,8 @@
 //!
 //! The captures, and the script that makes them, are in `tests/vectors/`.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests too")]
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ringlay_encap::{
