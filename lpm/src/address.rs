@@ -24,7 +24,7 @@ impl Address for Ipv6Addr {
 }
 
 pub(crate) mod sealed {
-    use crate::position::{PAD, STRIDE};
+    use crate::position::{ROOT_STRIDE, STRIDE};
 
     /// Bit arithmetic on an address, the most significant bit first.
     pub trait Bits: Sized {
@@ -39,10 +39,14 @@ pub(crate) mod sealed {
         #[must_use]
         fn common_len(self, other: Self) -> u8;
 
-        /// The [`STRIDE`] bits that follow the first `offset` bits of the padded address (see
-        /// [`PAD`]). Past the end of the address the low bits are unspecified.
+        /// The first [`ROOT_STRIDE`] bits.
         #[must_use]
-        fn chunk(self, offset: u8) -> u8;
+        fn first_chunk(self) -> u8;
+
+        /// The [`STRIDE`] bits that follow the first `depth`. Past the end of the address the low
+        /// bits are unspecified.
+        #[must_use]
+        fn chunk(self, depth: u8) -> u8;
 
         /// `self` with the low bits of `tail` put in front of bit `len`: the last of them becomes
         /// the last bit of the first `len`.
@@ -65,9 +69,13 @@ pub(crate) mod sealed {
         }
 
         #[inline]
-        fn chunk(self, offset: u8) -> u8 {
-            let padded = u64::from(self.to_bits()) << (u64::BITS - 32 - u32::from(PAD));
-            ((padded << offset) >> (u64::BITS - u32::from(STRIDE))) as u8
+        fn first_chunk(self) -> u8 {
+            (self.to_bits() >> (u32::BITS - u32::from(ROOT_STRIDE))) as u8
+        }
+
+        #[inline]
+        fn chunk(self, depth: u8) -> u8 {
+            (self.to_bits().rotate_left(u32::from(depth + STRIDE)) as u8) & CHUNK
         }
 
         #[inline]
@@ -93,14 +101,14 @@ pub(crate) mod sealed {
             (self.to_bits() ^ other.to_bits()).leading_zeros() as u8
         }
 
-        // The padded address has more than 128 bits, so it is never built: rotating brings the
-        // chunk to the low end, with foreign bits only where the contract leaves them open, and
-        // in place of the padding, which is masked off.
         #[inline]
-        fn chunk(self, offset: u8) -> u8 {
-            let mask = if offset == 0 { FIRST_CHUNK } else { CHUNK };
-            let turns = u32::from(offset) + u32::from(STRIDE - PAD);
-            self.to_bits().rotate_left(turns) as u8 & mask
+        fn first_chunk(self) -> u8 {
+            (self.to_bits() >> (u128::BITS - u32::from(ROOT_STRIDE))) as u8
+        }
+
+        #[inline]
+        fn chunk(self, depth: u8) -> u8 {
+            (self.to_bits().rotate_left(u32::from(depth + STRIDE)) as u8) & CHUNK
         }
 
         #[inline]
@@ -113,7 +121,6 @@ pub(crate) mod sealed {
     }
 
     const CHUNK: u8 = (1 << STRIDE) - 1;
-    const FIRST_CHUNK: u8 = (1 << (STRIDE - PAD)) - 1;
 }
 
 #[cfg(test)]
@@ -136,22 +143,23 @@ mod tests {
     }
 
     #[test]
-    fn chunks_follow_the_padded_grid() {
-        let a = Ipv4Addr::from_bits((1 << 31) | (0b10_0001 << 25) | (0b11_1111 << 1) | 1);
-        let chunks: Vec<u8> = (0..6).map(|level| a.chunk(level * 6)).collect();
-        assert_eq!(chunks, [1, 0b10_0001, 0, 0, 0, 0b11_1111]);
+    fn chunks_are_the_bits_behind_a_depth() {
+        let a = Ipv4Addr::from_bits((0b110_0001 << 25) | (0b10_0001 << 19) | (0b11_1111 << 1) | 1);
+        assert_eq!(a.first_chunk(), 0b110_0001);
+        let chunks = [7, 13, 19, 25].map(|depth| a.chunk(depth));
+        assert_eq!(chunks, [0b10_0001, 0, 0, 0b11_1111]);
         assert_eq!(
-            a.chunk(36) >> 5,
+            a.chunk(31) >> 5,
             1,
             "the last chunk holds one bit of the address"
         );
 
-        let b = Ipv6Addr::from_bits((1 << 127) | (0b10_0011 << 121) | (0b10_1111 << 1) | 1);
-        assert_eq!(b.chunk(0), 1);
-        assert_eq!(b.chunk(6), 0b10_0011);
-        assert_eq!(b.chunk(12), 0);
-        assert_eq!(b.chunk(126), 0b10_1111);
-        assert_eq!(b.chunk(132) >> 5, 1);
+        let b =
+            Ipv6Addr::from_bits((0b110_0001 << 121) | (0b10_0011 << 115) | (0b10_1111 << 1) | 1);
+        assert_eq!(b.first_chunk(), 0b110_0001);
+        let chunks = [7, 13, 115, 121].map(|depth| b.chunk(depth));
+        assert_eq!(chunks, [0b10_0011, 0, 0, 0b10_1111]);
+        assert_eq!(b.chunk(127) >> 5, 1);
     }
 
     #[test]

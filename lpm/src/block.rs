@@ -1,6 +1,7 @@
 //! A small shared array that is copied when it is changed while shared. Knows nothing of tries.
 
 use std::cmp::Ordering;
+use std::mem;
 use std::sync::Arc;
 
 /// Zero or more items behind one reference-counted allocation, or none.
@@ -29,6 +30,11 @@ impl<T> Block<T> {
             .as_deref()
             .map_or(0, |items| counts.max(align_of::<T>()) + size_of_val(items))
     }
+
+    /// Bytes of the allocation and of what each item says it has allocated.
+    pub(crate) fn deep_heap_size(&self, of_item: fn(&T) -> usize) -> usize {
+        self.heap_size() + self.as_slice().iter().map(of_item).sum::<usize>()
+    }
 }
 
 impl<T: Clone> Block<T> {
@@ -39,6 +45,16 @@ impl<T: Clone> Block<T> {
     /// The item at `at`, for changing. The caller knows that there is one.
     pub(crate) fn get_mut(&mut self, at: usize) -> Option<&mut T> {
         Arc::make_mut(self.0.as_mut()?).get_mut(at)
+    }
+
+    /// Replaces the item at `at` if it is the one meant, else puts `item` before it. Returns what
+    /// was replaced.
+    pub(crate) fn put(&mut self, at: usize, replace: bool, item: T) -> Option<T> {
+        if replace {
+            return self.get_mut(at).map(|old| mem::replace(old, item));
+        }
+        self.insert(at, item, |item| item.clone());
+        None
     }
 
     /// Puts `item` before the one at `at`. `take` moves an item out of a slot that is not used
@@ -88,6 +104,12 @@ impl<T: Clone> Block<T> {
     }
 }
 
+impl<T> FromIterator<T> for Block<T> {
+    fn from_iter<I: IntoIterator<Item = T>>(items: I) -> Self {
+        Self(Some(items.into_iter().collect::<Arc<[T]>>()).filter(|items| !items.is_empty()))
+    }
+}
+
 impl<T> Clone for Block<T> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
@@ -117,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_shared_block_is_copied_and_its_items_are_not_taken() {
-        let take: fn(&mut String) -> String = std::mem::take;
+        let take: fn(&mut String) -> String = mem::take;
         let mut block = Block::single(String::from("a"));
         block.insert(1, String::from("b"), take);
         let old = block.clone();

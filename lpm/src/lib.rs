@@ -33,6 +33,7 @@ mod iter;
 mod node;
 mod position;
 mod prefix;
+mod root;
 mod table;
 
 pub use address::Address;

@@ -4,7 +4,7 @@
 use std::mem;
 
 use crate::block::Block;
-use crate::position::{COVERING, Position, STRIDE, depth, offset_within};
+use crate::position::{COVERING, Position, STRIDE, depth_within};
 use crate::{Address, Prefix};
 
 /// Six bits of an address, with all prefixes that end among them.
@@ -22,8 +22,8 @@ pub(crate) struct Node<A, V> {
     nodes: Block<Self>,
     /// The address bits above the node, the rest zero.
     path: A,
-    /// Padded bits above the node, a multiple of [`STRIDE`].
-    offset: u8,
+    /// How many address bits are above the node.
+    depth: u8,
 }
 
 /// The longest prefix in a node that covers an address.
@@ -33,9 +33,10 @@ pub(crate) struct Hit<'t, A, V> {
 }
 
 impl<A: Address, V> Node<A, V> {
-    pub(crate) const ROOT: Self = Self::vacant(A::ZERO, 0);
+    const NOWHERE: Self = Self::vacant(A::ZERO, 0);
 
-    const fn vacant(path: A, offset: u8) -> Self {
+    /// A node without prefixes and children.
+    pub(crate) const fn vacant(path: A, depth: u8) -> Self {
         let (values, nodes) = (Block::EMPTY, Block::EMPTY);
         Self {
             prefixes: 0,
@@ -43,20 +44,24 @@ impl<A: Address, V> Node<A, V> {
             values,
             nodes,
             path,
-            offset,
+            depth,
         }
+    }
+
+    pub(crate) fn is_vacant(&self) -> bool {
+        self.prefixes == 0 && self.children == 0
     }
 
     /// Whether the bits above the node are those of `addr`.
     #[inline]
     pub(crate) fn is_above(&self, addr: A) -> bool {
-        self.path.common_len(addr) >= depth(self.offset)
+        self.path.common_len(addr) >= self.depth
     }
 
     /// The longest prefix among this node's own that covers `addr`, which the node is above.
     #[inline]
     pub(crate) fn hit(&self, addr: A) -> Option<Hit<'_, A, V>> {
-        let hits = self.prefixes & COVERING[usize::from(addr.chunk(self.offset))];
+        let hits = self.prefixes & COVERING[usize::from(addr.chunk(self.depth))];
         let index = hits.checked_ilog2()? as u8;
         Some(Hit { node: self, index })
     }
@@ -64,7 +69,7 @@ impl<A: Address, V> Node<A, V> {
     /// The child on the way to `addr`; it may turn out not to be above `addr`.
     #[inline]
     pub(crate) fn child(&self, addr: A) -> Option<&Self> {
-        self.child_at(addr.chunk(self.offset))
+        self.child_at(addr.chunk(self.depth))
     }
 
     #[inline]
@@ -83,25 +88,24 @@ impl<A: Address, V> Node<A, V> {
     /// The prefix of `index` in this node.
     pub(crate) fn prefix_at(&self, index: u8) -> Prefix<A> {
         Position {
-            offset: self.offset,
+            depth: self.depth,
             index,
         }
         .prefix(self.path)
     }
 
-    pub(crate) fn offset(&self) -> u8 {
-        self.offset
+    pub(crate) fn depth(&self) -> u8 {
+        self.depth
     }
 
     /// Bytes of the allocations below this node.
     pub(crate) fn heap_size(&self) -> usize {
-        let below: usize = self.nodes.as_slice().iter().map(Self::heap_size).sum();
-        self.values.heap_size() + self.nodes.heap_size() + below
+        self.values.heap_size() + self.nodes.deep_heap_size(Self::heap_size)
     }
 
     /// Moves the node out of a slot that is not used again.
     fn take(&mut self) -> Self {
-        mem::replace(self, Self::ROOT)
+        mem::replace(self, Self::NOWHERE)
     }
 }
 
@@ -109,58 +113,57 @@ impl<A: Address, V: Clone> Node<A, V> {
     /// Puts a value at `index` of this node; returns the one that was there.
     pub(crate) fn set(&mut self, index: u8, value: V) -> Option<V> {
         let at = rank(self.prefixes, index);
-        if slot(self.prefixes, index).is_some() {
-            return self.values.get_mut(at).map(|old| mem::replace(old, value));
-        }
-        self.values.insert(at, value, |v| v.clone());
+        let old = self
+            .values
+            .put(at, self.prefixes & (1 << index) != 0, value);
         self.prefixes |= 1 << index;
-        None
+        old
     }
 
-    /// The node below this one at `target`, a greater offset, on the way to `addr`; or, if the
+    /// The node below this one at the depth `target` on the way to `addr`; or, if the
     /// path has no node there, the next above it. Nodes that `target` needs are made.
     pub(crate) fn descend(&mut self, addr: A, target: u8) -> Option<&mut Self> {
-        let chunk = addr.chunk(self.offset);
+        let chunk = addr.chunk(self.depth);
         let at = rank(self.children, chunk);
         if slot(self.children, chunk).is_none() {
-            let leaf = Self::vacant(addr.masked(depth(target)), target);
+            let leaf = Self::vacant(addr.masked(target), target);
             self.nodes.insert(at, leaf, Self::take);
             self.children |= 1 << chunk;
             return self.nodes.get_mut(at);
         }
         let child = self.nodes.get_mut(at)?;
-        let shared = offset_within(child.path.common_len(addr));
+        let shared = depth_within(child.path.common_len(addr));
         let meeting = shared.min(target);
-        if meeting < child.offset {
+        if meeting < child.depth {
             child.split(meeting);
         }
         Some(child)
     }
 
-    /// Puts a new node at `offset` above this one.
-    fn split(&mut self, offset: u8) {
+    /// Puts a new node at `depth` above this one.
+    fn split(&mut self, depth: u8) {
         let lower = self.take();
-        *self = Self::vacant(lower.path.masked(depth(offset)), offset);
-        self.children = 1 << lower.path.chunk(offset);
+        *self = Self::vacant(lower.path.masked(depth), depth);
+        self.children = 1 << lower.path.chunk(depth);
         self.nodes = Block::single(lower);
     }
 
     /// Removes the prefix `addr` at `position`, which exists in this node or below, and the nodes
     /// that nothing needs any more.
     pub(crate) fn unset(&mut self, addr: A, position: Position) -> Option<V> {
-        if position.offset == self.offset {
+        if position.depth == self.depth {
             let at = slot(self.prefixes, position.index)?;
             self.prefixes &= !(1 << position.index);
             return self.values.remove(at, |v| v.clone());
         }
-        let chunk = addr.chunk(self.offset);
+        let chunk = addr.chunk(self.depth);
         let at = slot(self.children, chunk)?;
         let child = self.nodes.get_mut(at)?;
         let value = child.unset(addr, position);
         if child.prefixes == 0 && child.children.is_power_of_two() {
             let only = child.nodes.remove(0, Self::take);
             *child = only.expect("a bit in `children` has a node");
-        } else if child.prefixes == 0 && child.children == 0 {
+        } else if child.is_vacant() {
             self.nodes.remove(at, Self::take);
             self.children &= !(1 << chunk);
         }
@@ -205,3 +208,20 @@ const _: () = assert!(
     1 << STRIDE == u64::BITS,
     "the bitmaps have a bit for each chunk"
 );
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    use super::*;
+    use crate::Ipv6Table;
+
+    /// A step down touches one or two cache lines, however large the value is.
+    #[test]
+    fn nodes_have_the_size_they_are_said_to_have() {
+        assert_eq!(size_of::<Node<Ipv4Addr, u32>>(), 56);
+        assert_eq!(size_of::<Node<Ipv4Addr, [u64; 8]>>(), 56);
+        assert_eq!(size_of::<Node<Ipv6Addr, u32>>(), 72);
+        assert_eq!(size_of::<Ipv6Table<u32>>(), 64);
+    }
+}

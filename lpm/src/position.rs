@@ -1,24 +1,24 @@
 //! Where a prefix lives in the trie: at which depth, and at which bit of that node. Holds no nodes.
 //!
-//! The trie consumes [`STRIDE`] bits a node. Addresses are thought of as padded in front by
-//! [`PAD`] zero bits, which puts the node boundaries at address bits 1, 7, 13, 19, 25, 31, 37, 43,
-//! ...: an IPv4 /24 (19 + 5) and an IPv6 /48 (43 + 5), by far the most frequent lengths of the
-//! internet's tables, then share a node with up to 31 of their neighbours, and no frequent length
-//! falls on a boundary, where each prefix would need a node to itself.
+//! The root consumes [`ROOT_STRIDE`] bits of the address and each node below it [`STRIDE`], which
+//! puts the node boundaries at bits 7, 13, 19, 25, 31, 37, 43, ...: an IPv4 /24 (19 + 5) and an
+//! IPv6 /48 (43 + 5), by far the most frequent lengths of the internet's tables, then share a node
+//! with up to 31 of their neighbours, and no frequent length falls on a boundary, where each
+//! prefix would need a node to itself.
 //!
-//! Inside a node a prefix of `r` bits (0 to 5) has the index `2^r + bits`: the numbering of a
-//! binary heap, in which longer prefixes have higher indices. Index 0 is never used.
+//! Inside a node a prefix of `r` bits has the index `2^r + bits`: the numbering of a binary heap,
+//! in which longer prefixes have higher indices. Index 0 is never used.
 
 use crate::{Address, Prefix};
 
-/// Bits of the address a node consumes.
+/// Bits of the address the root consumes.
+pub(crate) const ROOT_STRIDE: u8 = 7;
+
+/// Bits of the address a node below the root consumes.
 pub(crate) const STRIDE: u8 = 6;
 
-/// Zero bits thought of in front of each address.
-pub(crate) const PAD: u8 = 5;
-
-/// Nodes on the longest path from the root, for either family.
-pub(crate) const MAX_NODES: usize = (128 + PAD as usize) / STRIDE as usize + 1;
+/// Nodes on the longest path below the root, for either family.
+pub(crate) const MAX_NODES: usize = (128 - ROOT_STRIDE as usize) / STRIDE as usize + 1;
 
 /// The indices of all prefixes in a node that cover a chunk, as a bitmap, by chunk.
 pub(crate) const COVERING: [u64; 1 << STRIDE] = covering();
@@ -26,45 +26,46 @@ pub(crate) const COVERING: [u64; 1 << STRIDE] = covering();
 /// The place of a prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Position {
-    /// Padded bits above the node, a multiple of [`STRIDE`].
-    pub(crate) offset: u8,
-    /// Bit of the prefix in the node's bitmap, 1 to 63.
+    /// Address bits above the node: zero for the root.
+    pub(crate) depth: u8,
+    /// Bit of the prefix in the node's bitmap: 1 to 127 in the root, else 1 to 63.
     pub(crate) index: u8,
 }
 
 impl Position {
     #[inline]
     pub(crate) fn of<A: Address>(prefix: &Prefix<A>) -> Self {
-        let padded = prefix.len() + PAD;
-        let rest = padded % STRIDE;
-        let offset = padded - rest;
-        let bits = prefix.addr().chunk(offset) >> (STRIDE - rest);
+        let (addr, len) = (prefix.addr(), prefix.len());
+        if len < ROOT_STRIDE {
+            let bits = addr.first_chunk() >> (ROOT_STRIDE - len);
+            return Self {
+                depth: 0,
+                index: (1 << len) | bits,
+            };
+        }
+        let depth = depth_within(len);
+        let rest = len - depth;
+        let bits = addr.chunk(depth) >> (STRIDE - rest);
         Self {
-            offset,
+            depth,
             index: (1 << rest) | bits,
         }
     }
 
-    /// The prefix at this place below a node whose own bits are `path`.
+    /// The prefix at this place in or below a node whose own bits are `path`.
     pub(crate) fn prefix<A: Address>(self, path: A) -> Prefix<A> {
         let rest = self.index.ilog2() as u8;
-        let len = (self.offset + rest).saturating_sub(PAD);
+        let len = self.depth + rest;
         let bits = self.index - (1 << rest);
         Prefix::from_masked(path.with_tail(bits, len), len)
     }
 }
 
-/// The address bits above a node at `offset`.
+/// The depth of the deepest node that the first `len` bits of an address lead to. `len` is at
+/// least [`ROOT_STRIDE`].
 #[inline]
-pub(crate) fn depth(offset: u8) -> u8 {
-    offset.saturating_sub(PAD)
-}
-
-/// The offset of the deepest node that lies within the first `len` bits of an address.
-#[inline]
-pub(crate) fn offset_within(len: u8) -> u8 {
-    let padded = len + PAD;
-    padded - padded % STRIDE
+pub(crate) fn depth_within(len: u8) -> u8 {
+    len - (len - ROOT_STRIDE) % STRIDE
 }
 
 const fn covering() -> [u64; 1 << STRIDE] {
@@ -91,9 +92,11 @@ mod tests {
         for len in 0..=A::BITS {
             let prefix = Prefix::masking(addr, len).unwrap();
             let position = Position::of(&prefix);
-            assert_eq!(position.offset % STRIDE, 0);
-            assert!((1..64).contains(&position.index), "{prefix} {position:?}");
-            let path = addr.masked(depth(position.offset));
+            assert_eq!(position.depth == 0, len < ROOT_STRIDE);
+            assert!(position.depth == 0 || position.depth % STRIDE == 1);
+            let end = if position.depth == 0 { 128 } else { 64 };
+            assert!((1..end).contains(&position.index), "{prefix} {position:?}");
+            let path = addr.masked(position.depth);
             assert_eq!(position.prefix(path), prefix);
         }
     }

@@ -5,19 +5,20 @@ use std::fmt;
 use crate::iter::Iter;
 use crate::node::{Hit, Node};
 use crate::position::Position;
+use crate::root::Root;
 use crate::{Address, Prefix};
 
 /// A longest-prefix match table from [`Prefix`] to `V`.
 ///
 /// A persistent trie: `clone` is O(1) and shares every node; an update copies the shared nodes on
-/// its path, at most 7 (IPv4) or 23 (IPv6) blocks of at most 64 nodes, and changes unshared ones in
-/// place. A table is `Send` and `Sync` if `V` is. Readers take `&self`, never wait, and never see
+/// its path, one block of 128 nodes and at most 4 (IPv4) or 20 (IPv6) of 64, and changes unshared
+/// ones in place. A table is `Send` and `Sync` if `V` is. Readers take `&self`, never wait, and never see
 /// an update made to another clone.
 ///
 /// `V` is cloned when values beside it are inserted or removed, so it should be small: an index or
 /// an `Arc`.
 pub struct Table<A, V> {
-    root: Node<A, V>,
+    root: Root<A, V>,
     len: usize,
 }
 
@@ -26,7 +27,7 @@ impl<A: Address, V> Table<A, V> {
     #[must_use]
     pub const fn new() -> Self {
         Self {
-            root: Node::ROOT,
+            root: Root::EMPTY,
             len: 0,
         }
     }
@@ -34,23 +35,32 @@ impl<A: Address, V> Table<A, V> {
     /// The value of the longest prefix that covers `addr`. Allocates nothing.
     #[inline]
     pub fn lookup(&self, addr: A) -> Option<&V> {
-        self.longest(addr)?.value()
+        match self.longest(addr) {
+            Some(hit) => hit.value(),
+            None => self.root.value_at(self.root.hit(addr)?),
+        }
     }
 
     /// The longest prefix that covers `addr`, and its value.
     pub fn lookup_prefix(&self, addr: A) -> Option<(Prefix<A>, &V)> {
-        let hit = self.longest(addr)?;
-        Some((hit.prefix(), hit.value()?))
+        if let Some(hit) = self.longest(addr) {
+            return Some((hit.prefix(), hit.value()?));
+        }
+        let index = self.root.hit(addr)?;
+        Some((self.root.prefix_at(index), self.root.value_at(index)?))
     }
 
     /// The value of exactly this prefix.
     pub fn get(&self, prefix: &Prefix<A>) -> Option<&V> {
         let position = Position::of(prefix);
-        let mut node = &self.root;
-        while node.offset() < position.offset {
+        if position.depth == 0 {
+            return self.root.value_at(position.index);
+        }
+        let mut node = self.root.child(prefix.addr())?;
+        while node.depth() < position.depth {
             node = node.child(prefix.addr())?;
         }
-        let found = node.offset() == position.offset && node.is_above(prefix.addr());
+        let found = node.depth() == position.depth && node.is_above(prefix.addr());
         found.then(|| node.value_at(position.index))?
     }
 
@@ -80,9 +90,10 @@ impl<A: Address, V> Table<A, V> {
         *self = Self::new();
     }
 
+    /// The longest prefix that covers `addr`, but for those of the root.
     #[inline]
     fn longest(&self, addr: A) -> Option<Hit<'_, A, V>> {
-        let mut longest = self.root.hit(addr);
+        let mut longest = None;
         let mut next = self.root.child(addr);
         while let Some(node) = next.filter(|node| node.is_above(addr)) {
             longest = node.hit(addr).or(longest);
@@ -96,12 +107,12 @@ impl<A: Address, V: Clone> Table<A, V> {
     /// Sets the value of a prefix; returns the one it had.
     pub fn insert(&mut self, prefix: Prefix<A>, value: V) -> Option<V> {
         let position = Position::of(&prefix);
-        let mut node = &mut self.root;
-        while node.offset() < position.offset {
-            let below = node.descend(prefix.addr(), position.offset);
-            node = below.expect("a bit in a node's `children` has a node");
-        }
-        let old = node.set(position.index, value);
+        let old = match position.depth {
+            0 => self.root.set(position.index, value),
+            _ => self
+                .node(prefix.addr(), position.depth)
+                .set(position.index, value),
+        };
         self.len += usize::from(old.is_none());
         old
     }
@@ -111,6 +122,20 @@ impl<A: Address, V: Clone> Table<A, V> {
         self.get(prefix)?;
         self.len -= 1;
         self.root.unset(prefix.addr(), Position::of(prefix))
+    }
+
+    /// The node at `depth`, not the root's, on the way to `addr`. Makes it if need be.
+    fn node(&mut self, addr: A, depth: u8) -> &mut Node<A, V> {
+        let mut node = self
+            .root
+            .child_mut(addr)
+            .expect("the root has a node for each chunk");
+        while node.depth() < depth {
+            node = node
+                .descend(addr, depth)
+                .expect("a bit in `children` has a node");
+        }
+        node
     }
 }
 
