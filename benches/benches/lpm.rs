@@ -80,7 +80,7 @@ fn single<A: Family>(group: &mut Group<'_>, table: &Table<A, u32>, addrs: &[A]) 
     group.bench_function(BenchmarkId::new("lookup", table.len()), |bencher| {
         bencher.iter(|| {
             for addr in addrs {
-                black_box(table.lookup(*addr));
+                black_box(table.lookup(*addr).copied());
             }
         });
     });
@@ -131,7 +131,7 @@ fn peer_single<A: Family>(
     group.bench_function(BenchmarkId::new("prefix-trie", table.len()), |bencher| {
         bencher.iter(|| {
             for net in &nets {
-                black_box(map.get_lpm(net));
+                black_box(map.get_lpm(net).map(|(_, value)| *value));
             }
         });
     });
