@@ -5,5 +5,18 @@
 
 #![allow(unsafe_code, reason = "system calls and memory shared with the kernel")]
 
+pub mod affinity;
 pub mod arena;
+pub mod cmsg;
+pub mod datagram;
 pub mod ethtool;
+pub mod eventfd;
+pub mod link;
+pub mod mmsg;
+pub mod netns;
+pub mod sockaddr;
+pub mod sockopt;
+pub mod tun;
+pub mod uring;
+pub mod virtio;
+pub mod xdp;

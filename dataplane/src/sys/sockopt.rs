@@ -1,0 +1,88 @@
+//! Socket options that `socket2` does not offer.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+/// Sets the receive buffer, beyond `net.core.rmem_max` where the process may
+/// (`SO_RCVBUFFORCE` needs `CAP_NET_ADMIN`), otherwise up to it.
+///
+/// # Errors
+///
+/// `ENOTSOCK` and the like: the descriptor is no socket.
+pub fn set_receive_buffer(socket: BorrowedFd<'_>, bytes: u32) -> io::Result<()> {
+    let value = i32::try_from(bytes).unwrap_or(i32::MAX);
+    set(socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, value)
+        .or_else(|_| set(socket, libc::SOL_SOCKET, libc::SO_RCVBUF, value))
+}
+
+/// Sets the send buffer, like [`set_receive_buffer`].
+///
+/// # Errors
+///
+/// `ENOTSOCK` and the like: the descriptor is no socket.
+pub fn set_send_buffer(socket: BorrowedFd<'_>, bytes: u32) -> io::Result<()> {
+    let value = i32::try_from(bytes).unwrap_or(i32::MAX);
+    set(socket, libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, value)
+        .or_else(|_| set(socket, libc::SOL_SOCKET, libc::SO_SNDBUF, value))
+}
+
+/// Lets the kernel hand over trains of equal datagrams of one flow as one (`udp(7)`).
+///
+/// # Errors
+///
+/// `ENOPROTOOPT` before Linux 5.0.
+pub fn set_udp_gro(socket: BorrowedFd<'_>, on: bool) -> io::Result<()> {
+    set(socket, libc::SOL_UDP, libc::UDP_GRO, i32::from(on))
+}
+
+/// Sends IPv4 datagrams without the DF bit, fragmenting them as needed (`ip(7)`).
+///
+/// # Errors
+///
+/// `ENOPROTOOPT` when it is no IPv4 socket.
+pub fn allow_fragments_v4(socket: BorrowedFd<'_>) -> io::Result<()> {
+    set(
+        socket,
+        libc::IPPROTO_IP,
+        libc::IP_MTU_DISCOVER,
+        libc::IP_PMTUDISC_DONT,
+    )
+}
+
+/// Lets the sender fragment IPv6 datagrams as needed (`ipv6(7)`).
+///
+/// # Errors
+///
+/// `ENOPROTOOPT` when it is no IPv6 socket.
+pub fn allow_fragments_v6(socket: BorrowedFd<'_>) -> io::Result<()> {
+    set(
+        socket,
+        libc::IPPROTO_IPV6,
+        libc::IPV6_MTU_DISCOVER,
+        libc::IPV6_PMTUDISC_DONT,
+    )
+}
+
+fn set(
+    socket: BorrowedFd<'_>,
+    level: libc::c_int,
+    option: libc::c_int,
+    value: libc::c_int,
+) -> io::Result<()> {
+    let len = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: the kernel reads `len` bytes at `value`, a local of that size.
+    let rc = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            option,
+            (&raw const value).cast(),
+            len,
+        )
+    };
+    if rc == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
