@@ -1,0 +1,133 @@
+//! How queues do their IO. One driver instance serves all queues of one worker.
+
+pub mod epoll;
+pub mod probe;
+pub mod uring;
+
+mod datagram;
+mod errors;
+mod ledger;
+mod vnet;
+
+use std::fmt;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::batch::Batch;
+use crate::counters::QueueCounters;
+use crate::frame::Frame;
+use crate::id::{PortId, UnderlayId};
+
+/// A worker's own queue of a port or of the underlay, handed to its driver.
+#[derive(Debug)]
+pub enum Queue {
+    /// One queue of a TUN device. Each read and write starts with a virtio-net
+    /// header of [`crate::port::tun::VNET_HEADER_LEN`] bytes.
+    Tun {
+        /// The port it belongs to.
+        port: PortId,
+        /// The queue's descriptor, non-blocking.
+        fd: OwnedFd,
+    },
+    /// A worker's sockets of a local tunnel endpoint.
+    Underlay {
+        /// The endpoint they belong to.
+        id: UnderlayId,
+        /// The socket on the tunnel's port; the kernel spreads flows over the
+        /// sockets of all workers (SO_REUSEPORT).
+        receiver: OwnedFd,
+        /// Sockets to send from, each on a port of its own, so that the flows of
+        /// one pair of endpoints differ in their outer source port. A frame goes
+        /// by `flow_hash % senders.len()`.
+        senders: Vec<OwnedFd>,
+    },
+}
+
+/// A driver's name for an attached queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct QueueId(pub u16);
+
+/// The kinds of driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DriverKind {
+    /// `io_uring(7)`.
+    IoUring,
+    /// `epoll(7)` with `recvmmsg(2)` and `sendmmsg(2)`.
+    Epoll,
+}
+
+impl fmt::Display for DriverKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::IoUring => "io_uring",
+            Self::Epoll => "epoll",
+        })
+    }
+}
+
+/// Sizes of a driver. What a kind of driver has no use for it ignores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DriverConfig {
+    /// Entries of the submission ring: requests handed over in one system call.
+    pub submissions: u32,
+    /// Entries of the completion ring. More completions than that at once cost
+    /// the kernel an allocation, but are not lost.
+    pub completions: u32,
+    /// Frames in flight to the kernel.
+    pub sends: u16,
+    /// Frames that each attached queue lends to the kernel to receive into; a
+    /// power of two. Small, so that frames are still cached when they are reused.
+    pub receive_buffers: u16,
+    /// Descriptors that can be attached at a time.
+    pub files: u32,
+}
+
+impl Default for DriverConfig {
+    fn default() -> Self {
+        Self {
+            submissions: 256,
+            completions: 2048,
+            sends: 256,
+            receive_buffers: 64,
+            files: 1024,
+        }
+    }
+}
+
+/// Moves frames between a worker and the kernel.
+///
+/// A driver owns every frame it is given until the kernel took it (then it
+/// counts it as sent) or refused it (then it counts the drop reason), and takes
+/// the frames it receives from the worker's mempool. It sets `ingress`, `remote`
+/// (underlay), `segment_size` and `offload` of received frames.
+pub trait Driver {
+    /// Starts serving a queue.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses to register or poll the descriptor.
+    fn attach(&mut self, queue: Queue, counters: Arc<QueueCounters>) -> io::Result<QueueId>;
+
+    /// Stops serving a queue and closes its descriptors. Frames on their way out
+    /// are sent or dropped first.
+    fn detach(&mut self, id: QueueId);
+
+    /// Adds received frames to `batch`, at most as many as fit, without blocking.
+    fn receive(&mut self, batch: &mut Batch);
+
+    /// Queues a frame to be sent; the kernel need not see it before [`Self::flush`].
+    fn send(&mut self, id: QueueId, frame: Frame);
+
+    /// Hands all queued frames to the kernel.
+    fn flush(&mut self);
+
+    /// Blocks until a queue has something to receive, the worker is woken, or the
+    /// timeout is over. Returns at once if there is known work.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel facility itself fails; the worker cannot go on.
+    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()>;
+}

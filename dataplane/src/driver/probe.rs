@@ -1,0 +1,222 @@
+//! Which driver this host allows, and what else it offers.
+//!
+//! Facts come from trying, not from version numbers: distributions backport, and
+//! containers forbid.
+
+use std::io;
+
+use thiserror::Error;
+
+use crate::driver::DriverKind;
+use crate::sys::tun::{Layer, TunOffloads, TunQueue};
+use crate::sys::{netns, uring, xdp};
+
+/// What the configuration says about the driver.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DriverChoice {
+    /// io_uring where it works, otherwise epoll.
+    #[default]
+    Auto,
+    /// io_uring or nothing.
+    IoUring,
+    /// epoll, even where io_uring works.
+    Epoll,
+}
+
+/// Which driver to use, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DriverReport {
+    /// The driver.
+    pub kind: DriverKind,
+    /// Why this one, for people to read.
+    pub reason: String,
+}
+
+/// Why the driver that was asked for cannot be used.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ChooseDriverError {
+    /// The kernel, or what confines this process, lacks something.
+    #[error(
+        "the io_uring driver was asked for, but {missing}; use `driver = \"auto\"` or `\"epoll\"`"
+    )]
+    IoUring {
+        /// The missing feature and its error.
+        missing: String,
+    },
+}
+
+/// One thing that this host grants or refuses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Feature {
+    /// Its name.
+    pub name: &'static str,
+    /// Nothing, or why it is refused.
+    pub state: Result<(), String>,
+}
+
+/// Chooses a driver by setting up a small ring with everything that the io_uring
+/// driver needs.
+///
+/// # Errors
+///
+/// When io_uring was asked for and lacks something.
+pub fn choose(choice: DriverChoice) -> Result<DriverReport, ChooseDriverError> {
+    let report = |kind, reason| Ok(DriverReport { kind, reason });
+    if choice == DriverChoice::Epoll {
+        return report(DriverKind::Epoll, "as configured".to_owned());
+    }
+    let missing = io_uring().into_iter().find_map(|feature| {
+        let reason = feature.state.err()?;
+        Some(format!("{} is not available: {reason}", feature.name))
+    });
+    match (missing, choice) {
+        (None, DriverChoice::Auto) => report(
+            DriverKind::IoUring,
+            "io_uring has all that is needed".to_owned(),
+        ),
+        (None, _) => report(DriverKind::IoUring, "as configured".to_owned()),
+        (Some(missing), DriverChoice::Auto) => report(DriverKind::Epoll, missing),
+        (Some(missing), _) => Err(ChooseDriverError::IoUring { missing }),
+    }
+}
+
+/// What the io_uring driver needs, each tried; ends with the first that fails.
+pub fn io_uring() -> Vec<Feature> {
+    let features = uring::probe::features().into_iter();
+    features
+        .map(|(name, result)| Feature {
+            name,
+            state: result.map_err(explain_uring),
+        })
+        .collect()
+}
+
+/// Whether TUN devices can be made (`/dev/net/tun`), and each offload they may have.
+///
+/// The device is made in a new network namespace where that is allowed, otherwise
+/// in this one for a moment.
+pub fn tun() -> Vec<Feature> {
+    netns::run_in_new(probe_tun).unwrap_or_else(|_| probe_tun())
+}
+
+/// Whether AF_XDP sockets and their memory can be had.
+pub fn af_xdp() -> Vec<Feature> {
+    let socket = xdp::open();
+    let umem = socket.as_ref().ok().map(xdp::register_probe_umem);
+    let state = |result: io::Result<()>| result.map_err(|error| error.to_string());
+    let mut features = vec![Feature {
+        name: "AF_XDP socket",
+        state: state(socket.map(drop)),
+    }];
+    features.extend(umem.map(|umem| Feature {
+        name: "AF_XDP UMEM",
+        state: state(umem),
+    }));
+    features
+}
+
+fn probe_tun() -> Vec<Feature> {
+    let queue = TunQueue::open().and_then(|queue| {
+        queue.attach("rlprobe%d", Layer::Ip, true)?;
+        Ok(queue)
+    });
+    let state = |result: io::Result<()>| result.map_err(|error| error.to_string());
+    let Ok(queue) = &queue else {
+        return vec![Feature {
+            name: "device",
+            state: state(queue.map(drop)),
+        }];
+    };
+    let offloads = TunOffloads::KINDS.into_iter().map(|(kind, name)| {
+        // Each needs the ones before it: checksums, and the tunnel kinds each other.
+        let wanted = match kind {
+            TunOffloads::CSUM => kind,
+            TunOffloads::UDP_TUNNEL_GSO_CSUM => {
+                kind | TunOffloads::UDP_TUNNEL_GSO | TunOffloads::CSUM
+            }
+            _ => kind | TunOffloads::CSUM,
+        };
+        Feature {
+            name,
+            state: state(queue.set_offloads(wanted)),
+        }
+    });
+    std::iter::once(Feature {
+        name: "device",
+        state: Ok(()),
+    })
+    .chain(offloads)
+    .collect()
+}
+
+/// The error, with what people can do about it.
+fn explain_uring(error: io::Error) -> String {
+    match error.raw_os_error() {
+        Some(libc::ENOSYS) => format!("{error}: the kernel has no io_uring"),
+        Some(libc::EPERM | libc::EACCES) => match sysctl().as_deref() {
+            Some(setting @ ("1" | "2")) => {
+                format!("{error}: the sysctl kernel.io_uring_disabled is {setting}")
+            }
+            _ => format!("{error}: a seccomp profile or security module forbids io_uring"),
+        },
+        _ => error.to_string(),
+    }
+}
+
+fn sysctl() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled").ok()?;
+    Some(text.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_host_offers_tun_devices_with_checksum_and_tcp_offloads() {
+        let features = tun();
+        for name in ["device", "CSUM", "TSO4", "TSO6"] {
+            let feature = features
+                .iter()
+                .find(|feature| feature.name == name)
+                .unwrap();
+            assert_eq!(feature.state, Ok(()), "{name}");
+        }
+        assert_eq!(features.len(), 1 + TunOffloads::KINDS.len());
+    }
+
+    #[test]
+    fn the_choice_is_explained() {
+        let epoll = choose(DriverChoice::Epoll).unwrap();
+        assert_eq!(
+            (epoll.kind, epoll.reason.as_str()),
+            (DriverKind::Epoll, "as configured")
+        );
+        let missing = io_uring()
+            .into_iter()
+            .find(|feature| feature.state.is_err());
+        let auto = choose(DriverChoice::Auto).unwrap();
+        match missing {
+            None => assert_eq!(auto.kind, DriverKind::IoUring),
+            Some(feature) => {
+                assert_eq!(auto.kind, DriverKind::Epoll);
+                assert!(auto.reason.contains(feature.name), "{}", auto.reason);
+                let error = choose(DriverChoice::IoUring).unwrap_err().to_string();
+                assert!(error.contains(feature.name), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn forbidden_io_uring_names_who_forbids_it() {
+        let text = explain_uring(io::Error::from_raw_os_error(libc::EPERM));
+        assert!(
+            text.contains("seccomp") || text.contains("io_uring_disabled"),
+            "{text}"
+        );
+        assert!(
+            explain_uring(io::Error::from_raw_os_error(libc::ENOSYS)).contains("kernel has no")
+        );
+    }
+}

@@ -1,0 +1,495 @@
+//! The driver for `io_uring(7)`: multishot reads and receives into frames lent to
+//! the kernel, and writes and sends handed over in batches.
+//!
+//! A receive that finds completions in the ring costs no system call, and a flush
+//! collects what arrived in the meantime, so that under load one call serves a
+//! batch in both directions.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam::utils::CachePadded;
+
+use crate::batch::Batch;
+use crate::counters::{QueueCounters, WorkerCounters};
+use crate::driver::ledger::Ledger;
+use crate::driver::{Driver, DriverConfig, Queue, QueueId, datagram, errors, vnet};
+use crate::drop_reason::DropReason;
+use crate::frame::{Frame, Ingress};
+use crate::id::{PortId, UnderlayId};
+use crate::mempool::{HEADROOM, Mempool};
+use crate::port::tun::VNET_HEADER_LEN;
+use crate::sys::eventfd::Waker;
+use crate::sys::uring::{
+    Completion, FileId, PREFIX_LEN, ReceiveMode, SourceId, Uring, UringConfig,
+};
+
+/// How long to wait for frames to come back to an empty mempool.
+const STARVED_WAIT: Duration = Duration::from_millis(1);
+
+/// How long a detached queue's requests may take to end.
+const DETACH_LIMIT: Duration = Duration::from_secs(2);
+
+/// Attempts to hand over requests while the kernel is short of memory.
+const SUBMIT_ATTEMPTS: usize = 8;
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct UringDriver {
+    uring: Uring,
+    pool: Mempool,
+    ledger: Ledger,
+    queues: Vec<Option<Attached>>,
+    /// Frames received and not yet asked for, with the queue they came from.
+    arrived: VecDeque<(u16, Frame)>,
+    receive_buffers: u16,
+    /// Whether a queue may lack slots or need arming.
+    needy: bool,
+}
+
+#[derive(Debug)]
+struct Attached {
+    kind: Kind,
+    counters: Arc<QueueCounters>,
+    source: SourceId,
+    /// The descriptor that frames come in by.
+    file: FileId,
+    /// Nothing more is to be received.
+    gone: bool,
+    /// Errors in a row.
+    failures: u32,
+    /// Frames handed over and not yet reported as sent or refused.
+    in_flight: u32,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Tun {
+        port: PortId,
+    },
+    Underlay {
+        id: UnderlayId,
+        senders: Vec<FileId>,
+    },
+}
+
+impl UringDriver {
+    /// A driver that takes frames from `pool` and returns from its wait when
+    /// `waker` wakes it. To be used on the thread that makes it.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses a ring; see [`crate::driver::probe::choose`].
+    pub fn new(
+        config: DriverConfig,
+        pool: Mempool,
+        counters: Arc<CachePadded<WorkerCounters>>,
+        waker: &Waker,
+    ) -> io::Result<Self> {
+        let mut uring = Uring::new(UringConfig {
+            submissions: config.submissions,
+            completions: config.completions,
+            sends: config.sends,
+            files: config.files,
+        })?;
+        uring.watch(waker.as_fd())?;
+        Ok(Self {
+            uring,
+            pool,
+            ledger: Ledger::new(counters),
+            queues: Vec::new(),
+            arrived: VecDeque::new(),
+            receive_buffers: config.receive_buffers,
+            needy: false,
+        })
+    }
+
+    /// Registers a queue's descriptors and opens its source as queue `index`.
+    fn open(
+        &mut self,
+        index: u16,
+        queue: Queue,
+        counters: Arc<QueueCounters>,
+    ) -> io::Result<Attached> {
+        let (fd, mode, offset, kind) = match queue {
+            Queue::Tun { port, fd } => {
+                (fd, ReceiveMode::Read, vnet::READ_OFFSET, Kind::Tun { port })
+            }
+            Queue::Underlay {
+                id,
+                receiver,
+                senders,
+            } => {
+                let senders = self.register_all(senders)?;
+                let kind = Kind::Underlay { id, senders };
+                (receiver, ReceiveMode::Message, HEADROOM - PREFIX_LEN, kind)
+            }
+        };
+        let opened = self.uring.register(fd).and_then(|file| {
+            let source = self
+                .uring
+                .open_source(file, mode, self.receive_buffers, offset, index);
+            source
+                .inspect_err(|_| self.uring.unregister(file))
+                .map(|source| (file, source))
+        });
+        match opened {
+            Ok((file, source)) => {
+                let (gone, failures, in_flight) = (false, 0, 0);
+                Ok(Attached {
+                    kind,
+                    counters,
+                    source,
+                    file,
+                    gone,
+                    failures,
+                    in_flight,
+                })
+            }
+            Err(error) => {
+                self.unregister_senders(&kind);
+                Err(error)
+            }
+        }
+    }
+
+    fn register_all(&mut self, sockets: Vec<OwnedFd>) -> io::Result<Vec<FileId>> {
+        let mut files = Vec::with_capacity(sockets.len());
+        for socket in sockets {
+            match self.uring.register(socket) {
+                Ok(file) => files.push(file),
+                Err(error) => {
+                    files
+                        .into_iter()
+                        .for_each(|file| self.uring.unregister(file));
+                    return Err(error);
+                }
+            }
+        }
+        Ok(files)
+    }
+
+    fn unregister_senders(&mut self, kind: &Kind) {
+        if let Kind::Underlay { senders, .. } = kind {
+            senders.iter().for_each(|&file| self.uring.unregister(file));
+        }
+    }
+
+    /// Closes what [`Self::open`] opened; false if requests still use it.
+    fn close(&mut self, queue: &Attached) -> bool {
+        if !self.uring.close_source(queue.source) {
+            return false;
+        }
+        self.uring.unregister(queue.file);
+        self.unregister_senders(&queue.kind);
+        true
+    }
+
+    /// Hands over all requests.
+    fn submit(&mut self) {
+        for _ in 0..SUBMIT_ATTEMPTS {
+            let result = self.uring.submit();
+            self.reap();
+            if result.is_ok() {
+                break;
+            }
+        }
+        self.ledger.system_calls(self.uring.take_system_calls());
+    }
+
+    /// Takes in all completions.
+    fn reap(&mut self) {
+        while let Some(completion) = self.uring.complete() {
+            match completion {
+                Completion::Packet { tag, slot, len } => {
+                    self.arrive(tag, vnet::unwrap(slot, len));
+                }
+                Completion::Datagram { tag, datagram } => {
+                    let datagram = datagram.ok_or(DropReason::RxTruncated);
+                    self.arrive(tag, datagram.and_then(datagram::into_frame));
+                }
+                Completion::Sent { tag, frame, result } => self.sent(tag, frame, result),
+                Completion::Stopped { tag, errno } => self.stopped(tag, errno),
+                Completion::Woken => {}
+            }
+        }
+    }
+
+    #[inline]
+    fn arrive(&mut self, index: u16, frame: Result<Frame, DropReason>) {
+        // The slot's place is vacant, and the source may have stopped with it.
+        self.needy = true;
+        match frame {
+            Ok(frame) => self.arrived.push_back((index, frame)),
+            Err(reason) => self.ledger.received_in_vain(reason),
+        }
+    }
+
+    #[inline]
+    fn sent(&mut self, index: u16, frame: Frame, result: Result<usize, i32>) {
+        let Some(Some(queue)) = self.queues.get_mut(usize::from(index)) else {
+            return;
+        };
+        queue.in_flight -= 1;
+        match (&queue.kind, result) {
+            (Kind::Tun { .. }, Ok(_)) => {
+                self.ledger
+                    .sent(&queue.counters, frame.len() - VNET_HEADER_LEN);
+            }
+            (Kind::Underlay { .. }, Ok(_)) => self.ledger.sent(&queue.counters, frame.len()),
+            (kind, Err(errno)) => self.ledger.dropped(kind.drop_reason(errno), 1),
+        }
+    }
+
+    fn stopped(&mut self, index: u16, errno: i32) {
+        let Some(Some(queue)) = self.queues.get_mut(usize::from(index)) else {
+            return;
+        };
+        self.needy = true;
+        if matches!(errno, libc::ENOBUFS | libc::ECANCELED) {
+            return;
+        }
+        queue.failures += 1;
+        // Zero is the end of a file, which no live queue has.
+        if errno == 0 || errors::is_gone(errno) || queue.failures >= errors::MAX_FAILURES {
+            queue.gone = true;
+            let error = io::Error::from_raw_os_error(errno);
+            let queue = queue.kind.label();
+            tracing::warn!(queue, %error, "queue receives nothing any more");
+        }
+    }
+
+    /// Lends slots to the queues that lack some and arms those that stopped.
+    fn replenish(&mut self) {
+        if !self.needy {
+            return;
+        }
+        self.needy = false;
+        for queue in self.queues.iter().flatten().filter(|queue| !queue.gone) {
+            while self.uring.vacancies(queue.source) > 0 {
+                let Some(frame) = self.pool.allocate() else {
+                    self.needy = true;
+                    break;
+                };
+                let returned = self.uring.lend(queue.source, frame.into_slot());
+                debug_assert!(returned.is_ok(), "there was a vacancy");
+            }
+            if !self.uring.is_armed(queue.source) && self.uring.lent(queue.source) > 0 {
+                self.needy |= self.uring.arm(queue.source).is_err();
+            }
+        }
+    }
+
+    /// Whether a queue can receive nothing before frames return to the pool.
+    fn is_starved(&mut self) -> bool {
+        let mut queues = self.queues.iter().flatten().filter(|queue| !queue.gone);
+        self.needy && queues.any(|queue| !self.uring.is_armed(queue.source))
+    }
+
+    /// Whether no request refers to queue `index`.
+    fn is_settled(&mut self, index: usize) -> bool {
+        match &self.queues[index] {
+            Some(queue) => queue.in_flight == 0 && !self.uring.is_armed(queue.source),
+            None => true,
+        }
+    }
+
+    /// Cancels the receiving of queue `index` and waits for its requests to end.
+    fn settle(&mut self, index: usize) {
+        let Some(queue) = &mut self.queues[index] else {
+            return;
+        };
+        queue.gone = true;
+        let source = queue.source;
+        self.submit();
+        let deadline = Instant::now() + DETACH_LIMIT;
+        while !self.is_settled(index) && Instant::now() < deadline {
+            if self.uring.is_armed(source) && self.uring.cancel(source).is_err() {
+                break;
+            }
+            let result = self.uring.submit_and_wait(Some(Duration::from_millis(10)));
+            self.reap();
+            if result.is_err() {
+                break;
+            }
+        }
+        self.ledger.system_calls(self.uring.take_system_calls());
+    }
+
+    /// Queues a frame on a file; waits for room once.
+    fn transmit(&mut self, index: u16, file: FileId, mut frame: Frame) -> Result<(), DropReason> {
+        let Some(Some(queue)) = self.queues.get(usize::from(index)) else {
+            return Err(DropReason::PortGone);
+        };
+        let is_tun = matches!(queue.kind, Kind::Tun { .. });
+        let full = queue.kind.drop_reason(libc::EAGAIN);
+        for last in [false, true] {
+            let queued = if is_tun {
+                self.uring.write(file, frame, index)
+            } else {
+                self.uring.send(file, frame, index)
+            };
+            match queued {
+                Ok(()) => break,
+                Err(_) if last => return Err(full),
+                Err(returned) => frame = returned,
+            }
+            self.submit();
+        }
+        if let Some(Some(queue)) = self.queues.get_mut(usize::from(index)) {
+            queue.in_flight += 1;
+        }
+        Ok(())
+    }
+
+    /// Prepares a frame for its queue and queues it.
+    fn try_send(&mut self, index: u16, mut frame: Frame) -> Result<(), DropReason> {
+        let queue = self.queues.get(usize::from(index)).and_then(Option::as_ref);
+        let queue = queue.ok_or(DropReason::PortGone)?;
+        let file = match &queue.kind {
+            Kind::Tun { .. } if !vnet::wrap(&mut frame) => return Err(DropReason::PortTxError),
+            Kind::Tun { .. } => queue.file,
+            Kind::Underlay { senders, .. } => {
+                let choice = frame.meta.flow_hash as usize % senders.len().max(1);
+                *senders.get(choice).ok_or(DropReason::UnderlayTxError)?
+            }
+        };
+        self.transmit(index, file, frame)
+    }
+}
+
+impl Driver for UringDriver {
+    fn attach(&mut self, queue: Queue, counters: Arc<QueueCounters>) -> io::Result<QueueId> {
+        let vacant = self.queues.iter().position(Option::is_none);
+        let index = vacant.unwrap_or(self.queues.len());
+        let id = u16::try_from(index).map_err(|_| io::ErrorKind::QuotaExceeded)?;
+        let attached = self.open(id, queue, counters)?;
+        if index == self.queues.len() {
+            self.queues.push(None);
+        }
+        let source = attached.source;
+        self.queues[index] = Some(attached);
+        self.arrived
+            .reserve(self.queues.len() * usize::from(self.receive_buffers));
+        self.needy = true;
+        self.replenish();
+        if self.uring.lent(source) == 0 {
+            self.detach(QueueId(id));
+            return Err(io::Error::new(
+                io::ErrorKind::OutOfMemory,
+                "the mempool is used up",
+            ));
+        }
+        self.submit();
+        Ok(QueueId(id))
+    }
+
+    fn detach(&mut self, id: QueueId) {
+        let index = usize::from(id.0);
+        if !matches!(self.queues.get(index), Some(Some(_))) {
+            return;
+        }
+        self.settle(index);
+        let before = self.arrived.len();
+        self.arrived.retain(|&(queue, _)| queue != id.0);
+        for _ in self.arrived.len()..before {
+            self.ledger.received_in_vain(DropReason::PortGone);
+        }
+        if let Some(queue) = self.queues[index].take()
+            && !self.close(&queue)
+        {
+            tracing::error!(queue = queue.kind.label(), "requests of a queue do not end");
+            // Its number stays taken, so that late completions find it.
+            self.queues[index] = Some(queue);
+        }
+    }
+
+    fn receive(&mut self, batch: &mut Batch) {
+        self.reap();
+        if self.arrived.len() < batch.room()
+            && (self.uring.has_deferred() || self.uring.has_queued())
+        {
+            self.submit();
+        }
+        while batch.room() > 0
+            && let Some((index, mut frame)) = self.arrived.pop_front()
+        {
+            if let Some(Some(queue)) = self.queues.get_mut(usize::from(index)) {
+                queue.failures = 0;
+                frame.meta.ingress = queue.kind.ingress();
+                self.ledger.received(&queue.counters, frame.len());
+                let refused = batch.push(frame);
+                debug_assert!(refused.is_ok(), "there was room");
+            }
+        }
+        self.replenish();
+    }
+
+    fn send(&mut self, id: QueueId, frame: Frame) {
+        if let Err(reason) = self.try_send(id.0, frame) {
+            self.ledger.dropped(reason, 1);
+        }
+    }
+
+    fn flush(&mut self) {
+        if self.uring.has_queued() {
+            self.submit();
+        }
+    }
+
+    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.replenish();
+        if !self.arrived.is_empty() || self.uring.has_completions() {
+            return Ok(());
+        }
+        let timeout = match timeout {
+            timeout if !self.is_starved() => timeout,
+            timeout => Some(timeout.map_or(STARVED_WAIT, |timeout| timeout.min(STARVED_WAIT))),
+        };
+        let result = self.uring.submit_and_wait(timeout);
+        self.ledger.system_calls(self.uring.take_system_calls());
+        match result {
+            // The kernel wants completions to be taken out first, or is short of memory.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EBUSY | libc::EAGAIN)) => {
+                Ok(())
+            }
+            result => result,
+        }
+    }
+}
+
+impl Drop for UringDriver {
+    /// Sends or counts what is on its way.
+    fn drop(&mut self) {
+        for index in 0..self.queues.len() {
+            self.detach(QueueId(index as u16));
+        }
+    }
+}
+
+impl Kind {
+    fn label(&self) -> String {
+        match self {
+            Self::Tun { port } => format!("port {port}"),
+            Self::Underlay { id, .. } => format!("underlay {id}"),
+        }
+    }
+
+    #[inline]
+    fn ingress(&self) -> Ingress {
+        match self {
+            Self::Tun { port } => Ingress::Port(*port),
+            Self::Underlay { id, .. } => Ingress::Underlay(*id),
+        }
+    }
+
+    fn drop_reason(&self, errno: i32) -> DropReason {
+        match self {
+            Self::Tun { .. } => errors::port_drop_reason(errno),
+            Self::Underlay { .. } => errors::underlay_drop_reason(errno),
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! What frames enter and leave by: opening the devices and sockets whose queues
+//! the drivers then serve. No frame passes through this module.
+
+pub mod tun;
+pub mod underlay;

@@ -1,0 +1,302 @@
+//! UDP sockets of a local tunnel endpoint.
+//!
+//! Each worker has one socket on the tunnel's port, among which the kernel
+//! spreads the flows, and several to send from, each on a port of its own.
+//!
+//! Don't fragment: outer IPv4 headers carry no DF bit, as with the kernel's own
+//! VXLAN device (RFC 7348 section 4.3 leaves it to the underlay's operator). A
+//! tunnel's MTU is made to fit the underlay, so fragments arise only where the
+//! path is narrower than the local link; with DF such packets would vanish.
+
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::os::fd::{AsFd, OwnedFd};
+
+use socket2::{Domain, Protocol, Socket, Type};
+use thiserror::Error;
+
+use crate::sys::sockopt;
+
+/// Ports that senders use: the dynamic range, as RFC 7348 section 5 recommends.
+const SENDER_PORTS: RangeInclusive<u16> = 49_152..=65_535;
+
+/// Bytes that a receiver holds while its worker is busy: some 4,000 full frames
+/// as the kernel accounts for them.
+const RECEIVE_BUFFER: u32 = 8 << 20;
+
+/// Bytes on their way through the local link; a queue discipline that holds less
+/// drops first, as it does for the kernel's own tunnels.
+const SEND_BUFFER: u32 = 8 << 20;
+
+/// What sockets to make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnderlayConfig {
+    /// The local address and the tunnel's UDP port.
+    pub local: SocketAddr,
+    /// The number of workers.
+    pub workers: usize,
+    /// Sending sockets of each worker.
+    pub senders: usize,
+    /// Whether to receive trains of datagrams as one frame with a `segment_size`.
+    pub gro: bool,
+}
+
+/// The sockets of one worker, non-blocking.
+#[derive(Debug)]
+pub struct UnderlayQueue {
+    /// The socket on the tunnel's port.
+    pub receiver: OwnedFd,
+    /// Sockets to send from.
+    pub senders: Vec<OwnedFd>,
+}
+
+/// Why the sockets could not be had.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BindUnderlayError {
+    /// The configuration asks for no sockets, or for port 0.
+    #[error("the tunnel endpoint {local} needs a port, at least one worker and one sender each")]
+    InvalidConfig {
+        /// The local address.
+        local: SocketAddr,
+    },
+    /// Somebody else has the port.
+    #[error(
+        "UDP port {} of {} is in use: another process has it (see `ss -lunp sport = :{}`) or a \
+         tunnel device of the kernel (see `ip -d link show type vxlan`)",
+        local.port(), local.ip(), local.port()
+    )]
+    InUse {
+        /// The local address.
+        local: SocketAddr,
+    },
+    /// The address is not one of this host.
+    #[error("{address} is not an address of this host: see `ip address show`")]
+    NoSuchAddress {
+        /// The address.
+        address: IpAddr,
+    },
+    /// Too few free ports to send from.
+    #[error("no free UDP port between 49152 and 65535 on {address} to send from")]
+    NoSenderPort {
+        /// The local address.
+        address: IpAddr,
+    },
+    /// Another step failed.
+    #[error("cannot {step} for the tunnel endpoint {local}")]
+    Step {
+        /// The local address.
+        local: SocketAddr,
+        /// What was tried.
+        step: &'static str,
+        /// Why it failed.
+        source: io::Error,
+    },
+}
+
+/// Makes the sockets of a tunnel endpoint, one [`UnderlayQueue`] for each worker.
+///
+/// # Errors
+///
+/// See [`BindUnderlayError`]; then no socket is left open.
+pub fn bind(config: &UnderlayConfig) -> Result<Vec<UnderlayQueue>, BindUnderlayError> {
+    if config.workers == 0 || config.senders == 0 || config.local.port() == 0 {
+        return Err(BindUnderlayError::InvalidConfig {
+            local: config.local,
+        });
+    }
+    check_port_is_free(config)?;
+    let mut ports = sender_ports();
+    (0..config.workers)
+        .map(|_| {
+            let receiver = bind_receiver(config)?;
+            let senders = (0..config.senders).map(|_| bind_sender(config, &mut ports));
+            Ok(UnderlayQueue {
+                receiver,
+                senders: senders.collect::<Result<_, _>>()?,
+            })
+        })
+        .collect()
+}
+
+/// With SO_REUSEPORT two daemons of one user would share the port, and each would
+/// lose half of the tunnel's traffic: make sure to be the only one.
+fn check_port_is_free(config: &UnderlayConfig) -> Result<(), BindUnderlayError> {
+    let socket = socket(config)?;
+    socket
+        .bind(&config.local.into())
+        .map_err(|error| bind_error(config, error))
+}
+
+fn bind_receiver(config: &UnderlayConfig) -> Result<OwnedFd, BindUnderlayError> {
+    let socket = socket(config)?;
+    socket
+        .set_reuse_port(true)
+        .map_err(failed(config, "share the port among workers"))?;
+    socket
+        .bind(&config.local.into())
+        .map_err(|error| bind_error(config, error))?;
+    sockopt::set_receive_buffer(socket.as_fd(), RECEIVE_BUFFER)
+        .map_err(failed(config, "set the receive buffer"))?;
+    if config.gro {
+        sockopt::set_udp_gro(socket.as_fd(), true).map_err(failed(config, "enable UDP_GRO"))?;
+    }
+    Ok(socket.into())
+}
+
+fn bind_sender(
+    config: &UnderlayConfig,
+    ports: &mut impl Iterator<Item = u16>,
+) -> Result<OwnedFd, BindUnderlayError> {
+    let socket = socket(config)?;
+    sockopt::set_send_buffer(socket.as_fd(), SEND_BUFFER)
+        .map_err(failed(config, "set the send buffer"))?;
+    // Nobody answers to these ports; what strays here is not to be kept.
+    socket
+        .set_recv_buffer_size(0)
+        .map_err(failed(config, "set the receive buffer"))?;
+    for port in ports {
+        match socket.bind(&SocketAddr::new(config.local.ip(), port).into()) {
+            Ok(()) => return Ok(socket.into()),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+            Err(error) => return Err(bind_error(config, error)),
+        }
+    }
+    Err(BindUnderlayError::NoSenderPort {
+        address: config.local.ip(),
+    })
+}
+
+/// Every sender port once, from an arbitrary one on, so that endpoints on the
+/// same host rarely try the same.
+fn sender_ports() -> impl Iterator<Item = u16> {
+    let count = SENDER_PORTS.len() as u64;
+    let first = RandomState::new().hash_one(()) % count;
+    (0..count).map(move |n| SENDER_PORTS.start() + ((first + n) % count) as u16)
+}
+
+fn socket(config: &UnderlayConfig) -> Result<Socket, BindUnderlayError> {
+    let domain = Domain::for_address(config.local);
+    let socket = Socket::new(domain, Type::DGRAM.nonblocking(), Some(Protocol::UDP))
+        .map_err(failed(config, "open a socket"))?;
+    let fragments = if config.local.is_ipv6() {
+        socket
+            .set_only_v6(true)
+            .map_err(failed(config, "keep to IPv6"))?;
+        sockopt::allow_fragments_v6(socket.as_fd())
+    } else {
+        sockopt::allow_fragments_v4(socket.as_fd())
+    };
+    fragments.map_err(failed(config, "allow fragments"))?;
+    Ok(socket)
+}
+
+fn bind_error(config: &UnderlayConfig, error: io::Error) -> BindUnderlayError {
+    let local = config.local;
+    match error.kind() {
+        io::ErrorKind::AddrInUse => BindUnderlayError::InUse { local },
+        io::ErrorKind::AddrNotAvailable => BindUnderlayError::NoSuchAddress {
+            address: local.ip(),
+        },
+        _ => BindUnderlayError::Step {
+            local,
+            step: "bind a socket",
+            source: error,
+        },
+    }
+}
+
+fn failed(
+    config: &UnderlayConfig,
+    step: &'static str,
+) -> impl FnOnce(io::Error) -> BindUnderlayError {
+    let local = config.local;
+    move |source| BindUnderlayError::Step {
+        local,
+        step,
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::net::UdpSocket;
+
+    use super::*;
+
+    fn config(local: &str) -> UnderlayConfig {
+        UnderlayConfig {
+            local: local.parse().unwrap(),
+            workers: 2,
+            senders: 3,
+            gro: false,
+        }
+    }
+
+    fn free_port(address: &str) -> String {
+        let socket = UdpSocket::bind((address, 0)).unwrap();
+        socket.local_addr().unwrap().to_string()
+    }
+
+    #[test]
+    fn receivers_share_the_port_and_senders_differ() {
+        for address in ["127.0.0.1", "::1"] {
+            let config = config(&free_port(address));
+            let queues = bind(&config).unwrap();
+            assert_eq!(queues.len(), 2);
+            let mut ports = HashSet::new();
+            for queue in queues {
+                let receiver = UdpSocket::from(queue.receiver);
+                assert_eq!(receiver.local_addr().unwrap(), config.local);
+                for sender in queue.senders {
+                    let local = UdpSocket::from(sender).local_addr().unwrap();
+                    assert_eq!(local.ip(), config.local.ip());
+                    assert!(SENDER_PORTS.contains(&local.port()));
+                    ports.insert(local.port());
+                }
+            }
+            assert_eq!(ports.len(), 6);
+        }
+    }
+
+    #[test]
+    fn a_port_in_use_is_an_error_even_where_it_could_be_shared() {
+        let config = config(&free_port("127.0.0.1"));
+        let first = bind(&config).unwrap();
+        let error = bind(&config).unwrap_err();
+        assert!(matches!(error, BindUnderlayError::InUse { .. }));
+        assert!(error.to_string().contains("ss -lunp"), "{error}");
+        drop(first);
+        bind(&config).unwrap();
+    }
+
+    #[test]
+    fn a_foreign_address_is_an_error() {
+        let error = bind(&config("192.0.2.1:4789")).unwrap_err();
+        assert!(
+            matches!(error, BindUnderlayError::NoSuchAddress { .. }),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn nothing_to_bind_is_an_error() {
+        assert!(matches!(
+            bind(&config("127.0.0.1:0")),
+            Err(BindUnderlayError::InvalidConfig { .. })
+        ));
+    }
+
+    #[test]
+    fn sender_ports_are_tried_once_each() {
+        let ports: Vec<_> = sender_ports().collect();
+        assert_eq!(
+            ports.iter().collect::<HashSet<_>>().len(),
+            SENDER_PORTS.len()
+        );
+        assert!(ports.iter().all(|port| SENDER_PORTS.contains(port)));
+    }
+}
