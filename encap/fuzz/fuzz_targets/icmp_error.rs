@@ -1,0 +1,12 @@
+//! ICMP errors about any bytes.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+#[allow(dead_code, reason = "each target uses its part")]
+mod oracle;
+
+fuzz_target!(|data: &[u8]| {
+    oracle::icmp_error(data);
+});
