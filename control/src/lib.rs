@@ -24,6 +24,16 @@ pub mod proto;
 #[cfg(feature = "server")]
 pub mod cli;
 #[cfg(feature = "server")]
+pub mod compile;
+#[cfg(feature = "server")]
+pub mod config;
+#[cfg(feature = "server")]
 pub mod demo;
 #[cfg(feature = "server")]
 pub mod doctor;
+#[cfg(feature = "server")]
+pub mod neighbour;
+#[cfg(feature = "server")]
+pub mod object;
+#[cfg(feature = "server")]
+pub mod rib;

@@ -1,0 +1,555 @@
+//! Compiles the desired state into the tables that workers look up.
+//!
+//! Each change is worked into what is there: a route costs one update of a persistent table,
+//! however many there are, and nothing that the change is not about gets another identifier or
+//! leaves the tables for a moment. Which MAC addresses far ends have is told from outside.
+
+mod id_pool;
+mod next_hops;
+mod tunnels;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, SocketAddr},
+};
+
+use ipnet::IpNet;
+use ringlay_dataplane::{
+    id::{NetworkId, NextHopId, PortId, TunnelId, UnderlayId},
+    tables::{self, Fib, Tables},
+};
+use ringlay_encap::{MacAddr, Template};
+
+pub use self::tunnels::TunnelKey;
+use self::{
+    id_pool::IdPool,
+    next_hops::{Hop, NextHops},
+    tunnels::Tunnels,
+};
+use crate::{
+    object::{Name, Network, Port, Route, RouteKey, Target, VtepKey},
+    rib::{Change, Delta, Rib},
+};
+
+/// What the tables depend on besides the desired state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Environment {
+    /// The local VTEP address.
+    pub local: IpAddr,
+    /// The largest inner IP packet whose tunnel packet fits the underlay.
+    pub mtu: u16,
+    /// Whether tunnel frames from unlisted VTEPs are accepted, unless a network says.
+    pub accept_unknown_vteps: bool,
+}
+
+/// The tables' contents, kept up to date by changes.
+#[derive(Debug)]
+pub struct Compiler {
+    environment: Environment,
+    networks: BTreeMap<Name, NetworkEntry>,
+    ports: BTreeMap<Name, PortEntry>,
+    /// By UDP port, with the number of networks that use it.
+    underlays: BTreeMap<u16, (UnderlayId, u32)>,
+    tunnels: Tunnels,
+    next_hops: NextHops,
+    /// Tunnels whose far end may have to be resolved anew.
+    touched: BTreeSet<TunnelId>,
+    network_ids: IdPool,
+    port_ids: IdPool,
+    underlay_ids: IdPool,
+}
+
+#[derive(Debug)]
+struct NetworkEntry {
+    id: NetworkId,
+    table: tables::Network,
+}
+
+#[derive(Debug)]
+struct PortEntry {
+    id: PortId,
+    network: Name,
+}
+
+/// What one tunnel's far end must be asked with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TunnelView {
+    /// The network.
+    pub network: NetworkId,
+    /// The outer address of the far end.
+    pub vtep: IpAddr,
+    /// The inner address of the far router, if a route names it.
+    pub via: Option<IpAddr>,
+    /// An inner address that may be behind it.
+    pub hint: Option<IpAddr>,
+    /// Our MAC address in the network.
+    pub mac: MacAddr,
+    /// Our inner addresses in the network.
+    pub addresses: Vec<IpAddr>,
+    /// The far end's MAC address, if it is configured.
+    pub configured: Option<MacAddr>,
+}
+
+impl Compiler {
+    /// Empty tables.
+    pub fn new(environment: Environment) -> Self {
+        Self {
+            environment,
+            networks: BTreeMap::new(),
+            ports: BTreeMap::new(),
+            underlays: BTreeMap::new(),
+            tunnels: Tunnels::default(),
+            next_hops: NextHops::default(),
+            touched: BTreeSet::new(),
+            network_ids: IdPool::default(),
+            port_ids: IdPool::default(),
+            underlay_ids: IdPool::default(),
+        }
+    }
+
+    /// Works in a change, after which the desired state is `rib`.
+    pub fn apply(&mut self, rib: &Rib, delta: &Delta) {
+        let mut prefixes = BTreeSet::new();
+        // What appears comes first and what goes comes last, so that shared things stay.
+        for change in &delta.networks {
+            if let Some(network) = &change.after {
+                self.put_network(network);
+            }
+        }
+        delta
+            .ports
+            .iter()
+            .for_each(|change| self.put_port(change, &mut prefixes));
+        for vtep in delta.vteps.iter().filter(|change| change.before.is_none()) {
+            let vtep = vtep.latest();
+            self.tunnels
+                .acquire(&TunnelKey::to(&vtep.network, vtep.address, None));
+        }
+        let released = self.put_routes(&delta.routes, &mut prefixes);
+        for key in &prefixes {
+            self.resolve(rib, key);
+        }
+        released.iter().for_each(|key| self.tunnels.release(key));
+        for vtep in delta.vteps.iter().filter(|change| change.after.is_none()) {
+            let vtep = vtep.latest();
+            self.tunnels
+                .release(&TunnelKey::to(&vtep.network, vtep.address, None));
+        }
+        for change in delta.ports.iter().filter(|change| change.after.is_none()) {
+            if let Some(entry) = self.ports.remove(&change.latest().name) {
+                self.port_ids.give_back(entry.id.0.into());
+            }
+        }
+        for change in delta
+            .networks
+            .iter()
+            .filter(|change| change.after.is_none())
+        {
+            self.remove_network(&change.latest().name);
+        }
+        self.refresh(rib, delta);
+    }
+
+    /// Notes the MAC address that was resolved for a tunnel's far end, or that there is none.
+    pub fn learn(&mut self, rib: &Rib, id: TunnelId, mac: Option<MacAddr>) {
+        let Some(key) = self.tunnels.key(id).cloned() else {
+            return;
+        };
+        if let Some(tunnel) = self.tunnels.get_mut(&key) {
+            tunnel.learned = mac;
+        }
+        self.refresh_template(rib, &key);
+    }
+
+    /// The tables as they are now.
+    pub fn tables(&self) -> Tables {
+        let mut tables = Tables::default();
+        self.next_hops.write(&mut tables);
+        for entry in self.networks.values() {
+            tables.insert_network(entry.id, entry.table.clone());
+        }
+        for entry in self.ports.values() {
+            let network = self.networks[&entry.network].id;
+            tables.insert_port(entry.id, tables::Port { network });
+        }
+        for (key, tunnel) in self.tunnels.iter() {
+            let network = &self.networks[&key.network];
+            let tunnel_table = tables::Tunnel {
+                network: network.id,
+                remote: SocketAddr::new(key.vtep, network.table.port),
+                template: tunnel.template.clone(),
+            };
+            tables.insert_tunnel(tunnel.id, tunnel_table);
+        }
+        tables
+    }
+
+    /// The identifier of a port.
+    pub fn port(&self, name: &Name) -> Option<PortId> {
+        self.ports.get(name).map(|entry| entry.id)
+    }
+
+    /// The ports' names and identifiers, by name.
+    pub fn ports(&self) -> impl Iterator<Item = (&Name, PortId)> {
+        self.ports.iter().map(|(name, entry)| (name, entry.id))
+    }
+
+    /// The local tunnel endpoints that networks use.
+    pub fn underlays(&self) -> impl Iterator<Item = (UnderlayId, SocketAddr)> {
+        let local = self.environment.local;
+        self.underlays
+            .iter()
+            .map(move |(port, (id, _))| (*id, SocketAddr::new(local, *port)))
+    }
+
+    /// The identifier and table of a network.
+    pub fn network(&self, name: &Name) -> Option<(NetworkId, &tables::Network)> {
+        self.networks
+            .get(name)
+            .map(|entry| (entry.id, &entry.table))
+    }
+
+    /// The identifier of a tunnel.
+    pub fn tunnel(&self, key: &TunnelKey) -> Option<TunnelId> {
+        self.tunnels.get(key).map(|tunnel| tunnel.id)
+    }
+
+    /// The tunnels of a network.
+    pub fn tunnels_of<'a>(&'a self, network: &'a Name) -> impl Iterator<Item = &'a TunnelKey> {
+        self.tunnels.of(network)
+    }
+
+    /// The tunnels that changed since the last call; those that are gone have no view.
+    pub fn take_touched(&mut self, rib: &Rib) -> Vec<(TunnelId, Option<TunnelView>)> {
+        let touched = std::mem::take(&mut self.touched);
+        touched
+            .into_iter()
+            .map(|id| (id, self.view(rib, id)))
+            .collect()
+    }
+
+    fn view(&self, rib: &Rib, id: TunnelId) -> Option<TunnelView> {
+        let key = self.tunnels.key(id)?;
+        let network = &self.networks[&key.network];
+        Some(TunnelView {
+            network: network.id,
+            vtep: key.vtep,
+            via: key.via,
+            hint: self.tunnels.get(key)?.hint,
+            mac: network.table.mac,
+            addresses: network.table.addresses.clone(),
+            configured: configured_mac(rib, key),
+        })
+    }
+
+    fn put_network(&mut self, network: &Network) {
+        let underlay = self.acquire_underlay(network.port);
+        let environment = self.environment;
+        let derived = || derive_mac(environment.local, network);
+        let accept = network.accept_unknown_vteps;
+        let ids = &mut self.network_ids;
+        let entry = self
+            .networks
+            .entry(network.name.clone())
+            .or_insert_with(|| NetworkEntry {
+                id: NetworkId(narrow(ids.take())),
+                table: tables::Network {
+                    underlay,
+                    vni: network.vni,
+                    port: 0,
+                    mac: MacAddr::ZERO,
+                    mtu: 0,
+                    accept_unknown_vteps: false,
+                    vteps: Vec::new(),
+                    addresses: Vec::new(),
+                    fib: Fib::default(),
+                },
+            });
+        let table = &mut entry.table;
+        let before = std::mem::replace(&mut table.port, network.port);
+        table.underlay = underlay;
+        table.vni = network.vni;
+        table.mac = network.mac.unwrap_or_else(derived);
+        table.mtu = network.mtu.unwrap_or(environment.mtu).into();
+        table.accept_unknown_vteps = accept.unwrap_or(environment.accept_unknown_vteps);
+        self.release_underlay(before);
+    }
+
+    fn remove_network(&mut self, name: &Name) {
+        if let Some(entry) = self.networks.remove(name) {
+            self.network_ids.give_back(entry.id.0.into());
+            self.release_underlay(entry.table.port);
+        }
+    }
+
+    fn acquire_underlay(&mut self, port: u16) -> UnderlayId {
+        let ids = &mut self.underlay_ids;
+        let fresh = || (UnderlayId(narrow(ids.take())), 0);
+        let (id, users) = self.underlays.entry(port).or_insert_with(fresh);
+        *users += 1;
+        *id
+    }
+
+    fn release_underlay(&mut self, port: u16) {
+        if let Some((id, users)) = self.underlays.get_mut(&port) {
+            *users -= 1;
+            if *users == 0 {
+                self.underlay_ids.give_back(id.0.into());
+                self.underlays.remove(&port);
+            }
+        }
+    }
+
+    fn put_port(&mut self, change: &Change<Port>, prefixes: &mut BTreeSet<RouteKey>) {
+        if let Some(port) = &change.after {
+            let (ids, network) = (&mut self.port_ids, port.network.clone());
+            self.ports
+                .entry(port.name.clone())
+                .and_modify(|entry| entry.network = network.clone())
+                .or_insert_with(|| PortEntry {
+                    id: PortId(narrow(ids.take())),
+                    network,
+                });
+        }
+        for port in change.before.iter().chain(&change.after) {
+            let touched = port
+                .addresses
+                .iter()
+                .flat_map(|net| [net.trunc(), host(net.addr())]);
+            let network = port.network.clone();
+            prefixes.extend(touched.map(|prefix| RouteKey {
+                network: network.clone(),
+                prefix,
+            }));
+        }
+    }
+
+    /// Holds the tunnels of new routes; returns those that old routes no longer need.
+    fn put_routes(
+        &mut self,
+        changes: &[Change<Route>],
+        prefixes: &mut BTreeSet<RouteKey>,
+    ) -> Vec<TunnelKey> {
+        let mut released = Vec::new();
+        for change in changes {
+            if let Some(route) = &change.after {
+                for key in route_tunnels(route) {
+                    if key.via.is_some() {
+                        let id = self.tunnels.acquire(&key);
+                        self.touched.insert(id);
+                    }
+                    self.hint(&key, route.prefix);
+                }
+            }
+            if let Some(route) = &change.before {
+                released.extend(route_tunnels(route).filter(|key| key.via.is_some()));
+            }
+            let latest = change.latest();
+            prefixes.insert(RouteKey {
+                network: latest.network.clone(),
+                prefix: latest.prefix,
+            });
+        }
+        let ids = released
+            .iter()
+            .filter_map(|key| self.tunnels.get(key))
+            .map(|tunnel| tunnel.id);
+        self.touched.extend(ids);
+        released
+    }
+
+    /// Notes that the hosts of a prefix are behind a tunnel.
+    fn hint(&mut self, key: &TunnelKey, prefix: IpNet) {
+        if let Some(tunnel) = self.tunnels.get_mut(key)
+            && tunnel.hint.is_none()
+        {
+            tunnel.hint = first_host(prefix);
+            self.touched.insert(tunnel.id);
+        }
+    }
+
+    /// Puts the route of one prefix into the forwarding table, or takes it out.
+    ///
+    /// A port's own address comes before a configured route, and that before the prefix that is
+    /// reached directly through a port.
+    fn resolve(&mut self, rib: &Rib, key: &RouteKey) {
+        let hops = self
+            .own_address(rib, key)
+            .or_else(|| rib.route(key).map(|route| self.hops(route)))
+            .or_else(|| self.connected(rib, key));
+        let next_hop = hops.map(|hops| self.next_hops.acquire(&hops));
+        let Some(entry) = self.networks.get_mut(&key.network) else {
+            return;
+        };
+        let before = place(&mut entry.table.fib, key.prefix, next_hop);
+        if let Some(before) = before {
+            self.next_hops.release(before);
+        }
+    }
+
+    fn own_address(&self, rib: &Rib, key: &RouteKey) -> Option<Vec<Hop>> {
+        if key.prefix.prefix_len() != key.prefix.max_prefix_len() {
+            return None;
+        }
+        let owns = |port: &&Port| {
+            port.addresses
+                .iter()
+                .any(|net| net.addr() == key.prefix.addr())
+        };
+        let port = rib.ports_of(&key.network).find(owns)?;
+        Some(vec![Hop::Port(self.ports[&port.name].id)])
+    }
+
+    fn connected(&self, rib: &Rib, key: &RouteKey) -> Option<Vec<Hop>> {
+        let reaches = |port: &&Port| port.addresses.iter().any(|net| net.trunc() == key.prefix);
+        let port = rib.ports_of(&key.network).find(reaches)?;
+        Some(vec![Hop::Port(self.ports[&port.name].id)])
+    }
+
+    fn hops(&self, route: &Route) -> Vec<Hop> {
+        match &route.target {
+            Target::Port(name) => vec![Hop::Port(self.ports[name].id)],
+            Target::Drop => vec![Hop::Drop],
+            Target::Vteps(_) => route_tunnels(route)
+                .filter_map(|key| self.tunnels.get(&key))
+                .map(|tunnel| Hop::Tunnel(tunnel.id))
+                .collect(),
+        }
+    }
+
+    /// Brings up to date what networks and tunnels take from their objects.
+    fn refresh(&mut self, rib: &Rib, delta: &Delta) {
+        let networks = delta.networks.iter().map(|change| &change.latest().name);
+        let ports = delta
+            .ports
+            .iter()
+            .flat_map(|change| change.before.iter().chain(&change.after));
+        let vteps = delta.vteps.iter().map(|change| &change.latest().network);
+        let neighbours = delta
+            .neighbours
+            .iter()
+            .map(|change| &change.latest().network);
+        let changed: BTreeSet<&Name> = networks
+            .chain(ports.map(|port| &port.network))
+            .chain(vteps)
+            .chain(neighbours)
+            .collect();
+        for name in changed {
+            if let Some(entry) = self.networks.get_mut(name) {
+                // `vteps_of` goes by address, as the table wants it.
+                entry.table.vteps = rib.vteps_of(name).map(|vtep| vtep.address).collect();
+                let nets = rib.ports_of(name).flat_map(|port| &port.addresses);
+                entry.table.addresses = nets.map(IpNet::addr).collect();
+            }
+            for key in self.tunnels.of(name).cloned().collect::<Vec<_>>() {
+                self.refresh_template(rib, &key);
+                self.touched
+                    .extend(self.tunnels.get(&key).map(|tunnel| tunnel.id));
+            }
+        }
+        for change in &delta.routes {
+            for key in change
+                .after
+                .iter()
+                .flat_map(route_tunnels)
+                .filter(|key| key.via.is_some())
+            {
+                self.refresh_template(rib, &key);
+            }
+        }
+    }
+
+    fn refresh_template(&mut self, rib: &Rib, key: &TunnelKey) {
+        let Some(network) = self.networks.get(&key.network) else {
+            return;
+        };
+        let Some(tunnel) = self.tunnels.get_mut(key) else {
+            return;
+        };
+        let mac = configured_mac(rib, key).or(tunnel.learned);
+        tunnel.template = mac.and_then(|mac| {
+            let builder =
+                Template::builder(self.environment.local, key.vtep).port(network.table.port);
+            // Fails if the addresses are of two IP versions, which the desired state excludes.
+            builder
+                .vxlan(network.table.vni, mac, network.table.mac)
+                .ok()
+        });
+    }
+}
+
+impl TunnelKey {
+    /// The tunnel to a VTEP, or to a router behind it.
+    pub fn to(network: &Name, vtep: IpAddr, via: Option<IpAddr>) -> Self {
+        Self {
+            network: network.clone(),
+            vtep,
+            via,
+        }
+    }
+}
+
+/// The tunnels that a route leads to.
+fn route_tunnels(route: &Route) -> impl Iterator<Item = TunnelKey> {
+    let key = |vtep: &IpAddr| TunnelKey::to(&route.network, *vtep, route.via);
+    route.target.vteps().iter().map(key)
+}
+
+/// The MAC address that the desired state gives the far end of a tunnel.
+fn configured_mac(rib: &Rib, key: &TunnelKey) -> Option<MacAddr> {
+    let mut neighbours = rib
+        .neighbours_of(&key.network)
+        .filter(|it| it.vtep == key.vtep);
+    if let Some(via) = key.via {
+        return neighbours
+            .find(|neighbour| neighbour.address == via)
+            .map(|it| it.mac);
+    }
+    let vtep = VtepKey {
+        network: key.network.clone(),
+        address: key.vtep,
+    };
+    let of_vtep = rib.vtep(&vtep).and_then(|vtep| vtep.mac);
+    of_vtep.or_else(|| neighbours.next().map(|neighbour| neighbour.mac))
+}
+
+/// The same on every start, and different on every node and in every network.
+fn derive_mac(local: IpAddr, network: &Network) -> MacAddr {
+    let mut seed = match local {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    };
+    seed.extend(network.vni.to_be_bytes());
+    MacAddr::derive_local(&seed)
+}
+
+/// Sets or removes the value of a prefix; returns the one it had.
+fn place(fib: &mut Fib, prefix: IpNet, value: Option<NextHopId>) -> Option<NextHopId> {
+    match (prefix, value) {
+        (IpNet::V4(prefix), Some(value)) => fib.v4.insert(prefix.into(), value),
+        (IpNet::V6(prefix), Some(value)) => fib.v6.insert(prefix.into(), value),
+        (IpNet::V4(prefix), None) => fib.v4.remove(&prefix.into()),
+        (IpNet::V6(prefix), None) => fib.v6.remove(&prefix.into()),
+    }
+}
+
+fn host(address: IpAddr) -> IpNet {
+    IpNet::from(address)
+}
+
+/// The first address of a prefix that a host can have. The default route's tells nothing.
+fn first_host(prefix: IpNet) -> Option<IpAddr> {
+    if prefix.prefix_len() == 0 {
+        None
+    } else {
+        prefix.hosts().next()
+    }
+}
+
+/// Numbers of the dataplane's small kinds fit 16 bits: it has no room for more.
+fn narrow(id: u32) -> u16 {
+    u16::try_from(id).expect("fewer than 65536 networks, ports and underlays")
+}

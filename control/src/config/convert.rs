@@ -1,0 +1,300 @@
+//! From raw values to settings and objects: parse, don't validate.
+
+use std::{net::IpAddr, path::PathBuf};
+
+use ipnet::IpNet;
+use ringlay_encap::{Vni, vxlan};
+use toml::{Spanned, Value};
+
+use super::{
+    Driver, Local, Poll, Settings, Workers,
+    error::Fault,
+    places::Places,
+    raw,
+    value::{Fields, parse, word},
+};
+use crate::object::{DeviceName, Name, Neighbour, Network, Object, Port, Route, Target, Vtep};
+
+/// More workers than any machine has CPUs to give.
+const WORKERS_MAX: u16 = 1024;
+
+pub(super) fn convert(
+    file: raw::File,
+    places: &mut Places,
+) -> Result<(Settings, Vec<Object>), Fault> {
+    let settings = settings(file.node, file.dataplane, file.underlay, places)?;
+    if let Some(fdb) = file.fdb.first() {
+        let problem = "this version supports only routed networks; remove [[fdb]]";
+        return Err(Fault::new(fdb.span(), problem));
+    }
+    let mut objects = Vec::new();
+    collect(file.network, network, places, &mut objects)?;
+    collect(file.port, port, places, &mut objects)?;
+    collect(file.vtep, vtep, places, &mut objects)?;
+    collect(file.route, route, places, &mut objects)?;
+    collect(file.neighbour, neighbour, places, &mut objects)?;
+    Ok((settings, objects))
+}
+
+fn collect<R, T: Into<Object>>(
+    raw: Vec<Spanned<R>>,
+    convert: fn(&mut Fields, R) -> Result<T, Fault>,
+    places: &mut Places,
+    objects: &mut Vec<Object>,
+) -> Result<(), Fault> {
+    for raw in raw {
+        let mut fields = Fields::new(raw.span());
+        let object = convert(&mut fields, raw.into_inner())?.into();
+        places.insert(object.key(), fields.place)?;
+        objects.push(object);
+    }
+    Ok(())
+}
+
+fn settings(
+    node: raw::Node,
+    dataplane: raw::Dataplane,
+    underlay: Option<Spanned<raw::Underlay>>,
+    places: &mut Places,
+) -> Result<Settings, Fault> {
+    let driver = [
+        ("auto", Driver::Auto),
+        ("io_uring", Driver::IoUring),
+        ("epoll", Driver::Epoll),
+    ];
+    let poll = [
+        ("adaptive", Poll::Adaptive),
+        ("busy", Poll::Busy),
+        ("interrupt", Poll::Interrupt),
+    ];
+    let driver = word(&dataplane.driver, &driver, &[])?;
+    let poll = word(&dataplane.poll, &poll, &[])?;
+    let workers = dataplane
+        .workers
+        .map_or(Ok(Workers::Auto), |value| workers(&value))?;
+    let Some(underlay) = underlay else {
+        let problem = "missing; add [underlay] with address or device, where the tunnels end";
+        return Err(Fault::new(0..0, problem).with_key("underlay"));
+    };
+    let accept_unknown_vteps = underlay.get_ref().accept_unknown_vteps.unwrap_or(false);
+    Ok(Settings {
+        name: node
+            .name
+            .map(|name| parse::<Name>(&name))
+            .transpose()?
+            .map(|it| it.to_string()),
+        socket: node.socket.map(|socket| absolute(&socket)).transpose()?,
+        workers,
+        driver,
+        poll,
+        local: local(underlay, places)?,
+        accept_unknown_vteps,
+    })
+}
+
+fn local(underlay: Spanned<raw::Underlay>, places: &mut Places) -> Result<Local, Fault> {
+    let mut fields = Fields::new(underlay.span());
+    let raw = underlay.into_inner();
+    word(
+        &raw.driver,
+        &[("auto", ()), ("udp", ())],
+        &["tunnel-gso", "af_xdp"],
+    )?;
+    match (raw.address, raw.device) {
+        (Some(address), None) => {
+            places.underlay = address.span();
+            Ok(Local::Address(fields.address("address", Some(address))?))
+        }
+        (None, Some(device)) => {
+            places.underlay = device.span();
+            Ok(Local::Device(fields.text("device", Some(device))?))
+        }
+        (None, None) => {
+            let problem = "needs address or device, where the tunnels end";
+            Err(Fault::new(fields.place.whole, problem))
+        }
+        (Some(_), Some(device)) => {
+            let problem = "address is given too; keep one of them";
+            Err(Fault::new(device.span(), problem))
+        }
+    }
+}
+
+fn workers(value: &Spanned<Value>) -> Result<Workers, Fault> {
+    let cpu = |value: &Value| value.as_integer().and_then(|cpu| usize::try_from(cpu).ok());
+    let understood = match value.get_ref() {
+        Value::String(text) if text == "auto" => Some(Workers::Auto),
+        Value::Integer(count) => u16::try_from(*count)
+            .ok()
+            .filter(|count| (1..=WORKERS_MAX).contains(count))
+            .map(Workers::Count),
+        Value::Array(cpus) if !cpus.is_empty() => cpus
+            .iter()
+            .map(cpu)
+            .collect::<Option<Vec<_>>>()
+            .map(Workers::Cpus),
+        _ => None,
+    };
+    understood.ok_or_else(|| {
+        let problem = format!(
+            "{} is not understood; use \"auto\", a count such as 2, or a list of CPUs such as [0, 1]",
+            value.get_ref()
+        );
+        Fault::new(value.span(), problem)
+    })
+}
+
+fn absolute(value: &Spanned<String>) -> Result<PathBuf, Fault> {
+    let path = PathBuf::from(value.get_ref());
+    if path.is_absolute() {
+        return Ok(path);
+    }
+    let problem = format!("{:?} is a relative path; begin it with /", value.get_ref());
+    Err(Fault::new(value.span(), problem))
+}
+
+fn network(fields: &mut Fields, raw: raw::Network) -> Result<Network, Fault> {
+    let name = fields.text("name", raw.name)?;
+    let vni = fields.required("vni", raw.vni)?;
+    let number = u32::try_from(*vni.get_ref()).ok().and_then(Vni::new);
+    let vni = number.ok_or_else(|| {
+        Fault::new(
+            vni.span(),
+            format!("{} is no VNI; use 0 to 16777215", vni.get_ref()),
+        )
+    })?;
+    word(&raw.encap, &[("vxlan", ())], &["ipip", "gre", "geneve"])?;
+    word(&raw.mode, &[("routed", ())], &["bridged"])?;
+    Ok(Network {
+        name,
+        vni,
+        port: fields
+            .number("port", raw.port, 1..=u16::MAX)?
+            .unwrap_or(vxlan::UDP_PORT),
+        mtu: fields.auto_or_number("mtu", raw.mtu, Network::MTU_RANGE)?,
+        mac: fields.optional("mac", raw.mac)?,
+        accept_unknown_vteps: raw.accept_unknown_vteps,
+    })
+}
+
+fn port(fields: &mut Fields, raw: raw::Port) -> Result<Port, Fault> {
+    word(&raw.kind, &[("tun", ())], &["tap", "af_xdp"])?;
+    let network = fields.text("network", raw.network)?;
+    let device_text = fields.required("device", raw.device)?;
+    let device: DeviceName = parse(&device_text)?;
+    let name = match fields.optional("name", raw.name)? {
+        Some(name) => name,
+        None => parse(&device_text)?,
+    };
+    let netns = raw.netns.map(|netns| absolute(&netns)).transpose()?;
+    if let Some(first) = raw.addresses.first() {
+        fields.note("addresses", first);
+    }
+    let addresses = raw
+        .addresses
+        .iter()
+        .map(address)
+        .collect::<Result<_, _>>()?;
+    let queues = fields.auto_or_number("queues", raw.queues, 1..=256)?;
+    let routes = raw.routes.unwrap_or(true);
+    Ok(Port {
+        name,
+        network,
+        device,
+        netns,
+        addresses,
+        queues,
+        routes,
+    })
+}
+
+/// An address with the length of its prefix.
+fn address(value: &Spanned<String>) -> Result<IpNet, Fault> {
+    value.get_ref().parse().map_err(|_| {
+        let text = value.get_ref();
+        let problem = format!("{text:?} is no ADDRESS/LENGTH; write e.g. \"10.42.1.1/24\"");
+        Fault::new(value.span(), problem)
+    })
+}
+
+fn vtep(fields: &mut Fields, raw: raw::Vtep) -> Result<Vtep, Fault> {
+    Ok(Vtep {
+        network: fields.text("network", raw.network)?,
+        address: fields.address("address", raw.address)?,
+        mac: fields.optional("mac", raw.mac)?,
+    })
+}
+
+fn route(fields: &mut Fields, raw: raw::Route) -> Result<Route, Fault> {
+    let network = fields.text("network", raw.network)?;
+    let prefix = prefix(&fields.required("prefix", raw.prefix)?)?;
+    let target = match (raw.vtep, raw.port, raw.drop) {
+        (Some(vteps), None, None) => {
+            fields.note("vtep", &vteps);
+            Target::Vteps(addresses(&vteps)?)
+        }
+        (None, Some(port), None) => Target::Port(fields.text("port", Some(port))?),
+        (None, None, Some(drop)) if *drop.get_ref() => Target::Drop,
+        _ => {
+            let problem = format!("route {prefix} needs exactly one of vtep, port and drop = true");
+            return Err(Fault::new(fields.place.whole.clone(), problem));
+        }
+    };
+    let via = raw
+        .via
+        .map(|via| fields.address("via", Some(via)))
+        .transpose()?;
+    Ok(Route {
+        network,
+        prefix,
+        target,
+        via,
+    })
+}
+
+/// A prefix without host bits.
+fn prefix(value: &Spanned<String>) -> Result<IpNet, Fault> {
+    let text = value.get_ref();
+    let fault = |problem| Fault::new(value.span(), problem);
+    let prefix: IpNet = text.parse().map_err(|_| {
+        fault(format!(
+            "{text:?} is no prefix; write e.g. \"10.42.2.0/24\""
+        ))
+    })?;
+    if prefix.trunc() != prefix {
+        return Err(fault(format!(
+            "{text:?} has host bits; write {:?}",
+            prefix.trunc().to_string()
+        )));
+    }
+    Ok(prefix)
+}
+
+/// One address, or a list of them.
+fn addresses(value: &Spanned<Value>) -> Result<Vec<IpAddr>, Fault> {
+    let texts = match value.get_ref() {
+        Value::Array(items) => items.as_slice(),
+        single => std::slice::from_ref(single),
+    };
+    let address = |value: &Value| value.as_str().and_then(|text| text.parse().ok());
+    texts
+        .iter()
+        .map(address)
+        .collect::<Option<_>>()
+        .ok_or_else(|| {
+            let problem = format!(
+                "{} is neither the address of a vtep nor a list of such",
+                value.get_ref()
+            );
+            Fault::new(value.span(), problem)
+        })
+}
+
+fn neighbour(fields: &mut Fields, raw: raw::Neighbour) -> Result<Neighbour, Fault> {
+    Ok(Neighbour {
+        network: fields.text("network", raw.network)?,
+        address: fields.address("address", raw.address)?,
+        vtep: fields.address("vtep", raw.vtep)?,
+        mac: fields.text("mac", raw.mac)?,
+    })
+}

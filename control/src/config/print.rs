@@ -1,0 +1,187 @@
+//! Prints settings and state as a configuration file that would lead to them.
+
+use std::{fmt, net::IpAddr};
+
+use super::{Driver, Local, Poll, Settings, Workers};
+use crate::{
+    object::{Neighbour, Network, Port, Route, Source, Target, Vtep},
+    rib::Rib,
+};
+
+/// The configuration file that leads to these settings and the objects in force.
+///
+/// Objects from other sources than `static` are there too, each below a comment that says so.
+pub fn print(settings: &Settings, rib: &Rib) -> String {
+    let mut out = Printer::default();
+    out.settings(settings);
+    rib.networks()
+        .for_each(|(source, network)| out.network(source, network));
+    rib.ports()
+        .for_each(|(source, port)| out.port(source, port));
+    rib.vteps()
+        .for_each(|(source, vtep)| out.vtep(source, vtep));
+    rib.routes()
+        .for_each(|(source, route)| out.route(source, route));
+    rib.neighbours()
+        .for_each(|(source, neighbour)| out.neighbour(source, neighbour));
+    out.text
+}
+
+/// Writes tables and keys of TOML.
+#[derive(Default)]
+struct Printer {
+    text: String,
+}
+
+impl Printer {
+    fn table(&mut self, header: &str) {
+        if !self.text.is_empty() {
+            self.text.push('\n');
+        }
+        self.text.push_str(header);
+        self.text.push('\n');
+    }
+
+    fn object(&mut self, kind: &str, source: Source) {
+        match source {
+            Source::Static => self.table(&format!("[[{kind}]]")),
+            other => self.table(&format!("# source: {other}\n[[{kind}]]")),
+        }
+    }
+
+    fn key(&mut self, key: &str, value: impl Into<toml::Value>) {
+        let value: toml::Value = value.into();
+        self.text.push_str(&format!("{key} = {value}\n"));
+    }
+
+    /// A value that is written as text.
+    fn word(&mut self, key: &str, value: impl fmt::Display) {
+        self.key(key, value.to_string());
+    }
+
+    fn optional(&mut self, key: &str, value: Option<impl fmt::Display>) {
+        if let Some(value) = value {
+            self.word(key, value);
+        }
+    }
+
+    fn settings(&mut self, settings: &Settings) {
+        if settings.name.is_some() || settings.socket.is_some() {
+            self.table("[node]");
+            self.optional("name", settings.name.as_ref());
+            self.optional(
+                "socket",
+                settings.socket.as_ref().map(|path| path.display()),
+            );
+        }
+        self.table("[dataplane]");
+        match &settings.workers {
+            Workers::Auto => self.word("workers", "auto"),
+            Workers::Count(count) => self.key("workers", i64::from(*count)),
+            Workers::Cpus(cpus) => {
+                let cpus: Vec<_> = cpus.iter().map(|cpu| *cpu as i64).collect();
+                self.key("workers", cpus);
+            }
+        }
+        self.word("driver", settings.driver);
+        self.word("poll", settings.poll);
+        self.table("[underlay]");
+        match &settings.local {
+            Local::Address(address) => self.word("address", address),
+            Local::Device(device) => self.word("device", device),
+        }
+        if settings.accept_unknown_vteps {
+            self.key("accept_unknown_vteps", true);
+        }
+    }
+
+    fn network(&mut self, source: Source, network: &Network) {
+        self.object("network", source);
+        self.word("name", &network.name);
+        self.key("vni", i64::from(network.vni.value()));
+        self.word("encap", "vxlan");
+        self.word("mode", "routed");
+        self.key("port", i64::from(network.port));
+        match network.mtu {
+            None => self.word("mtu", "auto"),
+            Some(mtu) => self.key("mtu", i64::from(mtu)),
+        }
+        self.optional("mac", network.mac);
+        if let Some(accept) = network.accept_unknown_vteps {
+            self.key("accept_unknown_vteps", accept);
+        }
+    }
+
+    fn port(&mut self, source: Source, port: &Port) {
+        self.object("port", source);
+        if port.name.as_str() != port.device.as_str() {
+            self.word("name", &port.name);
+        }
+        self.word("network", &port.network);
+        self.word("kind", "tun");
+        self.word("device", &port.device);
+        self.optional("netns", port.netns.as_ref().map(|path| path.display()));
+        self.key("addresses", texts(&port.addresses));
+        match port.queues {
+            None => self.word("queues", "auto"),
+            Some(queues) => self.key("queues", i64::from(queues)),
+        }
+        if !port.routes {
+            self.key("routes", false);
+        }
+    }
+
+    fn vtep(&mut self, source: Source, vtep: &Vtep) {
+        self.object("vtep", source);
+        self.word("network", &vtep.network);
+        self.word("address", vtep.address);
+        self.optional("mac", vtep.mac);
+    }
+
+    fn route(&mut self, source: Source, route: &Route) {
+        self.object("route", source);
+        self.word("network", &route.network);
+        self.word("prefix", route.prefix);
+        match &route.target {
+            Target::Vteps(vteps) => match vteps.as_slice() {
+                [single] => self.word("vtep", single),
+                several => self.key("vtep", texts::<IpAddr>(several)),
+            },
+            Target::Port(port) => self.word("port", port),
+            Target::Drop => self.key("drop", true),
+        }
+        self.optional("via", route.via);
+    }
+
+    fn neighbour(&mut self, source: Source, neighbour: &Neighbour) {
+        self.object("neighbour", source);
+        self.word("network", &neighbour.network);
+        self.word("address", neighbour.address);
+        self.word("vtep", neighbour.vtep);
+        self.word("mac", neighbour.mac);
+    }
+}
+
+fn texts<T: ToString>(values: &[T]) -> Vec<String> {
+    values.iter().map(T::to_string).collect()
+}
+
+impl fmt::Display for Driver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::IoUring => "io_uring",
+            Self::Epoll => "epoll",
+        })
+    }
+}
+
+impl fmt::Display for Poll {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Adaptive => "adaptive",
+            Self::Busy => "busy",
+            Self::Interrupt => "interrupt",
+        })
+    }
+}

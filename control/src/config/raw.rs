@@ -1,0 +1,99 @@
+//! The configuration file as TOML sees it. Values are not judged here: see [`super::convert`].
+
+use serde::Deserialize;
+use toml::{Spanned, Value};
+
+/// A value and where it stands.
+pub(super) type At<T> = Option<Spanned<T>>;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct File {
+    pub(super) node: Node,
+    pub(super) dataplane: Dataplane,
+    pub(super) underlay: Option<Spanned<Underlay>>,
+    pub(super) network: Vec<Spanned<Network>>,
+    pub(super) port: Vec<Spanned<Port>>,
+    pub(super) vtep: Vec<Spanned<Vtep>>,
+    pub(super) route: Vec<Spanned<Route>>,
+    pub(super) neighbour: Vec<Spanned<Neighbour>>,
+    pub(super) fdb: Vec<Spanned<Value>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Node {
+    pub(super) name: At<String>,
+    pub(super) socket: At<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Dataplane {
+    pub(super) workers: At<Value>,
+    pub(super) driver: At<String>,
+    pub(super) poll: At<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Underlay {
+    pub(super) address: At<String>,
+    pub(super) device: At<String>,
+    pub(super) driver: At<String>,
+    pub(super) accept_unknown_vteps: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Network {
+    pub(super) name: At<String>,
+    pub(super) vni: At<i64>,
+    pub(super) encap: At<String>,
+    pub(super) mode: At<String>,
+    pub(super) port: At<i64>,
+    pub(super) mtu: At<Value>,
+    pub(super) mac: At<String>,
+    pub(super) accept_unknown_vteps: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Port {
+    pub(super) name: At<String>,
+    pub(super) network: At<String>,
+    pub(super) kind: At<String>,
+    pub(super) device: At<String>,
+    pub(super) netns: At<String>,
+    pub(super) addresses: Vec<Spanned<String>>,
+    pub(super) queues: At<Value>,
+    pub(super) routes: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Vtep {
+    pub(super) network: At<String>,
+    pub(super) address: At<String>,
+    pub(super) mac: At<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Route {
+    pub(super) network: At<String>,
+    pub(super) prefix: At<String>,
+    pub(super) vtep: At<Value>,
+    pub(super) port: At<String>,
+    pub(super) drop: At<bool>,
+    pub(super) via: At<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Neighbour {
+    pub(super) network: At<String>,
+    pub(super) address: At<String>,
+    pub(super) vtep: At<String>,
+    pub(super) mac: At<String>,
+}

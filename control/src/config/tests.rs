@@ -1,0 +1,80 @@
+use std::{fs, net::IpAddr, path::Path};
+
+use super::*;
+
+const LOCAL: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 168, 77, 1));
+
+fn files(folder: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/config")
+        .join(folder);
+    let files = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> = files
+        .filter(|file| file.extension().is_some_and(|end| end == "toml"))
+        .collect();
+    files.sort();
+    files
+}
+
+fn load(file: &Path) -> Result<(Config, Rib), ConfigError> {
+    let text = fs::read_to_string(file).unwrap();
+    let config = Config::parse(Path::new(file.file_name().unwrap()), text)?;
+    let rib = config.rib(LOCAL)?;
+    Ok((config, rib))
+}
+
+/// Each `bad/NAME.toml` is refused with exactly the message in `bad/NAME.txt`.
+#[test]
+fn bad_files_are_refused_with_one_clear_message() {
+    let files = files("bad");
+    assert!(files.len() > 25, "the cases are gone");
+    let mut wrong = Vec::new();
+    for file in files {
+        let expected = fs::read_to_string(file.with_extension("txt")).unwrap_or_default();
+        let message = match load(&file) {
+            Ok(_) => "accepted".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        if message != expected.trim_end() {
+            wrong.push(format!("expected {expected}     got {message}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn good_files_survive_being_printed() {
+    let files = files("good");
+    assert!(!files.is_empty());
+    for file in files {
+        let (config, rib) = load(&file).unwrap();
+        let printed = print(&config.settings, &rib);
+        let again = Config::parse(Path::new("printed"), printed.clone()).unwrap();
+        assert_eq!(again.settings, config.settings);
+        let again_rib = again.rib(LOCAL).unwrap();
+        assert!(rib.iter_all().eq(again_rib.iter_all()), "{printed}");
+        assert_eq!(print(&again.settings, &again_rib), printed);
+    }
+}
+
+#[test]
+fn defaults_are_those_of_the_documentation() {
+    let text = "underlay.address = '192.168.77.1'\n\
+                [[network]]\nname = 'blue'\nvni = 42\n\
+                [[port]]\nnetwork = 'blue'\ndevice = 'rl0'\n";
+    let config = Config::parse(Path::new("x"), text.to_owned()).unwrap();
+    assert_eq!(config.settings.workers, Workers::Auto);
+    assert_eq!(config.settings.driver, Driver::Auto);
+    assert_eq!(config.settings.poll, Poll::Adaptive);
+    assert!(!config.settings.accept_unknown_vteps);
+    let [Object::Network(network), Object::Port(port)] = &config.objects[..] else {
+        panic!("{:?}", config.objects)
+    };
+    assert_eq!((network.port, network.mtu, network.mac), (4789, None, None));
+    assert_eq!(
+        (port.name.as_str(), port.queues, port.routes),
+        ("rl0", None, true)
+    );
+}

@@ -1,0 +1,94 @@
+//! The objects of a node's desired state, and their keys. Holds no state itself: see
+//! [`crate::rib`].
+
+mod name;
+mod neighbour;
+mod network;
+mod port;
+mod route;
+mod source;
+mod vtep;
+
+use std::fmt;
+
+pub use self::{
+    name::{DeviceName, Name, NameError},
+    neighbour::{Neighbour, NeighbourKey},
+    network::Network,
+    port::Port,
+    route::{Route, RouteKey, Target},
+    source::{Source, UnknownSource},
+    vtep::{Vtep, VtepKey},
+};
+
+/// A kind of object: something with a key, of which each source may have one.
+pub trait Kind: Clone + fmt::Debug + PartialEq {
+    /// What distinguishes two of them.
+    type Key: Clone + fmt::Debug + Ord;
+
+    /// What distinguishes this one.
+    fn key(&self) -> Self::Key;
+}
+
+macro_rules! kinds {
+    ($($kind:ident($key:ty) = $word:literal,)*) => {
+        /// An object of any kind.
+        #[derive(Clone, Debug, PartialEq)]
+        #[allow(missing_docs, reason = "each variant is the type of its name")]
+        pub enum Object {
+            $($kind($kind),)*
+        }
+
+        /// The key of an object of any kind.
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        #[allow(missing_docs, reason = "each variant is the key of the type of its name")]
+        pub enum Key {
+            $($kind($key),)*
+        }
+
+        impl Object {
+            /// What distinguishes this object from all others.
+            pub fn key(&self) -> Key {
+                match self {
+                    $(Self::$kind(object) => Key::$kind(Kind::key(object)),)*
+                }
+            }
+        }
+
+        impl Key {
+            /// The word for the kind of object, as in the configuration file.
+            pub fn kind(&self) -> &'static str {
+                match self {
+                    $(Self::$kind(_) => $word,)*
+                }
+            }
+        }
+
+        impl fmt::Display for Key {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self {
+                    $(Self::$kind(key) => write!(f, "{} {key}", $word),)*
+                }
+            }
+        }
+
+        $(impl From<$kind> for Object {
+            fn from(object: $kind) -> Self {
+                Self::$kind(object)
+            }
+        })*
+    };
+}
+
+/// The name of a network.
+pub type NetworkKey = Name;
+/// The name of a port.
+pub type PortKey = Name;
+
+kinds! {
+    Network(NetworkKey) = "network",
+    Port(PortKey) = "port",
+    Vtep(VtepKey) = "vtep",
+    Route(RouteKey) = "route",
+    Neighbour(NeighbourKey) = "neighbour",
+}

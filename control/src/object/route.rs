@@ -1,0 +1,68 @@
+//! A route: where a prefix leads.
+
+use std::{fmt, net::IpAddr};
+
+use ipnet::IpNet;
+
+use super::{Kind, Name};
+
+/// Where a prefix leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The network.
+    pub network: Name,
+    /// The prefix, without host bits.
+    pub prefix: IpNet,
+    /// Where it leads.
+    pub target: Target,
+    /// Inner address of the far router whose MAC address the packets are sent to. Only with
+    /// exactly one VTEP.
+    pub via: Option<IpAddr>,
+}
+
+/// Where a route leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// To one of these VTEPs, chosen by flow. Never empty.
+    Vteps(Vec<IpAddr>),
+    /// Out of a port.
+    Port(Name),
+    /// Nowhere, silently.
+    Drop,
+}
+
+impl Target {
+    /// The VTEPs it names.
+    pub fn vteps(&self) -> &[IpAddr] {
+        match self {
+            Self::Vteps(vteps) => vteps,
+            Self::Port(_) | Self::Drop => &[],
+        }
+    }
+}
+
+/// What distinguishes two routes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RouteKey {
+    /// The network.
+    pub network: Name,
+    /// The prefix, without host bits.
+    pub prefix: IpNet,
+}
+
+impl Kind for Route {
+    type Key = RouteKey;
+
+    fn key(&self) -> RouteKey {
+        RouteKey {
+            network: self.network.clone(),
+            prefix: self.prefix,
+        }
+    }
+}
+
+impl fmt::Display for RouteKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} network {}", self.prefix, self.network)
+    }
+}

@@ -1,0 +1,254 @@
+//! Whether the objects in force make sense together. Looks only at what a change can have broken.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use ipnet::{IpNet, Ipv4Net};
+use ringlay_encap::MacAddr;
+
+use super::{ApplyError, Change, Delta, Problem, Rib};
+use crate::object::{Key, Kind, Name, Neighbour, Network, Port, Route, Target, Vtep, VtepKey};
+
+/// No address sorts before it.
+pub(super) const FIRST_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+/// No prefix sorts before it.
+pub(super) const FIRST_PREFIX: IpNet = IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0));
+
+type Checked = Result<(), ApplyError>;
+
+/// What is wrong with which field.
+type Fault = (&'static str, Problem);
+
+/// Networks, and ports, that a node may have: the dataplane counts them with 16 bits, and does not
+/// use a number again at once.
+const COUNT_MAX: usize = 60_000;
+
+pub(super) fn check(rib: &Rib, delta: &Delta) -> Checked {
+    each(
+        &delta.networks,
+        Key::Network,
+        |it| network(rib, it),
+        |it| network_unused(rib, it),
+    )?;
+    each(
+        &delta.ports,
+        Key::Port,
+        |it| port(rib, it),
+        |it| port_unused(rib, it),
+    )?;
+    for change in &delta.ports {
+        if let Change {
+            before: Some(before),
+            after: Some(after),
+        } = change
+            && before.network != after.network
+        {
+            port_unused(rib, before).map_err(|fault| at(Key::Port(after.key()), fault))?;
+        }
+    }
+    each(
+        &delta.vteps,
+        Key::Vtep,
+        |it| vtep(rib, it),
+        |it| vtep_unused(rib, it),
+    )?;
+    each(&delta.routes, Key::Route, |it| route(rib, it), |_| Ok(()))?;
+    each(
+        &delta.neighbours,
+        Key::Neighbour,
+        |it| neighbour(rib, it),
+        |_| Ok(()),
+    )
+}
+
+/// Checks the objects that are there, and that those which went are not missed.
+fn each<T: Kind>(
+    changes: &[Change<T>],
+    key: fn(T::Key) -> Key,
+    present: impl Fn(&T) -> Result<(), Fault>,
+    gone: impl Fn(&T) -> Result<(), Fault>,
+) -> Checked {
+    for change in changes {
+        let result = match &change.after {
+            Some(object) => present(object),
+            None => gone(change.latest()),
+        };
+        result.map_err(|fault| at(key(change.latest().key()), fault))?;
+    }
+    Ok(())
+}
+
+fn at(key: Key, (field, problem): Fault) -> ApplyError {
+    ApplyError::new(key, field, problem)
+}
+
+fn network(rib: &Rib, network: &Network) -> Result<(), Fault> {
+    few("", rib.networks.len())?;
+    let same = |other: &Network| {
+        other.name != network.name && (other.vni, other.port) == (network.vni, network.port)
+    };
+    if let Some((_, other)) = rib.networks().find(|(_, other)| same(other)) {
+        let (by, vni, port) = (other.name.clone(), network.vni, network.port);
+        return Err(("vni", Problem::VniTaken { by, vni, port }));
+    }
+    mac(network.mac)
+}
+
+fn network_unused(rib: &Rib, network: &Network) -> Result<(), Fault> {
+    let name = &network.name;
+    let port = rib.ports_of(name).map(|port| Key::Port(port.key())).next();
+    let route = || {
+        rib.routes_of(name)
+            .map(|route| Key::Route(route.key()))
+            .next()
+    };
+    let neighbour = || {
+        rib.neighbours_of(name)
+            .map(|it| Key::Neighbour(it.key()))
+            .next()
+    };
+    let vtep = || rib.vteps_of(name).map(|vtep| Key::Vtep(vtep.key())).next();
+    unused(port.or_else(route).or_else(neighbour).or_else(vtep))
+}
+
+fn port(rib: &Rib, port: &Port) -> Result<(), Fault> {
+    few("", rib.ports.len())?;
+    network_exists(rib, &port.network)?;
+    for (_, other) in rib.ports().filter(|(_, other)| other.name != port.name) {
+        if (&other.device, &other.netns) == (&port.device, &port.netns) {
+            return Err(("device", Problem::DeviceTaken(other.name.clone())));
+        }
+        if other.network == port.network
+            && let Some(address) = first_shared(&port.addresses, &other.addresses)
+        {
+            let by = other.name.clone();
+            return Err(("addresses", Problem::AddressTaken { by, address }));
+        }
+    }
+    let addresses: Vec<IpAddr> = port.addresses.iter().map(IpNet::addr).collect();
+    distinct("addresses", &addresses)?;
+    addresses
+        .iter()
+        .try_for_each(|address| unicast("addresses", *address))
+}
+
+fn port_unused(rib: &Rib, port: &Port) -> Result<(), Fault> {
+    let uses = |route: &&Route| matches!(&route.target, Target::Port(name) if *name == port.name);
+    let user = rib.routes_of(&port.network).find(uses);
+    unused(user.map(|route| Key::Route(route.key())))
+}
+
+fn vtep(rib: &Rib, vtep: &Vtep) -> Result<(), Fault> {
+    network_exists(rib, &vtep.network)?;
+    let (address, local) = (vtep.address, rib.local);
+    unicast("address", address)?;
+    if address == local {
+        return Err(("address", Problem::VtepIsLocal(address)));
+    }
+    if address.is_ipv4() != local.is_ipv4() {
+        return Err(("address", Problem::VtepFamily { address, local }));
+    }
+    mac(vtep.mac)
+}
+
+fn vtep_unused(rib: &Rib, vtep: &Vtep) -> Result<(), Fault> {
+    let route = rib
+        .routes_of(&vtep.network)
+        .find(|route| route.target.vteps().contains(&vtep.address))
+        .map(|route| Key::Route(route.key()));
+    let neighbour = || {
+        rib.neighbours_of(&vtep.network)
+            .find(|neighbour| neighbour.vtep == vtep.address)
+            .map(|neighbour| Key::Neighbour(neighbour.key()))
+    };
+    unused(route.or_else(neighbour))
+}
+
+fn route(rib: &Rib, route: &Route) -> Result<(), Fault> {
+    network_exists(rib, &route.network)?;
+    match &route.target {
+        Target::Vteps(vteps) if vteps.is_empty() => return Err(("vtep", Problem::NoVteps)),
+        Target::Vteps(vteps) => {
+            distinct("vtep", vteps)?;
+            vteps
+                .iter()
+                .try_for_each(|vtep| vtep_exists(rib, &route.network, *vtep))?;
+        }
+        Target::Port(name) => {
+            let port = rib.port(name).filter(|port| port.network == route.network);
+            port.ok_or_else(|| ("port", Problem::UnknownPort(name.clone())))?;
+        }
+        Target::Drop => {}
+    }
+    match route.via {
+        Some(_) if route.target.vteps().len() != 1 => Err(("via", Problem::ViaNeedsOneVtep)),
+        Some(via) => unicast("via", via),
+        None => Ok(()),
+    }
+}
+
+fn neighbour(rib: &Rib, neighbour: &Neighbour) -> Result<(), Fault> {
+    network_exists(rib, &neighbour.network)?;
+    vtep_exists(rib, &neighbour.network, neighbour.vtep)?;
+    unicast("address", neighbour.address)?;
+    mac(Some(neighbour.mac))
+}
+
+fn network_exists(rib: &Rib, name: &Name) -> Result<(), Fault> {
+    match rib.network(name) {
+        Some(_) => Ok(()),
+        None => Err(("network", Problem::UnknownNetwork(name.clone()))),
+    }
+}
+
+fn vtep_exists(rib: &Rib, network: &Name, address: IpAddr) -> Result<(), Fault> {
+    match rib.vtep(&VtepKey {
+        network: network.clone(),
+        address,
+    }) {
+        Some(_) => Ok(()),
+        None => Err(("vtep", Problem::UnknownVtep(address))),
+    }
+}
+
+fn few(field: &'static str, count: usize) -> Result<(), Fault> {
+    if count <= COUNT_MAX {
+        Ok(())
+    } else {
+        Err((field, Problem::TooMany(COUNT_MAX)))
+    }
+}
+
+fn unused(user: Option<Key>) -> Result<(), Fault> {
+    match user {
+        Some(user) => Err(("", Problem::InUse(user))),
+        None => Ok(()),
+    }
+}
+
+fn distinct(field: &'static str, addresses: &[IpAddr]) -> Result<(), Fault> {
+    let repeated = |(at, address): (usize, &IpAddr)| addresses[..at].contains(address);
+    match addresses.iter().enumerate().find(|item| repeated(*item)) {
+        Some((_, address)) => Err((field, Problem::Twice(*address))),
+        None => Ok(()),
+    }
+}
+
+fn unicast(field: &'static str, address: IpAddr) -> Result<(), Fault> {
+    let broadcast = matches!(address, IpAddr::V4(address) if address.is_broadcast());
+    if address.is_unspecified() || address.is_multicast() || address.is_loopback() || broadcast {
+        return Err((field, Problem::NotUnicast(address)));
+    }
+    Ok(())
+}
+
+fn mac(mac: Option<MacAddr>) -> Result<(), Fault> {
+    match mac {
+        Some(mac) if !mac.is_unicast() => Err(("mac", Problem::MacNotUnicast)),
+        _ => Ok(()),
+    }
+}
+
+fn first_shared(one: &[IpNet], other: &[IpNet]) -> Option<IpAddr> {
+    let shared = |address: &IpAddr| other.iter().any(|net| net.addr() == *address);
+    one.iter().map(IpNet::addr).find(shared)
+}

@@ -1,0 +1,173 @@
+//! Why a change of the desired state was refused.
+
+use std::{fmt, net::IpAddr};
+
+use ringlay_encap::Vni;
+use thiserror::Error;
+
+use crate::object::{Key, Name, Source};
+
+/// Why a change was refused: what is wrong with which field of which object.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ApplyError {
+    /// The object.
+    pub key: Key,
+    /// The field, as in the configuration file; empty if it is about the object as a whole.
+    pub field: &'static str,
+    /// What is wrong.
+    pub problem: Problem,
+}
+
+impl ApplyError {
+    pub(super) fn new(key: Key, field: &'static str, problem: Problem) -> Self {
+        Self {
+            key,
+            field,
+            problem,
+        }
+    }
+}
+
+impl fmt::Display for ApplyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.key)?;
+        if !self.field.is_empty() {
+            write!(f, "{}: ", self.field)?;
+        }
+        self.problem.fmt(f)
+    }
+}
+
+impl std::error::Error for ApplyError {}
+
+/// What is wrong.
+#[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
+pub enum Problem {
+    /// The source has an object under this key.
+    #[error("exists already")]
+    Exists,
+    /// Nobody has an object under this key.
+    #[error("does not exist")]
+    Missing,
+    /// Only others have an object under this key.
+    #[error("is not from source {asker}, but from {owner}")]
+    NotYours {
+        /// Who asked.
+        asker: Source,
+        /// Whose it is.
+        owner: Source,
+    },
+    /// It is in a network that does not exist.
+    #[error("there is no network {0}")]
+    UnknownNetwork(Name),
+    /// It names a VTEP that its network does not have.
+    #[error("the network has no vtep {0}")]
+    UnknownVtep(IpAddr),
+    /// It names a port that its network does not have.
+    #[error("the network has no port {0}")]
+    UnknownPort(Name),
+    /// It cannot go, or change so, while another needs it.
+    #[error("is in use by {0}")]
+    InUse(Key),
+    /// Another network has the VNI on the same UDP port.
+    #[error("network {by} has VNI {vni} on UDP port {port}")]
+    VniTaken {
+        /// The other network.
+        by: Name,
+        /// The VNI.
+        vni: Vni,
+        /// The UDP port.
+        port: u16,
+    },
+    /// Another port has the device.
+    #[error("port {0} has this device")]
+    DeviceTaken(Name),
+    /// Another port of the network has the address.
+    #[error("port {by} of this network has {address}")]
+    AddressTaken {
+        /// The other port.
+        by: Name,
+        /// The address.
+        address: IpAddr,
+    },
+    /// The address appears twice.
+    #[error("{0} appears twice")]
+    Twice(IpAddr),
+    /// No host may have the address.
+    #[error("{0} is not the address of one host")]
+    NotUnicast(IpAddr),
+    /// The VTEP is this node.
+    #[error("{0} is this node's own VTEP address")]
+    VtepIsLocal(IpAddr),
+    /// The VTEP cannot be reached from the local VTEP address.
+    #[error("{address} cannot be reached from the underlay address {local}")]
+    VtepFamily {
+        /// The VTEP.
+        address: IpAddr,
+        /// The local VTEP address.
+        local: IpAddr,
+    },
+    /// A MAC address that no station may have.
+    #[error("is no unicast MAC address")]
+    MacNotUnicast,
+    /// A list of VTEPs without any.
+    #[error("is empty")]
+    NoVteps,
+    /// There is no room for it.
+    #[error("there are {0} of this kind already")]
+    TooMany(usize),
+    /// A router behind several VTEPs, or none.
+    #[error("needs exactly one vtep")]
+    ViaNeedsOneVtep,
+}
+
+impl Problem {
+    /// A word for machines.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Exists => "EXISTS",
+            Self::Missing => "MISSING",
+            Self::NotYours { .. } => "NOT_YOURS",
+            Self::UnknownNetwork(_) => "UNKNOWN_NETWORK",
+            Self::UnknownVtep(_) => "UNKNOWN_VTEP",
+            Self::UnknownPort(_) => "UNKNOWN_PORT",
+            Self::InUse(_) => "IN_USE",
+            Self::VniTaken { .. } => "VNI_TAKEN",
+            Self::DeviceTaken(_) => "DEVICE_TAKEN",
+            Self::AddressTaken { .. } => "ADDRESS_TAKEN",
+            Self::Twice(_) => "DUPLICATE",
+            Self::NotUnicast(_) => "NOT_UNICAST",
+            Self::VtepIsLocal(_) => "VTEP_IS_LOCAL",
+            Self::VtepFamily { .. } => "VTEP_FAMILY",
+            Self::MacNotUnicast => "MAC_NOT_UNICAST",
+            Self::NoVteps => "NO_VTEPS",
+            Self::TooMany(_) => "TOO_MANY",
+            Self::ViaNeedsOneVtep => "VIA_NEEDS_ONE_VTEP",
+        }
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Exists => "give it another key, or allow replacing it (exist_ok)",
+            Self::Missing => "list what there is, or allow its absence (missing_ok)",
+            Self::NotYours { .. } => "change it where it comes from, or name that source",
+            Self::UnknownNetwork(_) => "add the network, or correct the name",
+            Self::UnknownVtep(_) => "add the vtep to the network, or correct the address",
+            Self::UnknownPort(_) => "add the port to the network, or correct the name",
+            Self::InUse(_) => "change or delete that first, or both in one batch",
+            Self::VniTaken { .. } => "choose another vni, or another port",
+            Self::DeviceTaken(_) => "choose another device name",
+            Self::AddressTaken { .. } => "choose another address",
+            Self::Twice(_) => "keep one",
+            Self::NotUnicast(_) => "use an address that a host can have",
+            Self::VtepIsLocal(_) => "use the address of another node",
+            Self::VtepFamily { .. } => "use the same IP version on both ends",
+            Self::MacNotUnicast => "use one such as 02:11:22:33:44:55",
+            Self::NoVteps => "name at least one vtep",
+            Self::TooMany(_) => "delete some first",
+            Self::ViaNeedsOneVtep => "name one vtep, or leave out via",
+        }
+    }
+}

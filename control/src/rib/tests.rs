@@ -1,0 +1,316 @@
+use std::net::IpAddr;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::object::{DeviceName, Target};
+
+const LOCAL: [u8; 4] = [192, 0, 2, 100];
+
+fn rib() -> Rib {
+    Rib::new(IpAddr::from(LOCAL))
+}
+
+fn name(text: &str) -> Name {
+    text.parse().unwrap()
+}
+
+fn network(text: &str, vni: u32) -> Object {
+    Object::Network(Network {
+        name: name(text),
+        vni: vni.try_into().unwrap(),
+        port: 4789,
+        mtu: None,
+        mac: None,
+        accept_unknown_vteps: None,
+    })
+}
+
+fn port(text: &str, network: &str, address: &str) -> Object {
+    Object::Port(Port {
+        name: name(text),
+        network: name(network),
+        device: text.parse::<DeviceName>().unwrap(),
+        netns: None,
+        addresses: vec![address.parse().unwrap()],
+        queues: None,
+        routes: true,
+    })
+}
+
+fn vtep(network: &str, end: u8) -> Object {
+    let address = IpAddr::from([192, 0, 2, end]);
+    Object::Vtep(Vtep {
+        network: name(network),
+        address,
+        mac: None,
+    })
+}
+
+fn route(network: &str, prefix: &str, target: Target) -> Object {
+    let prefix = prefix.parse().unwrap();
+    Object::Route(Route {
+        network: name(network),
+        prefix,
+        target,
+        via: None,
+    })
+}
+
+fn to_vtep(end: u8) -> Target {
+    Target::Vteps(vec![IpAddr::from([192, 0, 2, end])])
+}
+
+fn put(object: Object) -> Operation {
+    Operation::Apply {
+        object,
+        exist_ok: true,
+    }
+}
+
+fn delete(object: &Object) -> Operation {
+    Operation::Delete {
+        key: object.key(),
+        missing_ok: false,
+    }
+}
+
+/// What a change that must fail says.
+fn refusal(rib: &mut Rib, source: Source, operations: Vec<Operation>) -> String {
+    let before: Vec<_> = rib.iter_all().collect();
+    let error = rib.apply(source, operations).unwrap_err();
+    assert_eq!(
+        rib.iter_all().collect::<Vec<_>>(),
+        before,
+        "a refused change left traces"
+    );
+    error.to_string()
+}
+
+fn filled() -> Rib {
+    let mut rib = rib();
+    let objects = [
+        network("blue", 42),
+        port("rl0", "blue", "10.0.1.1/24"),
+        vtep("blue", 1),
+        route("blue", "10.0.2.0/24", to_vtep(1)),
+        route("blue", "10.0.3.0/24", Target::Port(name("rl0"))),
+    ];
+    // The order within a change does not matter.
+    let _ = rib
+        .apply(Source::Static, objects.into_iter().rev().map(put))
+        .unwrap();
+    rib
+}
+
+#[test]
+fn what_refers_to_nothing_is_refused() {
+    let mut rib = filled();
+    let mut refused = |object| refusal(&mut rib, Source::Grpc, vec![put(object)]);
+    assert_eq!(
+        refused(vtep("red", 1)),
+        "vtep 192.0.2.1 network red: network: there is no network red"
+    );
+    let error = refused(route("blue", "10.9.0.0/16", to_vtep(9)));
+    assert_eq!(
+        error,
+        "route 10.9.0.0/16 network blue: vtep: the network has no vtep 192.0.2.9"
+    );
+    let error = refused(route("blue", "10.9.0.0/16", Target::Port(name("rl9"))));
+    assert_eq!(
+        error,
+        "route 10.9.0.0/16 network blue: port: the network has no port rl9"
+    );
+    let error = refused(vtep("blue", 100));
+    assert!(
+        error.ends_with("address: 192.0.2.100 is this node's own VTEP address"),
+        "{error}"
+    );
+    let error = refused(port("rl1", "blue", "10.0.1.1/32"));
+    assert_eq!(
+        error,
+        "port rl1: addresses: port rl0 of this network has 10.0.1.1"
+    );
+    let error = refused(network("red", 42));
+    assert_eq!(
+        error,
+        "network red: vni: network blue has VNI 42 on UDP port 4789"
+    );
+}
+
+#[test]
+fn what_is_in_use_stays() {
+    let mut rib = filled();
+    let mut refused = |object| refusal(&mut rib, Source::Static, vec![delete(&object)]);
+    assert_eq!(
+        refused(network("blue", 42)),
+        "network blue: is in use by port rl0"
+    );
+    let error = refused(vtep("blue", 1));
+    assert_eq!(
+        error,
+        "vtep 192.0.2.1 network blue: is in use by route 10.0.2.0/24 network blue"
+    );
+    let error = refused(port("rl0", "blue", "10.0.1.1/24"));
+    assert_eq!(
+        error,
+        "port rl0: is in use by route 10.0.3.0/24 network blue"
+    );
+    let both = [vtep("blue", 1), route("blue", "10.0.2.0/24", to_vtep(1))];
+    let applied = rib.apply(Source::Static, both.iter().map(delete)).unwrap();
+    assert_eq!(
+        (applied.delta.vteps.len(), applied.delta.routes.len()),
+        (1, 1)
+    );
+}
+
+#[test]
+fn flags_decide_about_existing_and_missing_objects() {
+    let mut rib = filled();
+    let object = route("blue", "10.0.2.0/24", Target::Drop);
+    let strict = Operation::Apply {
+        object: object.clone(),
+        exist_ok: false,
+    };
+    let error = refusal(&mut rib, Source::Static, vec![strict.clone()]);
+    assert_eq!(error, "route 10.0.2.0/24 network blue: exists already");
+    let error = refusal(&mut rib, Source::Grpc, vec![delete(&object)]);
+    assert_eq!(
+        error,
+        "route 10.0.2.0/24 network blue: is not from source grpc, but from static"
+    );
+    let missing_ok = Operation::Delete {
+        key: object.key(),
+        missing_ok: true,
+    };
+    let applied = rib.apply(Source::Grpc, [missing_ok]).unwrap();
+    assert!(applied.delta.is_empty());
+    // Another source may have one beside it, which is not in force.
+    let applied = rib.apply(Source::Grpc, [strict]).unwrap();
+    assert!(applied.delta.is_empty());
+    let applied = rib.apply(Source::Static, [delete(&object)]).unwrap();
+    assert_eq!(
+        applied.delta.routes[0].after.as_ref().unwrap().target,
+        Target::Drop
+    );
+}
+
+#[test]
+fn a_failing_step_undoes_those_before_it() {
+    let mut rib = filled();
+    let operations = vec![
+        put(route("blue", "10.0.2.0/24", Target::Drop)),
+        delete(&route("blue", "10.0.3.0/24", Target::Drop)),
+        put(network("red", 43)),
+        delete(&network("green", 1)),
+    ];
+    assert_eq!(
+        refusal(&mut rib, Source::Static, operations),
+        "network green: does not exist"
+    );
+}
+
+#[test]
+fn a_network_moves_its_ports_only_when_no_route_misses_them() {
+    let mut rib = filled();
+    let operations = vec![
+        put(network("red", 43)),
+        put(port("rl0", "red", "10.0.1.1/24")),
+    ];
+    let error = refusal(&mut rib, Source::Static, operations);
+    assert_eq!(
+        error,
+        "port rl0: is in use by route 10.0.3.0/24 network blue"
+    );
+}
+
+/// Few keys, so that sources and snapshots meet.
+fn any_route() -> impl Strategy<Value = Object> {
+    (
+        0u8..12,
+        prop_oneof![Just(Target::Drop), (1u8..4).prop_map(to_vtep)],
+    )
+        .prop_map(|(third, target)| route("blue", &format!("10.1.{third}.0/24"), target))
+}
+
+fn any_snapshot() -> impl Strategy<Value = (Source, Vec<Object>)> {
+    let source = prop_oneof![Just(Source::Grpc), Just(Source::Cni), Just(Source::Cluster)];
+    let routes = prop::collection::vec(any_route(), 0..10).prop_map(|mut routes| {
+        routes.sort_by_key(Object::key);
+        routes.dedup_by_key(|route| route.key());
+        routes
+    });
+    (source, routes)
+}
+
+fn of_source(rib: &Rib, source: Source) -> Vec<Object> {
+    rib.iter_all()
+        .filter(|(owner, _)| *owner == source)
+        .map(|(_, object)| object)
+        .collect()
+}
+
+proptest! {
+    #[test]
+    fn a_snapshot_replaces_one_source_and_its_delta_is_the_difference(
+        snapshots in prop::collection::vec(any_snapshot(), 1..12)
+    ) {
+        let mut rib = filled();
+        let base = [vtep("blue", 2), vtep("blue", 3)];
+        let _ = rib.apply(Source::Static, base.map(put)).unwrap();
+        for (source, routes) in snapshots {
+            let others = |rib: &Rib| -> Vec<_> {
+                rib.iter_all().filter(|(owner, _)| *owner != source).collect()
+            };
+            let (before, in_force) = (others(&rib), forced(&rib));
+            let operations = rib.snapshot(source, routes.clone());
+            let applied = rib.apply(source, operations).unwrap();
+            prop_assert_eq!(of_source(&rib, source), routes);
+            prop_assert_eq!(others(&rib), before);
+            // The delta leads from what was in force to what is.
+            let mut replayed = in_force.clone();
+            for change in applied.delta.iter() {
+                let key = change.latest().key();
+                prop_assert_eq!(replayed.remove(&key), change.before.clone());
+                replayed.extend(change.after.map(|after| (key, after)));
+            }
+            prop_assert_eq!(&replayed, &forced(&rib));
+        }
+    }
+
+    #[test]
+    fn reverting_restores_every_layer(
+        snapshots in prop::collection::vec(any_snapshot(), 1..6)
+    ) {
+        let mut rib = filled();
+        let base = [vtep("blue", 2), vtep("blue", 3)];
+        let _ = rib.apply(Source::Static, base.map(put)).unwrap();
+        for (source, routes) in snapshots {
+            let before: Vec<_> = rib.iter_all().collect();
+            let operations = rib.snapshot(source, routes.clone());
+            let applied = rib.apply(source, operations.clone()).unwrap();
+            rib.revert(applied);
+            prop_assert_eq!(rib.iter_all().collect::<Vec<_>>(), before);
+            let _ = rib.apply(source, operations).unwrap();
+        }
+    }
+}
+
+fn forced(rib: &Rib) -> BTreeMap<Key, Object> {
+    rib.routes()
+        .map(|(_, route)| Object::Route(route.clone()))
+        .map(|it| (it.key(), it))
+        .collect()
+}
+
+#[test]
+fn a_snapshot_with_one_key_twice_is_refused() {
+    let mut rib = filled();
+    let twice = vec![
+        route("blue", "10.1.0.0/24", Target::Drop),
+        route("blue", "10.1.0.0/24", to_vtep(1)),
+    ];
+    let operations = rib.snapshot(Source::Grpc, twice);
+    let error = refusal(&mut rib, Source::Grpc, operations);
+    assert_eq!(error, "route 10.1.0.0/24 network blue: exists already");
+}
