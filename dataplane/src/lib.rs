@@ -25,13 +25,17 @@
 
 pub mod batch;
 pub mod counters;
+pub mod driver;
 pub mod drop_reason;
 pub mod event;
 pub mod frame;
 pub mod id;
 pub mod mempool;
 pub mod node;
+pub mod port;
+pub mod runtime;
 pub mod snapshot;
 pub mod stats;
 pub mod sys;
 pub mod tables;
+pub mod worker;

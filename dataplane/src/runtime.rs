@@ -1,0 +1,522 @@
+//! Starts and stops workers, gives them queues, and publishes tables to them.
+//!
+//! This is the whole interface of the dataplane to the control plane. None of it
+//! makes a worker wait for the caller.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam::utils::CachePadded;
+use thiserror::Error;
+
+use crate::counters::{QueueCounters, WorkerCounters};
+use crate::driver::epoll::EpollDriver;
+use crate::driver::probe::{self, ChooseDriverError, DriverChoice, DriverReport};
+use crate::driver::uring::UringDriver;
+use crate::driver::{Driver, DriverConfig, DriverKind, Queue};
+use crate::event::Event;
+use crate::id::{PortId, TunnelId, UnderlayId, WorkerId};
+use crate::mempool::Mempool;
+use crate::port::tun::TunDevice;
+use crate::port::underlay::UnderlayQueue;
+use crate::snapshot::Publisher;
+use crate::stats::{QueueStats, Stats, WorkerStats};
+use crate::sys::affinity;
+use crate::sys::eventfd::Waker;
+use crate::tables::Tables;
+use crate::worker::{Command, Wiring, Worker};
+
+pub use crate::worker::PollMode;
+
+/// Events that may wait for the control plane.
+const EVENT_QUEUE: usize = 1024;
+
+/// How often [`Runtime::wait_confirmed`] looks.
+const CONFIRM_POLL: Duration = Duration::from_micros(50);
+
+/// How to run the workers.
+#[derive(Clone, Debug)]
+pub struct RuntimeConfig {
+    /// One entry a worker: the CPU to pin it to, or `None` to leave it to the kernel.
+    pub workers: Vec<Option<usize>>,
+    /// Which driver to use.
+    pub driver: DriverChoice,
+    /// How workers wait.
+    pub poll: PollMode,
+    /// Frames in each worker's mempool.
+    pub frames: u32,
+}
+
+impl Default for RuntimeConfig {
+    fn default() -> Self {
+        Self {
+            workers: affinity::allowed_cpus().into_iter().map(Some).collect(),
+            driver: DriverChoice::Auto,
+            poll: PollMode::default(),
+            frames: 1024,
+        }
+    }
+}
+
+/// Why the workers did not start.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// No worker was asked for.
+    #[error("at least one worker is needed")]
+    NoWorkers,
+    /// The driver asked for, or any driver, is not to be had.
+    #[error(transparent)]
+    Driver(#[from] ChooseDriverError),
+    /// A worker could not set itself up.
+    #[error("worker {worker} cannot {action}")]
+    Worker {
+        /// The worker.
+        worker: WorkerId,
+        /// What it tried.
+        action: &'static str,
+        /// Why it failed.
+        source: io::Error,
+    },
+}
+
+/// Why a port or underlay could not be given to the workers. None of them serves it.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum AttachError {
+    /// There must be one queue for each worker.
+    #[error("{queues} queues for {workers} workers: there must be one for each")]
+    QueueCount {
+        /// Queues given.
+        queues: usize,
+        /// Workers running.
+        workers: usize,
+    },
+    /// The identifier is in use.
+    #[error("the identifier is in use")]
+    InUse,
+    /// A worker's driver refused the queue.
+    #[error("worker {worker} cannot serve its queue")]
+    Driver {
+        /// The worker.
+        worker: WorkerId,
+        /// Why.
+        source: io::Error,
+    },
+    /// A worker is gone.
+    #[error("worker {worker} has stopped")]
+    Stopped {
+        /// The worker.
+        worker: WorkerId,
+    },
+}
+
+/// The running workers.
+#[derive(Debug)]
+pub struct Runtime {
+    driver: DriverReport,
+    workers: Vec<Handle>,
+    publisher: Mutex<Publisher<Tables>>,
+    events: Receiver<Event>,
+    queues: Mutex<Queues>,
+}
+
+/// One worker as others see it.
+#[derive(Debug)]
+struct Handle {
+    id: WorkerId,
+    cpu: Option<usize>,
+    commands: Sender<Command>,
+    waker: Waker,
+    counters: Arc<CachePadded<WorkerCounters>>,
+    thread: JoinHandle<()>,
+}
+
+/// Counters of what is attached, one for each worker.
+#[derive(Debug, Default)]
+struct Queues {
+    ports: HashMap<PortId, Vec<Arc<QueueCounters>>>,
+    underlays: HashMap<UnderlayId, Vec<Arc<QueueCounters>>>,
+}
+
+impl Runtime {
+    /// Starts the workers with empty tables.
+    ///
+    /// # Errors
+    ///
+    /// See [`StartError`]; then no worker is left running.
+    pub fn start(config: RuntimeConfig) -> Result<Self, StartError> {
+        if config.workers.is_empty() {
+            return Err(StartError::NoWorkers);
+        }
+        let driver = probe::choose(config.driver)?;
+        let (event_sender, events) = bounded(EVENT_QUEUE);
+        let mut runtime = Self {
+            driver,
+            workers: Vec::with_capacity(config.workers.len()),
+            publisher: Mutex::new(Publisher::new(Tables::default())),
+            events,
+            queues: Mutex::default(),
+        };
+        for (index, &cpu) in config.workers.iter().enumerate() {
+            let id = WorkerId(index as u16);
+            match runtime.spawn(id, cpu, &config, event_sender.clone()) {
+                Ok(handle) => runtime.workers.push(handle),
+                Err(error) => {
+                    runtime.halt();
+                    return Err(error);
+                }
+            }
+        }
+        Ok(runtime)
+    }
+
+    fn spawn(
+        &self,
+        id: WorkerId,
+        cpu: Option<usize>,
+        config: &RuntimeConfig,
+        events: Sender<Event>,
+    ) -> Result<Handle, StartError> {
+        let failed = |action| {
+            move |source| StartError::Worker {
+                worker: id,
+                action,
+                source,
+            }
+        };
+        let (commands, receiver) = unbounded();
+        let waker = Waker::new().map_err(failed("create its eventfd"))?;
+        let counters = Arc::new(WorkerCounters::new());
+        let seed = Seed {
+            id,
+            cpu,
+            kind: self.driver.kind,
+            frames: config.frames,
+            poll: config.poll,
+            commands: receiver,
+            events,
+            reader: self.publisher().reader(),
+            counters: Arc::clone(&counters),
+            waker: waker.clone(),
+        };
+        let (ready, started) = bounded(1);
+        let thread = std::thread::Builder::new()
+            .name(format!("ringlay-w{id}"))
+            .spawn(move || seed.grow(&ready))
+            .map_err(failed("start its thread"))?;
+        let gone = || {
+            Err(StartError::Worker {
+                worker: id,
+                action: "start",
+                source: io::ErrorKind::BrokenPipe.into(),
+            })
+        };
+        started.recv().unwrap_or_else(|_| gone())?;
+        Ok(Handle {
+            id,
+            cpu,
+            commands,
+            waker,
+            counters,
+            thread,
+        })
+    }
+
+    /// The driver in use, and why.
+    pub fn driver(&self) -> &DriverReport {
+        &self.driver
+    }
+
+    /// The number of workers.
+    pub fn workers(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// Serves the queues of a device, one by each worker.
+    ///
+    /// # Errors
+    ///
+    /// See [`AttachError`]; then the device is closed.
+    pub fn add_port(&self, id: PortId, device: TunDevice) -> Result<(), AttachError> {
+        self.check_count(device.queues.len())?;
+        if self.queues().ports.contains_key(&id) {
+            return Err(AttachError::InUse);
+        }
+        let queue = |fd: OwnedFd| Queue::Tun { port: id, fd };
+        match self.attach(device.queues.into_iter().map(queue)) {
+            Ok(counters) => {
+                self.queues().ports.insert(id, counters);
+                Ok(())
+            }
+            Err(error) => {
+                self.broadcast(|done| Command::DetachPort { id, done });
+                Err(error)
+            }
+        }
+    }
+
+    /// Closes a port's queues; when it returns no worker uses them.
+    pub fn remove_port(&self, id: PortId) {
+        if self.queues().ports.remove(&id).is_some() {
+            self.broadcast(|done| Command::DetachPort { id, done });
+        }
+    }
+
+    /// Serves a local tunnel endpoint, each worker with sockets of its own.
+    ///
+    /// # Errors
+    ///
+    /// See [`AttachError`]; then the sockets are closed.
+    pub fn add_underlay(
+        &self,
+        id: UnderlayId,
+        queues: Vec<UnderlayQueue>,
+    ) -> Result<(), AttachError> {
+        self.check_count(queues.len())?;
+        if self.queues().underlays.contains_key(&id) {
+            return Err(AttachError::InUse);
+        }
+        let queue = |queue: UnderlayQueue| Queue::Underlay {
+            id,
+            receiver: queue.receiver,
+            senders: queue.senders,
+        };
+        match self.attach(queues.into_iter().map(queue)) {
+            Ok(counters) => {
+                self.queues().underlays.insert(id, counters);
+                Ok(())
+            }
+            Err(error) => {
+                self.broadcast(|done| Command::DetachUnderlay { id, done });
+                Err(error)
+            }
+        }
+    }
+
+    /// Closes a tunnel endpoint's sockets; when it returns no worker uses them.
+    pub fn remove_underlay(&self, id: UnderlayId) {
+        if self.queues().underlays.remove(&id).is_some() {
+            self.broadcast(|done| Command::DetachUnderlay { id, done });
+        }
+    }
+
+    /// Puts `tables` in force, each worker after the batch it is working on, and
+    /// returns their generation.
+    pub fn publish(&self, tables: Tables) -> u64 {
+        let generation = self.publisher().publish(tables);
+        for worker in &self.workers {
+            worker.waker.wake();
+        }
+        generation
+    }
+
+    /// The oldest generation that a worker may still use.
+    pub fn confirmed(&self) -> u64 {
+        self.publisher().confirmed()
+    }
+
+    /// Waits until every worker forwards by `generation` or a later one; false if
+    /// the time is over first.
+    pub fn wait_confirmed(&self, generation: u64, timeout: Duration) -> bool {
+        let deadline = Instant::now() + timeout;
+        while self.confirmed() < generation {
+            if Instant::now() >= deadline {
+                return false;
+            }
+            std::thread::sleep(CONFIRM_POLL);
+        }
+        true
+    }
+
+    /// Sends an Ethernet frame of this node's own (ARP, neighbour discovery)
+    /// through a tunnel of the latest tables.
+    pub fn inject(&self, tunnel: TunnelId, frame: Vec<u8>) {
+        if let Some(worker) = self.workers.first() {
+            worker.tell(Command::Inject { tunnel, frame });
+        }
+    }
+
+    /// What the workers have to tell. All receivers share one queue.
+    pub fn events(&self) -> Receiver<Event> {
+        self.events.clone()
+    }
+
+    /// All counters, as they are now.
+    pub fn stats(&self) -> Stats {
+        let workers = self.workers.iter();
+        let queues = self.queues();
+        Stats {
+            generation: self.confirmed(),
+            workers: workers
+                .map(|w| WorkerStats::read(w.id, w.cpu, &w.counters))
+                .collect(),
+            ports: QueueStats::sum_each(&queues.ports),
+            underlays: QueueStats::sum_each(&queues.underlays),
+        }
+    }
+
+    /// Stops the workers and closes all queues.
+    pub fn stop(mut self) {
+        self.halt();
+    }
+
+    fn halt(&mut self) {
+        for worker in &self.workers {
+            worker.tell(Command::Stop);
+        }
+        for worker in self.workers.drain(..) {
+            if worker.thread.join().is_err() {
+                tracing::error!(worker = %worker.id, "worker panicked");
+            }
+        }
+    }
+
+    fn check_count(&self, queues: usize) -> Result<(), AttachError> {
+        let workers = self.workers.len();
+        if queues == workers {
+            Ok(())
+        } else {
+            Err(AttachError::QueueCount { queues, workers })
+        }
+    }
+
+    /// Gives each worker its queue; stops at the first that refuses.
+    fn attach(
+        &self,
+        queues: impl Iterator<Item = Queue>,
+    ) -> Result<Vec<Arc<QueueCounters>>, AttachError> {
+        let mut attached = Vec::with_capacity(self.workers.len());
+        for (worker, queue) in self.workers.iter().zip(queues) {
+            let counters = Arc::new(QueueCounters::default());
+            let (done, result) = bounded(1);
+            worker.tell(Command::Attach {
+                queue,
+                counters: Arc::clone(&counters),
+                done,
+            });
+            let id = worker.id;
+            result
+                .recv()
+                .map_err(|_| AttachError::Stopped { worker: id })?
+                .map_err(|source| AttachError::Driver { worker: id, source })?;
+            attached.push(counters);
+        }
+        Ok(attached)
+    }
+
+    /// Tells every worker the same and waits until each has done it or is gone.
+    fn broadcast(&self, command: impl Fn(Sender<io::Result<()>>) -> Command) {
+        let (done, results) = bounded(self.workers.len());
+        for worker in &self.workers {
+            worker.tell(command(done.clone()));
+        }
+        drop(done);
+        while results.recv().is_ok() {}
+    }
+
+    fn publisher(&self) -> MutexGuard<'_, Publisher<Tables>> {
+        self.publisher
+            .lock()
+            .expect("no holder of this lock panics")
+    }
+
+    fn queues(&self) -> MutexGuard<'_, Queues> {
+        self.queues.lock().expect("no holder of this lock panics")
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        self.halt();
+    }
+}
+
+impl Handle {
+    /// Queues a command; a worker that is gone drops it.
+    fn tell(&self, command: Command) {
+        let _ = self.commands.send(command);
+        self.waker.wake();
+    }
+}
+
+/// What a worker thread needs to build the worker: pool and driver never leave
+/// the thread.
+struct Seed {
+    id: WorkerId,
+    cpu: Option<usize>,
+    kind: DriverKind,
+    frames: u32,
+    poll: PollMode,
+    commands: Receiver<Command>,
+    events: Sender<Event>,
+    reader: crate::snapshot::Reader<Tables>,
+    counters: Arc<CachePadded<WorkerCounters>>,
+    waker: Waker,
+}
+
+impl Seed {
+    /// The body of the worker's thread.
+    fn grow(self, ready: &Sender<Result<(), StartError>>) {
+        let id = self.id;
+        let failed = |action| {
+            move |source| StartError::Worker {
+                worker: id,
+                action,
+                source,
+            }
+        };
+        if let Some(cpu) = self.cpu
+            && let Err(error) = affinity::pin(cpu)
+        {
+            let _ = ready.send(Err(failed("be pinned to its CPU")(error)));
+            return;
+        }
+        let pool = match Mempool::new(self.frames) {
+            Ok(pool) => pool,
+            Err(error) => {
+                let _ = ready.send(Err(failed("map its mempool")(error)));
+                return;
+            }
+        };
+        let config = DriverConfig::default();
+        let counters = Arc::clone(&self.counters);
+        match self.kind {
+            DriverKind::IoUring => {
+                match UringDriver::new(config, pool.clone(), counters, &self.waker) {
+                    Ok(driver) => self.work(driver, pool, ready),
+                    Err(error) => drop(ready.send(Err(failed("set up its io_uring")(error)))),
+                }
+            }
+            DriverKind::Epoll => {
+                match EpollDriver::new(config, pool.clone(), counters, &self.waker) {
+                    Ok(driver) => self.work(driver, pool, ready),
+                    Err(error) => drop(ready.send(Err(failed("set up its epoll")(error)))),
+                }
+            }
+        }
+    }
+
+    fn work<D: Driver>(self, driver: D, pool: Mempool, ready: &Sender<Result<(), StartError>>) {
+        let wiring = Wiring {
+            commands: self.commands,
+            events: self.events,
+            reader: self.reader,
+            counters: self.counters,
+            pool,
+            poll: self.poll,
+            // The same on every worker, so that a flow keeps its outer source port.
+            hash_seed: 0x5d58_8b65_6c07_8965,
+        };
+        let mut worker = Worker::new(driver, wiring);
+        let _ = ready.send(Ok(()));
+        if let Err(error) = worker.run() {
+            tracing::error!(worker = %self.id, %error, "worker stopped: its driver failed");
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! One pinned thread that runs frames to completion.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::{Receiver, Sender};
+use crossbeam::utils::CachePadded;
+
+use crate::batch::Batch;
+use crate::counters::{QueueCounters, WorkerCounters};
+use crate::driver::{Driver, Queue, QueueId};
+use crate::drop_reason::DropReason;
+use crate::event::Event;
+use crate::frame::Ingress;
+use crate::id::{PortId, TunnelId, UnderlayId};
+use crate::mempool::Mempool;
+use crate::node::{Context, Graph};
+use crate::snapshot::Reader;
+use crate::tables::Tables;
+
+/// How a worker waits for work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum PollMode {
+    /// Look for work a little longer, then sleep.
+    #[default]
+    Adaptive,
+    /// Never sleep.
+    Busy,
+    /// Sleep as soon as there is no work.
+    Interrupt,
+}
+
+impl PollMode {
+    /// How long to look for work before sleeping; `None` is forever. Longer than
+    /// a peer's answer takes over a local network's first hop would only burn the
+    /// processor that the peer may need.
+    fn spin(self) -> Option<Duration> {
+        match self {
+            Self::Adaptive => Some(Duration::from_micros(5)),
+            Self::Busy => None,
+            Self::Interrupt => Some(Duration::ZERO),
+        }
+    }
+}
+
+/// What the runtime tells a worker. Each is rare; the channel is looked at once a batch.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Attach {
+        queue: Queue,
+        counters: Arc<QueueCounters>,
+        done: Sender<io::Result<()>>,
+    },
+    DetachPort {
+        id: PortId,
+        done: Sender<io::Result<()>>,
+    },
+    DetachUnderlay {
+        id: UnderlayId,
+        done: Sender<io::Result<()>>,
+    },
+    Inject {
+        tunnel: TunnelId,
+        frame: Vec<u8>,
+    },
+    Stop,
+}
+
+/// The parts of a worker that do not depend on its driver.
+#[derive(Debug)]
+pub(crate) struct Wiring {
+    pub(crate) commands: Receiver<Command>,
+    pub(crate) events: Sender<Event>,
+    pub(crate) reader: Reader<Tables>,
+    pub(crate) counters: Arc<CachePadded<WorkerCounters>>,
+    pub(crate) pool: Mempool,
+    pub(crate) poll: PollMode,
+    pub(crate) hash_seed: u64,
+}
+
+/// A worker: its driver, its graph, and which queue belongs to what.
+#[derive(Debug)]
+pub(crate) struct Worker<D> {
+    driver: D,
+    wiring: Wiring,
+    graph: Graph,
+    received: Batch,
+    /// By [`PortId`].
+    ports: Vec<Option<QueueId>>,
+    /// By [`UnderlayId`].
+    underlays: Vec<Option<QueueId>>,
+}
+
+impl<D: Driver> Worker<D> {
+    pub(crate) fn new(driver: D, wiring: Wiring) -> Self {
+        Self {
+            driver,
+            graph: Graph::new(wiring.hash_seed, Instant::now()),
+            wiring,
+            received: Batch::new(),
+            ports: Vec::new(),
+            underlays: Vec::new(),
+        }
+    }
+
+    /// Forwards until told to stop.
+    ///
+    /// # Errors
+    ///
+    /// When the driver cannot wait any more.
+    pub(crate) fn run(&mut self) -> io::Result<()> {
+        let mut idle_since = None;
+        while self.obey() {
+            if self.turn() {
+                idle_since = None;
+                continue;
+            }
+            let now = Instant::now();
+            let since = *idle_since.get_or_insert(now);
+            if self
+                .wiring
+                .poll
+                .spin()
+                .is_some_and(|spin| now - since >= spin)
+            {
+                self.wiring.counters.waits.add(1);
+                let timeout = self
+                    .graph
+                    .held_until()
+                    .map(|at| at.saturating_duration_since(now));
+                self.driver.wait(timeout)?;
+                idle_since = None;
+            } else {
+                std::hint::spin_loop();
+            }
+        }
+        self.stop();
+        Ok(())
+    }
+
+    /// One batch: returns whether there was work.
+    fn turn(&mut self) -> bool {
+        self.driver.receive(&mut self.received);
+        let changed = self.wiring.reader.refresh();
+        let holding = self.graph.held_until();
+        if self.received.is_empty() && !changed && holding.is_none() {
+            return false;
+        }
+        let now = Instant::now();
+        let worked = changed || !self.received.is_empty() || holding.is_some_and(|at| at <= now);
+        let context = self.wiring.context(now);
+        if !self.received.is_empty() {
+            context.counters.batches.add(1);
+            self.graph.run(&mut self.received, &context);
+            self.output();
+        }
+        if holding.is_some() {
+            let context = self.wiring.context(now);
+            self.graph.expire_held(&context);
+            self.output();
+            if changed {
+                let context = self.wiring.context(now);
+                self.graph.release_held(&context);
+                self.output();
+            }
+        }
+        self.driver.flush();
+        worked
+    }
+
+    /// Gives what reached an output to the driver.
+    fn output(&mut self) {
+        let counters = &self.wiring.counters;
+        for frame in self.graph.port_output().drain() {
+            match queue_of(&self.ports, frame.meta.egress.index()) {
+                Some(queue) => self.driver.send(queue, frame),
+                None => counters.dropped(DropReason::PortGone, 1),
+            }
+        }
+        for frame in self.graph.underlay_output().drain() {
+            match queue_of(&self.underlays, frame.meta.underlay.index()) {
+                Some(queue) => self.driver.send(queue, frame),
+                None => counters.dropped(DropReason::TunnelGone, 1),
+            }
+        }
+    }
+
+    /// Carries out waiting commands; false when told to stop.
+    fn obey(&mut self) -> bool {
+        // Whether the channel is empty is a plain load; receiving is not.
+        while !self.wiring.commands.is_empty() {
+            let Ok(command) = self.wiring.commands.try_recv() else {
+                break;
+            };
+            match command {
+                Command::Attach {
+                    queue,
+                    counters,
+                    done,
+                } => {
+                    let _ = done.send(self.attach(queue, counters));
+                }
+                Command::DetachPort { id, done } => {
+                    self.detach_port(id);
+                    let _ = done.send(Ok(()));
+                }
+                Command::DetachUnderlay { id, done } => {
+                    self.detach_underlay(id);
+                    let _ = done.send(Ok(()));
+                }
+                Command::Inject { tunnel, frame } => self.inject(tunnel, &frame),
+                Command::Stop => return false,
+            }
+        }
+        true
+    }
+
+    fn attach(&mut self, queue: Queue, counters: Arc<QueueCounters>) -> io::Result<()> {
+        let (table, index) = match &queue {
+            Queue::Tun { port, .. } => (&mut self.ports, port.index()),
+            Queue::Underlay { id, .. } => (&mut self.underlays, id.index()),
+        };
+        if table.len() <= index {
+            table.resize(index + 1, None);
+        }
+        debug_assert!(table[index].is_none(), "identifiers are attached once");
+        table[index] = Some(self.driver.attach(queue, counters)?);
+        Ok(())
+    }
+
+    fn detach_port(&mut self, id: PortId) {
+        if let Some(queue) = self.ports.get_mut(id.index()).and_then(Option::take) {
+            self.driver.detach(queue);
+        }
+    }
+
+    fn detach_underlay(&mut self, id: UnderlayId) {
+        if let Some(queue) = self.underlays.get_mut(id.index()).and_then(Option::take) {
+            self.driver.detach(queue);
+        }
+    }
+
+    fn inject(&mut self, tunnel: TunnelId, data: &[u8]) {
+        self.wiring.reader.refresh();
+        let context = self.wiring.context(Instant::now());
+        match self.wiring.pool.copy_of(data) {
+            Some(mut frame) => {
+                frame.meta.ingress = Ingress::Node;
+                self.graph.inject(frame, tunnel, &context);
+            }
+            None => {
+                context.counters.originated.add(1);
+                context.counters.dropped(DropReason::PoolExhausted, 1);
+            }
+        }
+        // Held frames may have become deliverable with the refresh above.
+        self.output();
+        let context = self.wiring.context(Instant::now());
+        self.graph.release_held(&context);
+        self.output();
+        self.driver.flush();
+    }
+
+    fn stop(&mut self) {
+        for index in 0..self.ports.len() {
+            self.detach_port(PortId(index as u16));
+        }
+        for index in 0..self.underlays.len() {
+            self.detach_underlay(UnderlayId(index as u16));
+        }
+        let context = self.wiring.context(Instant::now());
+        self.graph.shut_down(&context);
+    }
+}
+
+impl Wiring {
+    fn context(&self, now: Instant) -> Context<'_> {
+        Context {
+            tables: self.reader.value(),
+            counters: &self.counters,
+            events: &self.events,
+            now,
+        }
+    }
+}
+
+#[inline]
+fn queue_of(table: &[Option<QueueId>], index: usize) -> Option<QueueId> {
+    *table.get(index)?
+}
