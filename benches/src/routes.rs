@@ -13,9 +13,8 @@ use crate::Rng;
 /// How many next hops the routes point to: enough that neighbouring routes rarely share one.
 pub const NEXT_HOPS: u32 = 500;
 
-/// IPv4 prefix lengths with their shares in per mille: about three in five are a /24, one in five
-/// a /22 or /23. Rounded to the shape of the default-free table of 2024; lengths below one per
-/// mille are rounded up.
+/// IPv4 prefix lengths with their shares in per mille. Estimates of the shape of the default-free
+/// table, not a count of it: three in five are a /24, one in five a /22 or /23.
 pub const IPV4_LENGTHS: &[(u8, u16)] = &[
     (8, 1),
     (10, 1),
@@ -35,8 +34,9 @@ pub const IPV4_LENGTHS: &[(u8, u16)] = &[
     (24, 625),
 ];
 
-/// IPv6 prefix lengths with their shares in per mille. The /48 has 46 % (G. Huston, "BGP in 2024",
-/// labs.apnic.net); the others are rounded to the shape of the default-free table of that year.
+/// IPv6 prefix lengths with their shares in per mille. The 46 % of the /48 are reported for 2024
+/// (brandergroup.net/2025/03/analysis-of-ipv4-vs-ipv6-in-bgp-routing-tables); the others are
+/// estimates.
 pub const IPV6_LENGTHS: &[(u8, u16)] = &[
     (20, 1),
     (24, 1),
