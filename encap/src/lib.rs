@@ -6,8 +6,8 @@
 //!   [`Icmpv4Packet`], [`Icmpv6Packet`], [`VxlanPacket`]) wrap any `AsRef<[u8]>` and read fields in
 //!   place; setters exist where the buffer is `AsMut<[u8]>`.
 //! - *Reprs* ([`EthernetRepr`], [`ArpRepr`], [`Ipv4Repr`], [`Ipv6Repr`], [`UdpRepr`],
-//!   [`VxlanHeader`], [`NeighbourSolicit`], [`NeighbourAdvert`]) are small validated values that are
-//!   parsed from bytes and emitted to bytes.
+//!   [`VxlanHeader`], [`NeighbourSolicit`], [`NeighbourAdvert`]) are small validated values that
+//!   are parsed from bytes and emitted to bytes.
 //! - *Templates* ([`Template`]) are outer headers built once for a next hop and stamped onto every
 //!   packet sent there.
 //! - [`checksum`] and [`flow`] are the arithmetic the above share; [`pretty`] prints any bytes.

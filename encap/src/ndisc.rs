@@ -1,7 +1,8 @@
 //! Neighbour discovery (RFC 4861): solicitations and advertisements with the link-layer address
 //! option.
 //!
-//! Does not keep neighbours; other options are skipped; there are no routers, prefixes or redirects.
+//! Does not keep neighbours; other options are skipped; there are no routers, prefixes and no
+//! redirects.
 
 use core::net::Ipv6Addr;
 

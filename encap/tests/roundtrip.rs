@@ -111,16 +111,36 @@ proptest! {
     fn ethernet(dst in mac(), src in mac(), ethertype: u16) {
         let ethertype = EtherType(ethertype);
         prop_assume!(!ethertype.is_vlan());
-        let repr = EthernetRepr { dst, src, ethertype };
+        let repr = EthernetRepr {
+            dst,
+            src,
+            ethertype,
+        };
         let mut out = [0xff; 14];
         repr.emit(&mut out);
         prop_assert_eq!(EthernetRepr::parse(&out), Ok((repr, 14)));
     }
 
     #[test]
-    fn arp(reply: bool, sender_mac in mac(), target_mac in mac(), sender_ip: Ipv4Addr, target_ip: Ipv4Addr) {
-        let operation = if reply { ArpOperation::Reply } else { ArpOperation::Request };
-        let repr = ArpRepr { operation, sender_mac, sender_ip, target_mac, target_ip };
+    fn arp(
+        reply: bool,
+        sender_mac in mac(),
+        target_mac in mac(),
+        sender_ip: Ipv4Addr,
+        target_ip: Ipv4Addr,
+    ) {
+        let operation = if reply {
+            ArpOperation::Reply
+        } else {
+            ArpOperation::Request
+        };
+        let repr = ArpRepr {
+            operation,
+            sender_mac,
+            sender_ip,
+            target_mac,
+            target_ip,
+        };
         let mut out = [0xff; 28];
         repr.emit(&mut out);
         prop_assert_eq!(ArpRepr::parse(&out), Ok(repr));
@@ -128,11 +148,26 @@ proptest! {
 
     #[test]
     fn ipv4(
-        src_addr: Ipv4Addr, dst_addr: Ipv4Addr, protocol: u8, traffic_class: u8, ttl: u8, ident: u16,
-        dont_fragment: bool, payload_len in 0u16..=Ipv4Repr::PAYLOAD_MAX,
+        src_addr: Ipv4Addr,
+        dst_addr: Ipv4Addr,
+        protocol: u8,
+        traffic_class: u8,
+        ttl: u8,
+        ident: u16,
+        dont_fragment: bool,
+        payload_len in 0u16..=Ipv4Repr::PAYLOAD_MAX,
     ) {
         let protocol = IpProtocol(protocol);
-        let repr = Ipv4Repr { src_addr, dst_addr, protocol, traffic_class, ttl, ident, dont_fragment, payload_len };
+        let repr = Ipv4Repr {
+            src_addr,
+            dst_addr,
+            protocol,
+            traffic_class,
+            ttl,
+            ident,
+            dont_fragment,
+            payload_len,
+        };
         let mut bytes = vec![0xff; 20 + usize::from(payload_len)];
         repr.emit(&mut bytes);
         prop_assert_eq!(Ipv4Repr::parse(&bytes), Ok((repr, 20)));
@@ -146,19 +181,41 @@ proptest! {
 
     #[test]
     fn ipv6(
-        src_addr: Ipv6Addr, dst_addr: Ipv6Addr, next_header: u8, traffic_class: u8, flow_label in 0u32..1 << 20,
-        hop_limit: u8, payload_len: u16,
+        src_addr: Ipv6Addr,
+        dst_addr: Ipv6Addr,
+        next_header: u8,
+        traffic_class: u8,
+        flow_label in 0u32..1 << 20,
+        hop_limit: u8,
+        payload_len: u16,
     ) {
         let next_header = IpProtocol(next_header);
-        let repr = Ipv6Repr { src_addr, dst_addr, next_header, traffic_class, flow_label, hop_limit, payload_len };
+        let repr = Ipv6Repr {
+            src_addr,
+            dst_addr,
+            next_header,
+            traffic_class,
+            flow_label,
+            hop_limit,
+            payload_len,
+        };
         let mut bytes = vec![0xff; 40 + usize::from(payload_len)];
         repr.emit(&mut bytes);
         prop_assert_eq!(Ipv6Repr::parse(&bytes), Ok(repr));
     }
 
     #[test]
-    fn udp(src_port: u16, dst_port: u16, payload in prop::collection::vec(any::<u8>(), 0..100), ends: [Ipv4Addr; 2]) {
-        let repr = UdpRepr { src_port, dst_port, payload_len: payload.len() as u16 };
+    fn udp(
+        src_port: u16,
+        dst_port: u16,
+        payload in prop::collection::vec(any::<u8>(), 0..100),
+        ends: [Ipv4Addr; 2],
+    ) {
+        let repr = UdpRepr {
+            src_port,
+            dst_port,
+            payload_len: payload.len() as u16,
+        };
         let mut bytes = vec![0xff; 8];
         repr.emit(&mut bytes);
         bytes.extend(payload);
@@ -181,14 +238,27 @@ proptest! {
 
     #[test]
     fn neighbour_discovery(
-        target in unicast_v6(), mac in prop::option::of(mac()), flags: [bool; 3], src in unicast_v6(), dst in unicast_v6(),
+        target in unicast_v6(),
+        mac in prop::option::of(mac()),
+        flags: [bool; 3],
+        src in unicast_v6(),
+        dst in unicast_v6(),
     ) {
         let mut out = [0xff; ndisc::MESSAGE_MAX];
-        let solicit = NeighbourSolicit { target, source_mac: mac };
+        let solicit = NeighbourSolicit {
+            target,
+            source_mac: mac,
+        };
         let len = solicit.emit(src, dst, &mut out);
         prop_assert_eq!(NeighbourSolicit::parse(&out[..len]), Ok(solicit));
         let [router, solicited, override_] = flags;
-        let advert = NeighbourAdvert { target, target_mac: mac, router, solicited, override_ };
+        let advert = NeighbourAdvert {
+            target,
+            target_mac: mac,
+            router,
+            solicited,
+            override_,
+        };
         let len = advert.emit(src, dst, &mut out);
         prop_assert_eq!(NeighbourAdvert::parse(&out[..len]), Ok(advert));
     }
@@ -200,11 +270,23 @@ proptest! {
 
     #[test]
     fn vxlan_tunnels(
-        ends in ends(), vni in vni(), inner_dst in mac(), inner_src in mac(), packet in packet(), source_port: u16,
-        dont_fragment: bool, tos: u8, ttl: u8, port: u16,
+        ends in ends(),
+        vni in vni(),
+        inner_dst in mac(),
+        inner_src in mac(),
+        packet in packet(),
+        source_port: u16,
+        dont_fragment: bool,
+        tos: u8,
+        ttl: u8,
+        port: u16,
     ) {
         let [src, dst] = ends;
-        let builder = Template::builder(src, dst).tos(tos).ttl(ttl).port(port).dont_fragment(dont_fragment);
+        let builder = Template::builder(src, dst)
+            .tos(tos)
+            .ttl(ttl)
+            .port(port)
+            .dont_fragment(dont_fragment);
         let template = builder.vxlan(vni, inner_dst, inner_src).unwrap();
         let stamp = Stamp {
             source_port,
@@ -235,12 +317,19 @@ proptest! {
     fn ipip_tunnels(ends in ends(), packet in packet(), ident: u16, dont_fragment: bool) {
         let [src, dst] = ends;
         let template = Template::builder(src, dst).ipip().unwrap();
-        let stamp = Stamp { ident, dont_fragment, ..Stamp::new(ethertype(&packet), packet.len()) };
+        let stamp = Stamp {
+            ident,
+            dont_fragment,
+            ..Stamp::new(ethertype(&packet), packet.len())
+        };
         let mut bytes = vec![0xff; template.len()];
         template.stamp(&mut bytes, &stamp).unwrap();
         bytes.extend(&packet);
         let (protocol, inner, _) = decapsulate_ip(&bytes, src.is_ipv4());
         let version = ipip::parse(protocol, inner).unwrap();
-        prop_assert_eq!((version.ethertype(), inner), (ethertype(&packet), &packet[..]));
+        prop_assert_eq!(
+            (version.ethertype(), inner),
+            (ethertype(&packet), &packet[..])
+        );
     }
 }

@@ -105,12 +105,22 @@ proptest! {
     #[test]
     fn pseudo_headers_sum_their_bytes(src: u128, dst: u128, protocol: u8, len: u32) {
         let (src4, dst4) = (src as u32, dst as u32);
-        let v4 = [&src4.to_be_bytes()[..], &dst4.to_be_bytes(), &[0, protocol], &(len as u16).to_be_bytes()];
+        let v4 = [
+            &src4.to_be_bytes()[..],
+            &dst4.to_be_bytes(),
+            &[0, protocol],
+            &(len as u16).to_be_bytes(),
+        ];
         prop_assert_eq!(
             pseudo_header_v4(src4.into(), dst4.into(), IpProtocol(protocol), len as u16).fold(),
             slow_sum(&v4.concat())
         );
-        let v6 = [&src.to_be_bytes()[..], &dst.to_be_bytes(), &len.to_be_bytes(), &[0, 0, 0, protocol]];
+        let v6 = [
+            &src.to_be_bytes()[..],
+            &dst.to_be_bytes(),
+            &len.to_be_bytes(),
+            &[0, 0, 0, protocol],
+        ];
         prop_assert_eq!(
             pseudo_header_v6(src.into(), dst.into(), IpProtocol(protocol), len).fold(),
             slow_sum(&v6.concat())

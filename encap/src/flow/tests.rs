@@ -197,11 +197,24 @@ fn frames_hash_by_what_they_carry() {
 proptest! {
     #[test]
     fn segments_of_a_flow_hash_alike(
-        src: u32, dst: u32, sport: u16, dport: u16, seed: u64, tcp: bool,
-        ttl: u8, ident: u16, class: u8, payload in prop::collection::vec(any::<u8>(), 0..64),
+        src: u32,
+        dst: u32,
+        sport: u16,
+        dport: u16,
+        seed: u64,
+        tcp: bool,
+        ttl: u8,
+        ident: u16,
+        class: u8,
+        payload in prop::collection::vec(any::<u8>(), 0..64),
     ) {
         let protocol = if tcp { 6 } else { 17 };
-        let mut segment = v4(src, dst, protocol, &[&ports(sport, dport)[..4], &payload].concat());
+        let mut segment = v4(
+            src,
+            dst,
+            protocol,
+            &[&ports(sport, dport)[..4], &payload].concat(),
+        );
         let first = flow_hash(&v4(src, dst, protocol, &ports(sport, dport)), seed);
         segment[1] = class;
         segment[4..6].copy_from_slice(&ident.to_be_bytes());
@@ -211,7 +224,11 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_have_a_hash(bytes in prop::collection::vec(any::<u8>(), 0..100), first: u8, seed: u64) {
+    fn any_bytes_have_a_hash(
+        bytes in prop::collection::vec(any::<u8>(), 0..100),
+        first: u8,
+        seed: u64,
+    ) {
         let mut bytes = bytes;
         flow_hash_frame(&bytes, seed);
         if let Some(byte) = bytes.first_mut() {
