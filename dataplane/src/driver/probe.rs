@@ -129,11 +129,16 @@ fn probe_tun() -> Vec<Feature> {
         }];
     };
     let offloads = TunOffloads::KINDS.into_iter().map(|(kind, name)| {
-        // Each needs the ones before it: checksums, and the tunnel kinds each other.
+        // What each is granted with only (drivers/net/tun.c, set_offload): all with checksums,
+        // the two USO kinds together, and the tunnel kinds with a plain kind to cut into.
         let wanted = match kind {
             TunOffloads::CSUM => kind,
+            TunOffloads::USO4 | TunOffloads::USO6 => {
+                TunOffloads::CSUM | TunOffloads::USO4 | TunOffloads::USO6
+            }
+            TunOffloads::UDP_TUNNEL_GSO => kind | TunOffloads::TSO4 | TunOffloads::CSUM,
             TunOffloads::UDP_TUNNEL_GSO_CSUM => {
-                kind | TunOffloads::UDP_TUNNEL_GSO | TunOffloads::CSUM
+                kind | TunOffloads::UDP_TUNNEL_GSO | TunOffloads::TSO4 | TunOffloads::CSUM
             }
             _ => kind | TunOffloads::CSUM,
         };
