@@ -32,7 +32,7 @@ fn a_namespace_is_apart_named_and_removed() {
     let name = prefix("ns");
     let cleanup = Cleanup::new();
     let namespace = Namespace::create(&cleanup, &name).unwrap();
-    assert_eq!(namespace::list(&name), [name.clone()]);
+    assert_eq!(namespace::list(&name), std::slice::from_ref(&name));
     let links = namespace.run(link::list).unwrap().unwrap();
     let loopback = links.iter().find(|link| link.name == "lo").unwrap();
     assert!(loopback.up);

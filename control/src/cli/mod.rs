@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::{client::DEFAULT_SOCKET, demo, doctor};
+use crate::{client::DEFAULT_SOCKET, demo, doctor, lab::one_packet_loop};
 
 /// Exit status of wrong usage and wrong configuration.
 pub const EXIT_USAGE: u8 = 2;
@@ -24,6 +24,9 @@ struct Cli {
 enum Command {
     /// Run two nodes on this machine and traffic through them.
     Demo(demo::DemoArgs),
+    /// One end of the loop that `demo` compares with.
+    #[command(hide = true)]
+    LabLoop(one_packet_loop::LoopArgs),
     /// Tell what this host offers and what Ringlay will use of it.
     Doctor(doctor::DoctorArgs),
     /// Print a shell's completion script.
@@ -38,6 +41,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.command {
         Command::Demo(args) => demo::run(args),
+        Command::LabLoop(args) => one_packet_loop::main(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Completions { shell } => {
             clap_complete::generate(

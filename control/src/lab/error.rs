@@ -2,6 +2,8 @@
 
 use std::io;
 
+use crate::client::ConnectError;
+
 /// Failure of a step of the laboratory; each names the object it was about.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -46,6 +48,17 @@ pub enum LabError {
         status: String,
         /// Last lines it wrote.
         tail: String,
+    },
+    /// Nobody answers on a node's socket.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// A node refused a request.
+    #[error("{what}: {source}")]
+    Rpc {
+        /// The method.
+        what: &'static str,
+        /// Its answer.
+        source: Box<tonic::Status>,
     },
     /// Something did not happen within its time.
     #[error("{what} took longer than {seconds} s")]

@@ -3,6 +3,7 @@
 //! Every leg is measured by the same code on the same underlay, so that their ratios mean
 //! something.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::Command;
@@ -83,6 +84,16 @@ pub struct Plan {
     pub iperf3: Option<Iperf3>,
 }
 
+impl Plan {
+    /// What makes the TCP and UDP traffic.
+    pub fn traffic(&self) -> String {
+        self.iperf3
+            .as_ref()
+            .map_or("built-in", Iperf3::version)
+            .to_owned()
+    }
+}
+
 /// One measurement of everything.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Sample {
@@ -152,6 +163,28 @@ impl Leg {
     /// The Ringlay nodes, of host a and of host b; empty for other overlays.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
+    }
+
+    /// Which mode the nodes run in and why, as they tell; nothing for other overlays.
+    ///
+    /// # Errors
+    /// If a node does not answer.
+    pub fn mode(&self) -> Result<Option<String>, LabError> {
+        self.nodes.first().map(Node::mode).transpose()
+    }
+
+    /// Packets that the nodes dropped so far, by reason.
+    ///
+    /// # Errors
+    /// If a node does not answer.
+    pub fn drops(&self) -> Result<BTreeMap<String, u64>, LabError> {
+        let mut sums = BTreeMap::new();
+        for node in &self.nodes {
+            for drop in node.stats()?.drops {
+                *sums.entry(drop.reason).or_default() += drop.frames;
+            }
+        }
+        Ok(sums)
     }
 
     /// Sends pseudo-random bytes from host a to host b and compares every one.

@@ -89,6 +89,16 @@ pub fn is_unsupported(error: &LabError) -> bool {
         if message.to_io().raw_os_error() == Some(nix::libc::EOPNOTSUPP))
 }
 
+/// Removes a device.
+///
+/// # Errors
+/// What the kernel says.
+pub fn remove(name: &str) -> Result<(), LabError> {
+    let index = index(name)?;
+    block_on(|handle| async move { handle.link().del(index).execute().await })?
+        .map_err(LabError::netlink(format!("remove {name}")))
+}
+
 /// Raises a device.
 ///
 /// # Errors

@@ -117,24 +117,6 @@ impl Namespace {
     }
 }
 
-/// Runs `work` in a nameless namespace that is gone when it returns.
-///
-/// # Errors
-/// Without CAP_SYS_ADMIN.
-///
-/// # Panics
-/// If `work` does.
-pub fn run_in_throwaway<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, LabError> {
-    let inside = thread::scope(|scope| {
-        scope
-            .spawn(|| unshare(CloneFlags::CLONE_NEWNET).map(|()| work()))
-            .join()
-    });
-    inside
-        .unwrap_or_else(|payload| panic::resume_unwind(payload))
-        .map_err(LabError::io("create a network namespace"))
-}
-
 /// Names of the pinned namespaces that begin with `prefix`.
 pub fn list(prefix: &str) -> Vec<String> {
     let entries = fs::read_dir(NETNS_DIR).into_iter().flatten().flatten();

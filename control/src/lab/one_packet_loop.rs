@@ -8,6 +8,7 @@
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::os::fd::AsRawFd;
+use std::process::ExitCode;
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
@@ -36,6 +37,17 @@ pub struct LoopArgs {
     /// MTU of the overlay in bytes.
     #[arg(long)]
     pub mtu: u16,
+}
+
+/// [`run`] as a process of its own.
+pub fn main(args: LoopArgs) -> ExitCode {
+    match run(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ringlay lab-loop: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Forwards in the calling thread's namespace until the process is ended.

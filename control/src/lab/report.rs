@@ -7,7 +7,7 @@ use std::fmt::{self, Write};
 
 use serde::Serialize;
 
-use super::leg::Sample;
+use super::leg::{LegKind, Sample};
 use super::machine::Machine;
 use super::traffic::ping::Reply;
 
@@ -116,6 +116,28 @@ impl Report {
             legs,
             ratios,
         }
+    }
+}
+
+impl LegReport {
+    /// A report without results yet.
+    pub fn new(kind: &LegKind) -> Self {
+        Self {
+            name: kind.name(),
+            is_ringlay: matches!(kind, LegKind::Ringlay { .. }),
+            absent: None,
+            mode: None,
+            ping: Vec::new(),
+            medians: None,
+            drops: BTreeMap::new(),
+            samples: Vec::new(),
+        }
+    }
+
+    /// Adds a round.
+    pub fn add(&mut self, sample: Sample) {
+        self.samples.push(sample);
+        self.medians = Medians::of(&self.samples);
     }
 }
 

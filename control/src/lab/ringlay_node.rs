@@ -1,18 +1,23 @@
 //! Ringlay itself between the two hosts: a node in each, as a process with its own config file.
 //!
-//! It reaches a node as any user does: by its config file, its socket and the `ringlay` command.
+//! It reaches a node as any user does: by its config file, the `ringlay` command and its socket.
 
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use serde_json::Value;
+use tonic::Status;
+use tonic::transport::Channel;
 
 use super::LabError;
 use super::cleanup::Cleanup;
 use super::process::Process;
 use super::topology::Host;
+use crate::client;
+use crate::proto::node_service_client::NodeServiceClient;
+use crate::proto::stats_service_client::StatsServiceClient;
+use crate::proto::{GetNodeRequest, GetStatsRequest, Stats};
 
 /// Overlay addresses of the two hosts.
 pub const ADDRESSES: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 42, 1, 1), Ipv4Addr::new(10, 42, 2, 1)];
@@ -38,7 +43,6 @@ pub struct Node {
     pub config: PathBuf,
     /// Its socket.
     pub socket: PathBuf,
-    program: PathBuf,
 }
 
 /// The two ends of the overlay as one node sees them.
@@ -84,32 +88,57 @@ impl Node {
             process,
             config,
             socket,
-            program: program.path.clone(),
         })
     }
 
-    /// The node's counters, as `ringlay stats --json` prints them.
+    /// Which driver it runs and why.
     ///
     /// # Errors
     /// If the node does not answer.
-    pub fn stats(&self) -> Result<Value, LabError> {
-        let output = Command::new(&self.program)
-            .arg("--socket")
-            .arg(&self.socket)
-            .args(["stats", "--json"])
-            .output()
-            .map_err(LabError::io("run ringlay stats"))?;
-        if !output.status.success() {
-            return Err(LabError::Process {
-                program: "ringlay stats".into(),
-                status: output.status.to_string(),
-                tail: String::from_utf8_lossy(&output.stderr)
-                    .trim_end()
-                    .to_owned(),
-            });
-        }
-        serde_json::from_slice(&output.stdout)
-            .map_err(|error| LabError::io("read the output of ringlay stats")(error))
+    pub fn mode(&self) -> Result<String, LabError> {
+        let node = self.call("GetNode", |channel| async {
+            let reply = NodeServiceClient::new(channel)
+                .get_node(GetNodeRequest {})
+                .await?;
+            Ok(reply.into_inner().node.unwrap_or_default())
+        })?;
+        Ok(format!("{} ({})", node.driver, node.driver_reason))
+    }
+
+    /// The node's counters.
+    ///
+    /// # Errors
+    /// If the node does not answer.
+    pub fn stats(&self) -> Result<Stats, LabError> {
+        self.call("GetStats", |channel| async {
+            let reply = StatsServiceClient::new(channel)
+                .get_stats(GetStatsRequest {})
+                .await?;
+            Ok(reply.into_inner().stats.unwrap_or_default())
+        })
+    }
+
+    fn call<T, F>(
+        &self,
+        what: &'static str,
+        request: impl FnOnce(Channel) -> F,
+    ) -> Result<T, LabError>
+    where
+        F: Future<Output = Result<T, Status>>,
+    {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .build()
+            .map_err(LabError::io("start a client runtime"))?;
+        runtime.block_on(async {
+            let channel = client::connect(&self.socket).await?;
+            let reply = request(channel).await;
+            reply.map_err(|status| LabError::Rpc {
+                what,
+                source: Box::new(status),
+            })
+        })
     }
 }
 

@@ -42,18 +42,14 @@ fn sample(gigabits: f64) -> Sample {
     }
 }
 
-fn leg(name: &str, is_ringlay: bool, gigabits: &[f64]) -> LegReport {
-    let samples: Vec<_> = gigabits.iter().copied().map(sample).collect();
-    LegReport {
-        name: name.into(),
-        is_ringlay,
-        absent: None,
-        mode: None,
-        ping: Vec::new(),
-        medians: Medians::of(&samples),
-        drops: BTreeMap::new(),
-        samples,
-    }
+fn leg(kind: &LegKind, gigabits: &[f64]) -> LegReport {
+    let mut leg = LegReport::new(kind);
+    gigabits
+        .iter()
+        .copied()
+        .map(sample)
+        .for_each(|sample| leg.add(sample));
+    leg
 }
 
 fn report() -> Report {
@@ -72,12 +68,17 @@ fn report() -> Report {
         seconds: 1,
         traffic: "built-in".into(),
     };
-    let mut ringlay = leg("Ringlay", true, &[4.0, 1.0, 3.0]);
+    let mut ringlay = leg(
+        &LegKind::Ringlay {
+            driver: "auto".into(),
+        },
+        &[4.0, 1.0, 3.0],
+    );
     ringlay.mode = Some("io_uring, since the kernel has it".into());
     ringlay.drops.insert("unknown_vtep".into(), 12);
-    let mut kernel = leg("kernel VXLAN", false, &[]);
+    let mut kernel = leg(&LegKind::KernelVxlan, &[]);
     kernel.absent = Some("this kernel has no VXLAN device".into());
-    let legs = vec![ringlay, kernel, leg("one-packet loop", false, &[1.5, 1.5])];
+    let legs = vec![ringlay, kernel, leg(&LegKind::OnePacketLoop, &[1.5, 1.5])];
     Report::new(machine, conditions, legs)
 }
 
