@@ -1,13 +1,54 @@
 //! `ringlay doctor`: what this host offers and what Ringlay will use of it.
+//!
+//! It looks and tries, changes nothing that outlives it, and says what it could not look at. Each
+//! file examines one thing; [`finding`] says what an examination yields.
+
+mod engine;
+mod finding;
+mod network;
+mod privileges;
+mod render;
+mod tunnels;
 
 use std::process::ExitCode;
 
-/// Arguments of `ringlay doctor`.
-#[derive(Debug, clap::Args)]
-pub struct DoctorArgs {}
+use finding::Diagnosis;
 
-/// Runs the command.
-pub fn run(_args: DoctorArgs) -> ExitCode {
-    eprintln!("ringlay doctor: not in this build");
-    ExitCode::FAILURE
+/// Arguments of `ringlay doctor`.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct DoctorArgs {
+    /// Print the findings as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Runs the command: success if Ringlay can run here.
+pub fn run(args: DoctorArgs) -> ExitCode {
+    let diagnosis = examine();
+    if args.json {
+        let json = serde_json::to_string_pretty(&diagnosis).expect("findings are plain");
+        println!("{json}");
+    } else {
+        print!("{}", render::Text(&diagnosis));
+    }
+    if diagnosis.can_run() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn examine() -> Diagnosis {
+    let engine = engine::examine();
+    let sections = vec![
+        privileges::host(),
+        privileges::capabilities(),
+        engine.tun,
+        engine.io_uring,
+        engine.af_xdp,
+        tunnels::examine(),
+        network::links(),
+        network::settings(),
+    ];
+    Diagnosis::new(sections, engine.uses)
 }
