@@ -1,0 +1,198 @@
+//! The demo itself: hosts, overlays, a ping, checked data, and the measurements in turn.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::time::Duration;
+
+use super::keep::{self, Kept};
+use super::{DemoArgs, progress};
+use crate::lab::LabError;
+use crate::lab::cleanup::Cleanup;
+use crate::lab::leg::{Bench, Leg, LegKind, Plan};
+use crate::lab::machine::Machine;
+use crate::lab::report::{Conditions, LegReport, Report};
+use crate::lab::topology::{Topology, UnderlayConfig};
+use crate::lab::traffic::iperf3::Iperf3;
+use crate::lab::traffic::ping;
+use crate::lab::workdir::Workdir;
+
+/// What a demo ends with.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) report: Report,
+    pub(super) kept: Option<Kept>,
+}
+
+/// Runs the demo. What it makes is in `cleanup`.
+pub(super) fn run(cleanup: &Cleanup, args: &DemoArgs) -> Result<Outcome, LabError> {
+    let machine = Machine::look()?;
+    let name = keep::name(args.keep);
+    let directory = Workdir::create(cleanup, &name)?;
+    let underlay = UnderlayConfig {
+        mtu: args.mtu.into(),
+        offloads: true,
+    };
+    let topology = Topology::create(cleanup, &name, underlay)?;
+    progress(format_args!(
+        "two hosts: {} ({}) and {} ({}), joined by veth",
+        topology.a.namespace.name(),
+        topology.a.underlay,
+        topology.b.namespace.name(),
+        topology.b.underlay,
+    ));
+    let bench = Bench {
+        cleanup,
+        topology: &topology,
+        directory: directory.path().into(),
+        ringlay: env::current_exe().map_err(LabError::io("find the ringlay binary"))?,
+    };
+    let plan = plan(args);
+    let (legs, mut reports) = start(&bench, args)?;
+    measure(&bench, &plan, args, &legs, &mut reports)?;
+    let report = Report::new(machine, conditions(args, &plan), reports);
+    let kept = args.keep.then(|| Kept::new(&topology, &legs));
+    if args.keep {
+        cleanup.keep();
+    }
+    Ok(Outcome { report, kept })
+}
+
+fn plan(args: &DemoArgs) -> Plan {
+    let iperf3 = if args.traffic == "built-in" {
+        None
+    } else {
+        Iperf3::find()
+    };
+    let duration = Duration::from_secs(args.seconds);
+    Plan {
+        duration,
+        streams: 1,
+        payload: 64,
+        iperf3,
+    }
+}
+
+fn conditions(args: &DemoArgs, plan: &Plan) -> Conditions {
+    Conditions {
+        mtu: args.mtu.into(),
+        offloads: true,
+        streams: plan.streams,
+        payload: plan.payload,
+        rounds: args.rounds.into(),
+        seconds: args.seconds,
+        traffic: plan.traffic(),
+    }
+}
+
+/// Brings every overlay up that this kernel can, pings across it and checks that data arrives
+/// unchanged. The reports of those that are up come first, in the order of the legs.
+fn start(bench: &Bench<'_>, args: &DemoArgs) -> Result<(Vec<Leg>, Vec<LegReport>), LabError> {
+    let ringlay = LegKind::Ringlay {
+        driver: args.driver.clone(),
+    };
+    let mut legs = Vec::new();
+    let mut reports = Vec::new();
+    let mut absent = Vec::new();
+    for kind in [ringlay, LegKind::KernelVxlan, LegKind::OnePacketLoop] {
+        let mut report = LegReport::new(&kind);
+        match Leg::start(bench, kind) {
+            Ok(leg) => {
+                show_ping(&leg, &mut report)?;
+                leg.verify(CHECKED_BYTES)?;
+                report.mode = leg.mode()?;
+                if let Some(mode) = &report.mode {
+                    progress(format_args!("{}: {mode}", report.name));
+                }
+                legs.push(leg);
+                reports.push(report);
+            }
+            Err(error @ LabError::Unsupported { .. }) => {
+                progress(format_args!("{}: {error}", report.name));
+                report.absent = Some(error.to_string());
+                absent.push(report);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    reports.append(&mut absent);
+    Ok((legs, reports))
+}
+
+fn show_ping(leg: &Leg, report: &mut LegReport) -> Result<(), LabError> {
+    let destination = leg.path().destination;
+    report.ping = ping::run(leg.path(), PINGS)?;
+    for reply in &report.ping {
+        let time = reply.time / 1e3;
+        progress(format_args!(
+            "{}: reply from {destination}: icmp_seq={} ttl={} time={time:.3} ms",
+            report.name, reply.sequence, reply.ttl,
+        ));
+    }
+    Ok(())
+}
+
+/// All rounds; each starts with another overlay, so that none always follows the same one.
+fn measure(
+    bench: &Bench<'_>,
+    plan: &Plan,
+    args: &DemoArgs,
+    legs: &[Leg],
+    reports: &mut [LegReport],
+) -> Result<(), LabError> {
+    let before: Vec<_> = legs.iter().map(Leg::drops).collect::<Result<_, _>>()?;
+    for round in 0..usize::from(args.rounds) {
+        for turn in 0..legs.len() {
+            let index = (round + turn) % legs.len();
+            let sample = legs[index].measure(bench, plan)?;
+            progress(format_args!(
+                "round {} of {}: {}: {:.2} Gbit/s, {:.0} kpps, p50 {:.0} us",
+                round + 1,
+                args.rounds,
+                reports[index].name,
+                sample.tcp.bits_per_second / 1e9,
+                sample.udp.packets_per_second / 1e3,
+                sample.round_trips.p50,
+            ));
+            reports[index].add(sample);
+        }
+    }
+    for ((leg, before), report) in legs.iter().zip(before).zip(reports) {
+        report.drops = increase(&before, leg.drops()?);
+    }
+    Ok(())
+}
+
+/// What was added to each counter, without those that nothing was added to.
+fn increase(before: &BTreeMap<String, u64>, now: BTreeMap<String, u64>) -> BTreeMap<String, u64> {
+    now.into_iter()
+        .map(|(reason, count)| {
+            let earlier = before.get(&reason).copied().unwrap_or_default();
+            (reason, count.saturating_sub(earlier))
+        })
+        .filter(|(_, count)| *count > 0)
+        .collect()
+}
+
+const PINGS: u16 = 3;
+const CHECKED_BYTES: u64 = 4 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_drops_of_the_rounds_count() {
+        let counts = |pairs: &[(&str, u64)]| -> BTreeMap<String, u64> {
+            pairs
+                .iter()
+                .map(|(reason, count)| ((*reason).to_owned(), *count))
+                .collect()
+        };
+        let before = counts(&[("no_route", 3), ("ttl_expired", 1)]);
+        let now = counts(&[("no_route", 5), ("ttl_expired", 1), ("unknown_vtep", 7)]);
+        assert_eq!(
+            increase(&before, now),
+            counts(&[("no_route", 2), ("unknown_vtep", 7)])
+        );
+    }
+}
