@@ -108,11 +108,11 @@ pub fn bind(config: &UnderlayConfig) -> Result<Vec<UnderlayQueue>, BindUnderlayE
         });
     }
     check_port_is_free(config)?;
-    let mut ports = sender_ports();
+    let ports = free_sender_ports(config)?;
     (0..config.workers)
         .map(|_| {
             let receiver = bind_receiver(config)?;
-            let senders = (0..config.senders).map(|_| bind_sender(config, &mut ports));
+            let senders = ports.iter().map(|&port| bind_sender(config, port));
             Ok(UnderlayQueue {
                 receiver,
                 senders: senders.collect::<Result<_, _>>()?,
@@ -146,22 +146,38 @@ fn bind_receiver(config: &UnderlayConfig) -> Result<OwnedFd, BindUnderlayError> 
     Ok(socket.into())
 }
 
-fn bind_sender(
-    config: &UnderlayConfig,
-    ports: &mut impl Iterator<Item = u16>,
-) -> Result<OwnedFd, BindUnderlayError> {
+/// Every worker has a socket on each of the same ports: the kernel may move a
+/// flow to another queue of a TUN device, and with it to another worker, and it is
+/// to keep its outer source port.
+fn bind_sender(config: &UnderlayConfig, port: u16) -> Result<OwnedFd, BindUnderlayError> {
     let socket = socket(config)?;
+    socket
+        .set_reuse_port(true)
+        .map_err(failed(config, "share a sending port among workers"))?;
     sockopt::set_send_buffer(socket.as_fd(), SEND_BUFFER)
         .map_err(failed(config, "set the send buffer"))?;
     // Nobody answers to these ports; what strays here is not to be kept.
     socket
         .set_recv_buffer_size(0)
         .map_err(failed(config, "set the receive buffer"))?;
-    for port in ports {
-        match socket.bind(&SocketAddr::new(config.local.ip(), port).into()) {
-            Ok(()) => return Ok(socket.into()),
+    socket
+        .bind(&SocketAddr::new(config.local.ip(), port).into())
+        .map_err(|error| bind_error(config, error))?;
+    Ok(socket.into())
+}
+
+/// Ports that nobody else has, one for each sender of a worker.
+fn free_sender_ports(config: &UnderlayConfig) -> Result<Vec<u16>, BindUnderlayError> {
+    let mut free = Vec::with_capacity(config.senders);
+    for port in sender_ports() {
+        // Without SO_REUSEPORT, so that another process's port is refused.
+        match socket(config)?.bind(&SocketAddr::new(config.local.ip(), port).into()) {
+            Ok(()) => free.push(port),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
             Err(error) => return Err(bind_error(config, error)),
+        }
+        if free.len() == config.senders {
+            return Ok(free);
         }
     }
     Err(BindUnderlayError::NoSenderPort {
@@ -242,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn receivers_share_the_port_and_senders_differ() {
+    fn workers_share_ports_and_senders_differ() {
         for address in ["127.0.0.1", "::1"] {
             let config = config(&free_port(address));
             let queues = bind(&config).unwrap();
@@ -258,7 +274,7 @@ mod tests {
                     ports.insert(local.port());
                 }
             }
-            assert_eq!(ports.len(), 6);
+            assert_eq!(ports.len(), 3, "each worker sends from the same ports");
         }
     }
 
