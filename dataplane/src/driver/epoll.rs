@@ -294,6 +294,13 @@ impl Driver for EpollDriver {
     }
 }
 
+impl Drop for EpollDriver {
+    /// Sends what is on its way.
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
 impl Kind {
     fn label(&self) -> String {
         match self {

@@ -57,6 +57,9 @@ struct Attached {
     source: SourceId,
     /// The descriptor that frames come in by.
     file: FileId,
+    /// Its frames in `arrived`. With the slots that are lent they make up the
+    /// queue's share of the pool.
+    waiting: usize,
     /// Nothing more is to be received.
     gone: bool,
     /// Errors in a row.
@@ -138,12 +141,13 @@ impl UringDriver {
         });
         match opened {
             Ok((file, source)) => {
-                let (gone, failures, in_flight) = (false, 0, 0);
+                let (waiting, gone, failures, in_flight) = (0, false, 0, 0);
                 Ok(Attached {
                     kind,
                     counters,
                     source,
                     file,
+                    waiting,
                     gone,
                     failures,
                     in_flight,
@@ -223,7 +227,12 @@ impl UringDriver {
         // The slot's place is vacant, and the source may have stopped with it.
         self.needy = true;
         match frame {
-            Ok(frame) => self.arrived.push_back((index, frame)),
+            Ok(frame) => {
+                if let Some(Some(queue)) = self.queues.get_mut(usize::from(index)) {
+                    queue.waiting += 1;
+                    self.arrived.push_back((index, frame));
+                }
+            }
             Err(reason) => self.ledger.received_in_vain(reason),
         }
     }
@@ -269,7 +278,7 @@ impl UringDriver {
         }
         self.needy = false;
         for queue in self.queues.iter().flatten().filter(|queue| !queue.gone) {
-            while self.uring.vacancies(queue.source) > 0 {
+            while self.uring.vacancies(queue.source) > queue.waiting {
                 let Some(frame) = self.pool.allocate() else {
                     self.needy = true;
                     break;
@@ -319,30 +328,29 @@ impl UringDriver {
         self.ledger.system_calls(self.uring.take_system_calls());
     }
 
-    /// Queues a frame on a file; waits for room once.
+    /// Queues a frame on a file, making room by taking in completions.
     fn transmit(&mut self, index: u16, file: FileId, mut frame: Frame) -> Result<(), DropReason> {
-        let Some(Some(queue)) = self.queues.get(usize::from(index)) else {
-            return Err(DropReason::PortGone);
-        };
-        let is_tun = matches!(queue.kind, Kind::Tun { .. });
-        let full = queue.kind.drop_reason(libc::EAGAIN);
-        for last in [false, true] {
-            let queued = if is_tun {
-                self.uring.write(file, frame, index)
-            } else {
-                self.uring.send(file, frame, index)
+        for _ in 0..SUBMIT_ATTEMPTS {
+            let Some(Some(queue)) = self.queues.get_mut(usize::from(index)) else {
+                return Err(DropReason::PortGone);
+            };
+            let queued = match queue.kind {
+                Kind::Tun { .. } => self.uring.write(file, frame, index),
+                Kind::Underlay { .. } => self.uring.send(file, frame, index),
             };
             match queued {
-                Ok(()) => break,
-                Err(_) if last => return Err(full),
+                Ok(()) => {
+                    queue.in_flight += 1;
+                    return Ok(());
+                }
                 Err(returned) => frame = returned,
             }
             self.submit();
         }
-        if let Some(Some(queue)) = self.queues.get_mut(usize::from(index)) {
-            queue.in_flight += 1;
-        }
-        Ok(())
+        let queue = self.queues.get(usize::from(index)).and_then(Option::as_ref);
+        Err(queue.map_or(DropReason::PortGone, |queue| {
+            queue.kind.drop_reason(libc::EAGAIN)
+        }))
     }
 
     /// Prepares a frame for its queue and queues it.
@@ -419,6 +427,8 @@ impl Driver for UringDriver {
         {
             if let Some(Some(queue)) = self.queues.get_mut(usize::from(index)) {
                 queue.failures = 0;
+                queue.waiting -= 1;
+                self.needy = true;
                 frame.meta.ingress = queue.kind.ingress();
                 self.ledger.received(&queue.counters, frame.len());
                 let refused = batch.push(frame);

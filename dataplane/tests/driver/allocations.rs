@@ -1,0 +1,87 @@
+//! Once warm, a driver allocates nothing.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::net::SocketAddr;
+
+use ringlay_dataplane::batch::Batch;
+use ringlay_dataplane::driver::{DriverKind, QueueId};
+use ringlay_dataplane::port::tun::TunOffloads;
+use ringlay_dataplane::sys::netns;
+
+use crate::rig::{Rig, endpoint, port, private_address, tun_device, underlay};
+
+crate::scenarios!(moving_frames_allocates_nothing);
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Counts what each thread allocates.
+struct Counting;
+
+// SAFETY: passes every call on to the system's allocator as it is.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller's promise.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Sends batches to an endpoint of the same driver, and to a TUN device.
+fn round(rig: &mut Rig, batch: &mut Batch, queues: [QueueId; 2], to: SocketAddr) -> usize {
+    // An IPv4 packet from nowhere, which the kernel drops.
+    const PACKET: [u8; 20] = [
+        0x45, 0, 0, 20, 0, 0, 0, 0, 64, 59, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    ];
+    for number in 0..48 {
+        let mut frame = rig.frame(&[number; 1_000], to);
+        frame.meta.flow_hash = u32::from(number);
+        rig.driver.send(queues[0], frame);
+        let packet = rig.frame(&PACKET, to);
+        rig.driver.send(queues[1], packet);
+    }
+    rig.driver.flush();
+    rig.driver.wait(None).unwrap();
+    rig.driver.receive(batch);
+    batch.drain().filter(|frame| frame.len() == 1_000).count()
+}
+
+fn moving_frames_allocates_nothing(kind: DriverKind) {
+    let mut device = netns::run_in_new(|| tun_device(1, 1_500, TunOffloads::NONE))
+        .expect("these tests need root");
+    let mut rig = Rig::new(kind);
+    let to = private_address();
+    let (out, _) = rig.attach(underlay(1, endpoint(private_address(), 4, false)));
+    let (tun, tun_counters) = rig.attach(port(1, &mut device));
+    rig.attach(underlay(2, endpoint(to, 1, false)));
+    let mut batch = Batch::new();
+    for _ in 0..10 {
+        round(&mut rig, &mut batch, [out, tun], to);
+    }
+    let before = ALLOCATIONS.get();
+    let arrived: usize = (0..100)
+        .map(|_| round(&mut rig, &mut batch, [out, tun], to))
+        .sum();
+    assert_eq!(ALLOCATIONS.get() - before, 0);
+    // The count is of this very work.
+    assert!(arrived > 4_000, "{arrived} frames arrived");
+    assert_eq!(tun_counters.tx_frames.value(), 110 * 48);
+    drop(Box::new(0));
+    assert!(ALLOCATIONS.get() > before, "allocations are counted");
+}

@@ -1,0 +1,27 @@
+//! Both drivers over real sockets and TUN devices.
+//!
+//! Every scenario runs with io_uring and with epoll: what a queue does must not
+//! depend on the driver. They need root, `/dev/net/tun` and io_uring, and fail
+//! without.
+
+#![allow(clippy::unwrap_used, reason = "a failure is a failed test")]
+
+mod allocations;
+mod faults;
+mod lifecycle;
+mod rig;
+mod tun;
+mod underlay;
+
+/// Makes a test of each scenario for each driver.
+macro_rules! scenarios {
+    ($($name:ident),* $(,)?) => {
+        mod io_uring {
+            $(#[test] fn $name() { super::$name(ringlay_dataplane::driver::DriverKind::IoUring); })*
+        }
+        mod epoll {
+            $(#[test] fn $name() { super::$name(ringlay_dataplane::driver::DriverKind::Epoll); })*
+        }
+    };
+}
+pub(crate) use scenarios;

@@ -1,0 +1,220 @@
+//! Packets through TUN devices, in a network namespace of the test's own.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use ringlay_dataplane::driver::{DriverKind, QueueId};
+use ringlay_dataplane::drop_reason::DropReason;
+use ringlay_dataplane::frame::{Frame, Gso, Ingress};
+use ringlay_dataplane::id::PortId;
+use ringlay_dataplane::mempool::HEADROOM;
+use ringlay_dataplane::port::tun::TunOffloads;
+use ringlay_dataplane::sys::mmsg::SendArray;
+use ringlay_dataplane::sys::{link, netns};
+
+use crate::rig::{FRAMES, HERE, Rig, THERE, pattern, port, sizes, tun_device};
+
+/// IPv4 and UDP headers.
+const HEADERS: usize = 28;
+
+crate::scenarios!(
+    every_size_passes_both_ways,
+    super_frames_pass_both_ways,
+    two_queues_serve_one_device,
+    a_deleted_device_is_quiet_and_refuses_packets,
+    a_detached_device_is_gone,
+);
+
+fn in_namespace(test: impl FnOnce() + Send) {
+    netns::run_in_new(test).expect("these tests need root");
+}
+
+/// A socket of the host whose datagrams to [`THERE`] leave by the device.
+fn host_socket() -> UdpSocket {
+    let socket = UdpSocket::bind((HERE, 0)).unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
+    socket.connect((THERE, 9)).unwrap();
+    socket
+}
+
+/// Whether it is one of the test's packets and no noise of the kernel's.
+fn is_ours(frame: &Frame) -> bool {
+    let data = frame.data();
+    data.len() >= HEADERS && data[0] == 0x45 && data[9] == 17 && data[16..20] == THERE.octets()
+}
+
+/// Turns a packet round; its checksums stay valid.
+fn reflect(frame: &mut Frame) {
+    let data = frame.data_mut();
+    let (source, destination) = data[12..20].split_at_mut(4);
+    source.swap_with_slice(destination);
+    let (source, destination) = data[20..24].split_at_mut(2);
+    source.swap_with_slice(destination);
+}
+
+fn next_packet(rig: &mut Rig) -> Frame {
+    loop {
+        let mut packets: Vec<_> = rig.next().into_iter().filter(is_ours).collect();
+        if let Some(packet) = packets.pop() {
+            assert!(packets.is_empty(), "more than one packet");
+            return packet;
+        }
+    }
+}
+
+fn every_size_passes_both_ways(kind: DriverKind) {
+    in_namespace(|| {
+        let mut rig = Rig::new(kind);
+        let mut device = tun_device(1, 65_535, TunOffloads::NONE);
+        let (queue, counters) = rig.attach(port(7, &mut device));
+        let socket = host_socket();
+        let mut buffer = vec![0; 70_000];
+        let (mut count, mut bytes) = (0, 0);
+        for (seed, len) in sizes(65_535 - HEADERS).enumerate() {
+            let data = pattern(seed as u64, len);
+            socket.send(&data).unwrap();
+            let mut packet = next_packet(&mut rig);
+            assert_eq!(&packet.data()[HEADERS..], data);
+            assert_eq!(packet.headroom(), HEADROOM);
+            assert_eq!(packet.meta.ingress, Ingress::Port(PortId(7)));
+            assert!(
+                !packet.meta.offload.needs_checksum,
+                "the kernel finishes checksums"
+            );
+            assert_eq!(packet.meta.offload.gso, Gso::None);
+            (count, bytes) = (count + 1, bytes + packet.len() as u64);
+            reflect(&mut packet);
+            rig.driver.send(queue, packet);
+            rig.driver.flush();
+            assert_eq!(socket.recv(&mut buffer).unwrap(), len);
+            assert_eq!(buffer[..len], data);
+        }
+        assert_eq!(
+            (counters.tx_frames.value(), counters.tx_bytes.value()),
+            (count, bytes)
+        );
+        assert!(counters.rx_frames.value() >= count && counters.rx_bytes.value() >= bytes);
+        assert_eq!(rig.counters.total_drops(), 0);
+    });
+}
+
+fn super_frames_pass_both_ways(kind: DriverKind) {
+    in_namespace(|| {
+        let mut rig = Rig::new(kind);
+        let wanted = TunOffloads::CSUM | TunOffloads::USO4 | TunOffloads::USO6;
+        let mut device = tun_device(1, 1_500, wanted);
+        assert_eq!(device.offloads, wanted, "refused: {:?}", device.refused);
+        let (queue, _) = rig.attach(port(7, &mut device));
+        let socket = host_socket();
+        let data = pattern(3, 43 * 1_400 + 100);
+        let mut train = rig.frame(&data, SocketAddr::from((THERE, 9)));
+        train.meta.segment_size = 1_400;
+        SendArray::new(1).send(socket.as_fd(), &[train]).unwrap();
+        let mut packet = next_packet(&mut rig);
+        assert_eq!(&packet.data()[HEADERS..], data);
+        let offload = packet.meta.offload;
+        assert_eq!((offload.gso, offload.gso_size), (Gso::UdpL4, 1_400));
+        assert!(offload.needs_checksum);
+        assert_eq!((offload.csum_start, offload.csum_offset), (20, 6));
+        reflect(&mut packet);
+        rig.driver.send(queue, packet);
+        rig.driver.flush();
+        let mut buffer = [0; 2_000];
+        for segment in data.chunks(1_400) {
+            let len = socket.recv(&mut buffer).unwrap();
+            assert_eq!(&buffer[..len], segment);
+        }
+    });
+}
+
+fn two_queues_serve_one_device(kind: DriverKind) {
+    in_namespace(|| {
+        let mut rig = Rig::new(kind);
+        let mut device = tun_device(2, 1_400, TunOffloads::NONE);
+        let (first, _) = rig.attach(port(1, &mut device));
+        let (second, _) = rig.attach(port(2, &mut device));
+        assert_ne!(first, second);
+        let mut seen = [false; 2];
+        // The kernel spreads flows by their hash.
+        for _ in 0..64 {
+            let socket = host_socket();
+            socket.send(b"flow").unwrap();
+            let mut packet = next_packet(&mut rig);
+            let Ingress::Port(PortId(id)) = packet.meta.ingress else {
+                panic!()
+            };
+            seen[usize::from(id) - 1] = true;
+            reflect(&mut packet);
+            rig.driver
+                .send(if id == 1 { first } else { second }, packet);
+            rig.driver.flush();
+            assert_eq!(socket.recv(&mut [0; 16]).unwrap(), 4);
+        }
+        assert_eq!(seen, [true; 2]);
+    });
+}
+
+fn a_deleted_device_is_quiet_and_refuses_packets(kind: DriverKind) {
+    in_namespace(|| {
+        let mut rig = Rig::new(kind);
+        let mut device = tun_device(1, 1_400, TunOffloads::NONE);
+        let (queue, _) = rig.attach(port(1, &mut device));
+        host_socket().send(b"alive").unwrap();
+        next_packet(&mut rig);
+        let mut delete = std::process::Command::new("ip");
+        let status = delete.args(["link", "delete", &device.name]).status();
+        assert!(status.expect("these tests need iproute2").success());
+        // It may take a few turns to notice; after that, waiting must block.
+        for _ in 0..64 {
+            rig.driver.wait(Some(Duration::from_millis(1))).unwrap();
+            assert!(rig.poll().iter().all(|frame| !is_ours(frame)));
+        }
+        let before = rig.counters.syscalls.value();
+        for _ in 0..5 {
+            rig.driver.wait(Some(Duration::from_millis(10))).unwrap();
+            assert!(rig.poll().is_empty());
+        }
+        let calls = rig.counters.syscalls.value() - before;
+        assert!(calls <= 10, "{calls} system calls while nothing happens");
+        for _ in 0..3 {
+            let frame = rig.pool.copy_of(&[0x45; 100]).unwrap();
+            rig.driver.send(queue, frame);
+        }
+        rig.driver.flush();
+        rig.settle(rig.counters.sent.value() + 3);
+        assert_eq!(rig.drops(DropReason::PortTxError), 3);
+        rig.driver.detach(queue);
+        drop(rig.driver);
+        assert_eq!(rig.pool.available(), FRAMES as usize);
+    });
+}
+
+fn a_detached_device_is_gone(kind: DriverKind) {
+    in_namespace(|| {
+        let mut rig = Rig::new(kind);
+        let mut device = tun_device(1, 1_400, TunOffloads::NONE);
+        let (queue, _) = rig.attach(port(1, &mut device));
+        let socket = host_socket();
+        for _ in 0..20 {
+            socket.send(b"in flight").unwrap();
+        }
+        rig.driver.detach(queue);
+        assert_eq!(
+            link::index(&device.name).unwrap_err().raw_os_error(),
+            Some(19),
+            "ENODEV"
+        );
+        assert!(rig.poll().is_empty());
+        let frame = rig.pool.copy_of(b"late").unwrap();
+        rig.driver.send(queue, frame);
+        rig.driver.detach(queue);
+        rig.driver.detach(QueueId(u16::MAX));
+        assert_eq!(
+            rig.drops(DropReason::PortGone),
+            rig.counters.received.value() + 1
+        );
+    });
+}
