@@ -253,6 +253,9 @@ mod tests {
         view.fill_checksum(pseudo(10));
         assert_eq!(view.checksum(), 0xffff);
         assert!(view.verify_checksum(pseudo(10)));
+        // Even here, where zero would be the same number, it says that there is none.
+        view.set_checksum(0);
+        assert!(!view.verify_checksum(pseudo(10)));
     }
 
     #[test]

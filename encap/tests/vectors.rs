@@ -311,6 +311,17 @@ fn sums_of_valid_packets_need_no_look_at_the_payload() {
 }
 
 #[test]
+fn sums_of_valid_packets_are_unknown_where_there_is_more_than_a_packet() {
+    for (capture, frame) in all_frames() {
+        let mut packet = decode(frame, capture).inner_packet.to_vec();
+        packet.extend([0xa5; 2]);
+        assert_eq!(checksum::sum_of_valid_packet(&packet), None);
+        packet.truncate(packet.len() - 3);
+        assert_eq!(checksum::sum_of_valid_packet(&packet), None);
+    }
+}
+
+#[test]
 fn every_byte_of_the_headers_shows() {
     let (_, frame) = all_frames().next().unwrap();
     let line = Pretty::ethernet(frame).to_string();
