@@ -1,6 +1,5 @@
 //! The demo itself: hosts, overlays, a ping, checked data, and the measurements in turn.
 
-use std::collections::BTreeMap;
 use std::env;
 use std::time::Duration;
 
@@ -157,42 +156,10 @@ fn measure(
         }
     }
     for ((leg, before), report) in legs.iter().zip(before).zip(reports) {
-        report.drops = increase(&before, leg.drops()?);
+        report.drops = leg.drops()?.since(&before);
     }
     Ok(())
 }
 
-/// What was added to each counter, without those that nothing was added to.
-fn increase(before: &BTreeMap<String, u64>, now: BTreeMap<String, u64>) -> BTreeMap<String, u64> {
-    now.into_iter()
-        .map(|(reason, count)| {
-            let earlier = before.get(&reason).copied().unwrap_or_default();
-            (reason, count.saturating_sub(earlier))
-        })
-        .filter(|(_, count)| *count > 0)
-        .collect()
-}
-
 const PINGS: u16 = 3;
 const CHECKED_BYTES: u64 = 4 << 20;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_drops_of_the_rounds_count() {
-        let counts = |pairs: &[(&str, u64)]| -> BTreeMap<String, u64> {
-            pairs
-                .iter()
-                .map(|(reason, count)| ((*reason).to_owned(), *count))
-                .collect()
-        };
-        let before = counts(&[("no_route", 3), ("ttl_expired", 1)]);
-        let now = counts(&[("no_route", 5), ("ttl_expired", 1), ("unknown_vtep", 7)]);
-        assert_eq!(
-            increase(&before, now),
-            counts(&[("no_route", 2), ("unknown_vtep", 7)])
-        );
-    }
-}

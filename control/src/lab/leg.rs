@@ -3,16 +3,17 @@
 //! Every leg is measured by the same code on the same underlay, so that their ratios mean
 //! something.
 
-use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+use ringlay_dataplane::driver::probe::{self, DriverChoice};
 use serde::Serialize;
 
 use super::cleanup::Cleanup;
 use super::cpu::{CpuMeter, CpuUse};
+use super::drops::Drops;
 use super::process::Process;
 use super::ringlay_node::{Node, Program};
 use super::topology::{Host, Topology};
@@ -139,7 +140,10 @@ impl Leg {
             loops: Vec::new(),
         };
         match &leg.kind {
-            LegKind::Ringlay { driver } => leg.nodes = start_nodes(bench, driver)?,
+            LegKind::Ringlay { driver } => {
+                check_driver(driver)?;
+                leg.nodes = start_nodes(bench, driver)?;
+            }
             LegKind::KernelVxlan => kernel_vxlan::join(topology)?,
             LegKind::OnePacketLoop => leg.loops = start_loops(bench)?,
         }
@@ -177,14 +181,14 @@ impl Leg {
     ///
     /// # Errors
     /// If a node does not answer.
-    pub fn drops(&self) -> Result<BTreeMap<String, u64>, LabError> {
-        let mut sums = BTreeMap::new();
+    pub fn drops(&self) -> Result<Drops, LabError> {
+        let mut drops = Drops::default();
         for node in &self.nodes {
             for drop in node.stats()?.drops {
-                *sums.entry(drop.reason).or_default() += drop.frames;
+                drops.count(drop.reason, drop.frames);
             }
         }
-        Ok(sums)
+        Ok(drops)
     }
 
     /// Sends pseudo-random bytes from host a to host b and compares every one.
@@ -247,6 +251,16 @@ impl Leg {
             .map(|node| &node.process)
             .chain(&self.loops)
     }
+}
+
+/// A driver that this host forbids is a fact to report, not a failure.
+fn check_driver(driver: &str) -> Result<(), LabError> {
+    if driver == "io_uring" && probe::choose(DriverChoice::IoUring).is_err() {
+        return Err(LabError::Unsupported {
+            what: "io_uring that this process may use",
+        });
+    }
+    Ok(())
 }
 
 fn start_nodes(bench: &Bench<'_>, driver: &str) -> Result<Vec<Node>, LabError> {

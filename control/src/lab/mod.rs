@@ -8,6 +8,7 @@
 
 pub mod cleanup;
 pub mod cpu;
+pub mod drops;
 mod error;
 pub mod kernel_vxlan;
 pub mod leg;

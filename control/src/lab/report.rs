@@ -2,11 +2,11 @@
 //!
 //! It measures nothing: samples come in, text goes out.
 
-use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
 use serde::Serialize;
 
+use super::drops::Drops;
 use super::leg::{LegKind, Sample};
 use super::machine::Machine;
 use super::traffic::ping::Reply;
@@ -59,7 +59,7 @@ pub struct LegReport {
     /// Medians over the rounds.
     pub medians: Option<Medians>,
     /// Packets dropped over all rounds, by reason, both ends together.
-    pub drops: BTreeMap<String, u64>,
+    pub drops: Drops,
     /// The rounds themselves.
     pub samples: Vec<Sample>,
 }
@@ -129,7 +129,7 @@ impl LegReport {
             mode: None,
             ping: Vec::new(),
             medians: None,
-            drops: BTreeMap::new(),
+            drops: Drops::default(),
             samples: Vec::new(),
         }
     }
@@ -335,17 +335,11 @@ impl LegReport {
             writeln!(f, "\n{}: {mode}", self.name)?;
         }
         if self.is_ringlay && self.medians.is_some() {
-            let drops: Vec<_> = self
-                .drops
-                .iter()
-                .map(|(reason, count)| format!("{reason} {count}"))
-                .collect();
-            let drops = if drops.is_empty() {
-                "none".into()
-            } else {
-                drops.join(", ")
-            };
-            writeln!(f, "{}: packets dropped by the nodes: {drops}", self.name)?;
+            writeln!(
+                f,
+                "{}: packets dropped by the nodes: {}",
+                self.name, self.drops
+            )?;
         }
         Ok(())
     }

@@ -75,7 +75,7 @@ fn report() -> Report {
         &[4.0, 1.0, 3.0],
     );
     ringlay.mode = Some("io_uring, since the kernel has it".into());
-    ringlay.drops.insert("unknown_vtep".into(), 12);
+    ringlay.drops.count("unknown_vtep".into(), 12);
     let mut kernel = leg(&LegKind::KernelVxlan, &[]);
     kernel.absent = Some("this kernel has no VXLAN device".into());
     let legs = vec![ringlay, kernel, leg(&LegKind::OnePacketLoop, &[1.5, 1.5])];
