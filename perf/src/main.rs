@@ -1,1 +1,32 @@
-fn main() {}
+//! `ringlay-perf`: measures Ringlay side by side with what it is to be compared with.
+//!
+//! Every figure is a ratio of things measured alternately in one run. The hosts, overlays and
+//! traffic are those of `ringlay demo`; this program decides what is varied.
+
+#![forbid(unsafe_code)]
+
+mod compare;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Measuring rig of Ringlay.
+#[derive(Debug, Parser)]
+#[command(name = "ringlay-perf", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Kernel VXLAN, Ringlay with each driver, and a loop of one read and one send a packet.
+    Compare(compare::CompareArgs),
+}
+
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Compare(args) => compare::run(&args),
+    }
+}
