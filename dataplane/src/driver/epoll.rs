@@ -5,9 +5,11 @@
 //! Readiness is edge-triggered: a queue stays marked as ready until the kernel
 //! says that it is empty, so that nothing is asked twice.
 
+mod queue;
+
 use std::fs::File;
-use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,11 +19,11 @@ use mio::{Events, Interest, Poll, Token};
 
 use crate::batch::{BATCH_SIZE, Batch};
 use crate::counters::{QueueCounters, WorkerCounters};
+use crate::driver::epoll::queue::{Attached, Io, Kind, Sender, Turn};
 use crate::driver::ledger::Ledger;
-use crate::driver::{Driver, DriverConfig, Queue, QueueId, datagram, errors, vnet};
+use crate::driver::{Driver, DriverConfig, Queue, QueueId, errors};
 use crate::drop_reason::DropReason;
-use crate::frame::{Frame, Ingress};
-use crate::id::{PortId, UnderlayId};
+use crate::frame::Frame;
 use crate::mempool::{HEADROOM, Mempool};
 use crate::sys::eventfd::Waker;
 use crate::sys::mmsg::{ReceiveArray, SendArray};
@@ -47,56 +49,6 @@ pub struct EpollDriver {
     /// Whether the last receive found a ready queue and no memory.
     starved: bool,
     io: Io,
-}
-
-/// What queues need to do their IO.
-#[derive(Debug)]
-struct Io {
-    pool: Mempool,
-    ledger: Ledger,
-    datagrams: ReceiveArray,
-    sends: SendArray,
-}
-
-#[derive(Debug)]
-struct Attached {
-    kind: Kind,
-    counters: Arc<QueueCounters>,
-    ready: bool,
-    /// Errors in a row.
-    failures: u32,
-}
-
-#[derive(Debug)]
-enum Kind {
-    Tun {
-        port: PortId,
-        file: File,
-    },
-    Underlay {
-        id: UnderlayId,
-        receiver: OwnedFd,
-        senders: Vec<Sender>,
-    },
-}
-
-/// A socket and the frames to leave by it, in order.
-#[derive(Debug)]
-struct Sender {
-    socket: OwnedFd,
-    pending: Vec<Frame>,
-}
-
-/// Why a queue's turn ended.
-enum Turn {
-    /// It has had its share.
-    Over,
-    /// There is nothing more to receive.
-    Empty,
-    /// The mempool has no frame.
-    Starved,
-    /// The kernel refused.
-    Failed(io::Error),
 }
 
 impl EpollDriver {
@@ -298,209 +250,5 @@ impl Drop for EpollDriver {
     /// Sends what is on its way.
     fn drop(&mut self) {
         self.flush();
-    }
-}
-
-impl Kind {
-    fn label(&self) -> String {
-        match self {
-            Self::Tun { port, .. } => format!("port {port}"),
-            Self::Underlay { id, .. } => format!("underlay {id}"),
-        }
-    }
-}
-
-impl Sender {
-    fn new(socket: OwnedFd) -> Self {
-        Self {
-            socket,
-            pending: Vec::with_capacity(BATCH_SIZE),
-        }
-    }
-
-    fn flush(&mut self, io: &mut Io, counters: &QueueCounters) {
-        let mut rest = &self.pending[..];
-        while !rest.is_empty() {
-            io.ledger.system_calls(1);
-            let error = match io.sends.send(self.socket.as_fd(), rest) {
-                Ok(sent) => {
-                    rest[..sent]
-                        .iter()
-                        .for_each(|frame| io.ledger.sent(counters, frame.len()));
-                    rest = &rest[sent..];
-                    continue;
-                }
-                Err(error) => error.raw_os_error().unwrap_or(0),
-            };
-            // A full socket is full for all of them; any other error is about one.
-            let refused = if errors::is_full(error) {
-                rest.len()
-            } else {
-                1
-            };
-            if error != libc::EINTR {
-                io.ledger
-                    .dropped(errors::underlay_drop_reason(error), refused);
-                rest = &rest[refused..];
-            }
-        }
-        self.pending.clear();
-    }
-}
-
-impl Attached {
-    /// The descriptor that frames come in by.
-    fn receive_fd(&self) -> RawFd {
-        match &self.kind {
-            Kind::Tun { file, .. } => file.as_raw_fd(),
-            Kind::Underlay { receiver, .. } => receiver.as_raw_fd(),
-        }
-    }
-
-    /// Receives up to `share` frames.
-    fn receive(&mut self, io: &mut Io, share: usize, batch: &mut Batch) -> Turn {
-        let counters = &self.counters;
-        match &mut self.kind {
-            Kind::Tun { port, file } => {
-                let ingress = Ingress::Port(*port);
-                (0..share)
-                    .find_map(|_| io.read_packet(file, ingress, counters, batch))
-                    .unwrap_or(Turn::Over)
-            }
-            Kind::Underlay { id, receiver, .. } => {
-                io.receive_datagrams(receiver, Ingress::Underlay(*id), counters, share, batch)
-            }
-        }
-    }
-
-    fn send(&mut self, io: &mut Io, frame: Frame) {
-        match &mut self.kind {
-            Kind::Tun { file, .. } => io.write_packet(file, &self.counters, frame),
-            Kind::Underlay { senders, .. } => {
-                let count = senders.len().max(1);
-                let Some(sender) = senders.get_mut(frame.meta.flow_hash as usize % count) else {
-                    return io.ledger.dropped(DropReason::UnderlayTxError, 1);
-                };
-                sender.pending.push(frame);
-                if sender.pending.len() == BATCH_SIZE {
-                    sender.flush(io, &self.counters);
-                }
-            }
-        }
-    }
-
-    /// Sends what is pending on every socket.
-    fn flush(&mut self, io: &mut Io) {
-        if let Kind::Underlay { senders, .. } = &mut self.kind {
-            senders
-                .iter_mut()
-                .for_each(|sender| sender.flush(io, &self.counters));
-        }
-    }
-}
-
-impl Io {
-    /// Reads one packet into `batch`; says why if there was none.
-    fn read_packet(
-        &mut self,
-        mut file: &File,
-        ingress: Ingress,
-        counters: &QueueCounters,
-        batch: &mut Batch,
-    ) -> Option<Turn> {
-        let Some(mut slot) = self.pool.allocate().map(Frame::into_slot) else {
-            return Some(Turn::Starved);
-        };
-        self.ledger.system_calls(1);
-        match file.read(&mut slot.bytes_mut()[vnet::READ_OFFSET..]) {
-            // Packets have a header at least: this is the end of a file.
-            Ok(0) => return Some(Turn::Failed(io::Error::from_raw_os_error(libc::ENODEV))),
-            Ok(len) => match vnet::unwrap(slot, len) {
-                Ok(mut frame) => {
-                    frame.meta.ingress = ingress;
-                    self.ledger.received(counters, frame.len());
-                    let refused = batch.push(frame);
-                    debug_assert!(refused.is_ok(), "a share is never more than the room");
-                }
-                Err(reason) => self.ledger.received_in_vain(reason),
-            },
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Some(Turn::Empty),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Some(Turn::Failed(error)),
-        }
-        None
-    }
-
-    /// Receives up to `share` datagrams into `batch` with one system call.
-    fn receive_datagrams(
-        &mut self,
-        socket: &OwnedFd,
-        ingress: Ingress,
-        counters: &QueueCounters,
-        share: usize,
-        batch: &mut Batch,
-    ) -> Turn {
-        let pool = &self.pool;
-        let room = self
-            .datagrams
-            .fill(share, || pool.allocate().map(Frame::into_slot));
-        if room == 0 {
-            return Turn::Starved;
-        }
-        self.ledger.system_calls(1);
-        let received = self.datagrams.receive(socket.as_fd(), room);
-        for datagram in (0..).map_while(|index| {
-            let received = received.as_ref().is_ok_and(|&received| index < received);
-            if received {
-                self.datagrams.take(index)
-            } else {
-                None
-            }
-        }) {
-            match datagram::into_frame(datagram) {
-                Ok(mut frame) => {
-                    frame.meta.ingress = ingress;
-                    self.ledger.received(counters, frame.len());
-                    let refused = batch.push(frame);
-                    debug_assert!(refused.is_ok(), "a share is never more than the room");
-                }
-                Err(reason) => self.ledger.received_in_vain(reason),
-            }
-        }
-        if self.pool.available() < BATCH_SIZE {
-            // Other queues and this node's own messages need memory too.
-            self.datagrams.release();
-        }
-        match received {
-            Ok(received) if received < room => Turn::Empty,
-            Ok(_) => Turn::Over,
-            Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock => Turn::Empty,
-                io::ErrorKind::Interrupted => Turn::Over,
-                _ => Turn::Failed(error),
-            },
-        }
-    }
-
-    fn write_packet(&mut self, mut file: &File, counters: &QueueCounters, mut frame: Frame) {
-        let len = frame.len();
-        if !vnet::wrap(&mut frame) {
-            return self.ledger.dropped(DropReason::PortTxError, 1);
-        }
-        self.ledger.system_calls(1);
-        let mut written = file.write(frame.data());
-        while written
-            .as_ref()
-            .is_err_and(|error| error.kind() == io::ErrorKind::Interrupted)
-        {
-            written = file.write(frame.data());
-        }
-        match written {
-            Ok(_) => self.ledger.sent(counters, len),
-            Err(error) => {
-                let errno = error.raw_os_error().unwrap_or(0);
-                self.ledger.dropped(errors::port_drop_reason(errno), 1);
-            }
-        }
     }
 }

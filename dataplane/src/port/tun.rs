@@ -290,3 +290,6 @@ fn tun_failed(config: &TunConfig, step: &'static str) -> impl FnOnce(tun::Error)
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

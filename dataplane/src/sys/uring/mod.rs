@@ -7,6 +7,7 @@
 //! after that is leaked rather than freed.
 
 mod buffers;
+mod completion;
 mod message;
 mod ring;
 mod slab;
@@ -23,11 +24,12 @@ use io_uring::{cqueue, opcode, squeue};
 
 use crate::frame::Frame;
 use crate::sys::arena::Slot;
-use crate::sys::datagram::Datagram;
 use crate::sys::uring::buffers::BufferRing;
+use crate::sys::uring::completion::Request;
 use crate::sys::uring::ring::Ring;
 use crate::sys::uring::slab::SendSlab;
 
+pub use crate::sys::uring::completion::Completion;
 pub use crate::sys::uring::message::PREFIX_LEN;
 
 /// How often, and how long each time, to wait for cancelled requests to end.
@@ -64,45 +66,6 @@ pub enum ReceiveMode {
     Message,
 }
 
-/// What the kernel reports.
-#[derive(Debug)]
-pub enum Completion {
-    /// A packet was read to the source's offset in `slot`.
-    Packet {
-        /// The source's tag.
-        tag: u16,
-        /// The memory.
-        slot: Slot,
-        /// Bytes read.
-        len: usize,
-    },
-    /// A datagram was received; `None` if the kernel delivered it damaged.
-    Datagram {
-        /// The source's tag.
-        tag: u16,
-        /// The datagram.
-        datagram: Option<Datagram>,
-    },
-    /// The source delivers nothing until it is armed again.
-    Stopped {
-        /// The source's tag.
-        tag: u16,
-        /// Why: `ENOBUFS` when it has used up its slots, zero at the end of a file.
-        errno: i32,
-    },
-    /// A frame was sent or refused.
-    Sent {
-        /// The tag given with it.
-        tag: u16,
-        /// The frame.
-        frame: Frame,
-        /// Bytes sent, or the error number.
-        result: Result<usize, i32>,
-    },
-    /// The watched descriptor became readable.
-    Woken,
-}
-
 /// A ring, its registered descriptors, and all memory that its requests use.
 #[derive(Debug)]
 pub struct Uring {
@@ -134,35 +97,6 @@ struct Source {
     buffers: BufferRing,
     /// Whether a request refers to the source.
     armed: bool,
-}
-
-/// What a completion belongs to, as its user data.
-#[derive(Clone, Copy)]
-enum Request {
-    Receive(u16),
-    Send(u16),
-    Watch,
-    Cancel,
-}
-
-impl Request {
-    fn encode(self) -> u64 {
-        match self {
-            Self::Receive(source) => 1 << 32 | u64::from(source),
-            Self::Send(entry) => 2 << 32 | u64::from(entry),
-            Self::Watch => 3 << 32,
-            Self::Cancel => 4 << 32,
-        }
-    }
-
-    fn decode(data: u64) -> Self {
-        match data >> 32 {
-            1 => Self::Receive(data as u16),
-            2 => Self::Send(data as u16),
-            3 => Self::Watch,
-            _ => Self::Cancel,
-        }
-    }
 }
 
 impl Uring {
