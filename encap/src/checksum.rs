@@ -81,22 +81,30 @@ impl AddAssign for Sum {
 /// Bytes summed at once: two 16-byte vectors, which SSE2 and NEON have without being asked.
 const BLOCK_LEN: usize = 32;
 
+/// The sixteen 16-bit words of a block are added to a 32-bit lane each, which compiles to two
+/// widening vector additions. Wider words need more instructions to keep their carries.
+type Lanes = [u32; BLOCK_LEN / 2];
+
+/// Bytes after which a lane could overflow: 2^16 words of at most 2^16 - 1.
+const LANE_LIMIT: usize = BLOCK_LEN << 16;
+
 /// Sums `data`, an odd last byte being padded with zero on the right (RFC 1071, section 1).
 #[inline]
 pub fn sum(data: &[u8]) -> Sum {
     if data.len() < BLOCK_LEN {
         return from_native(sum_tail(data));
     }
-    sum_long(data)
+    from_native(data.chunks(LANE_LIMIT).map(sum_lanes).sum())
 }
 
-fn sum_long(data: &[u8]) -> Sum {
+#[inline]
+fn sum_lanes(data: &[u8]) -> u64 {
     let (blocks, tail) = data.as_chunks::<BLOCK_LEN>();
-    let mut lanes = [0; 8];
+    let mut lanes = Lanes::default();
     for block in blocks {
         add_block(&mut lanes, block);
     }
-    from_native(lanes.iter().sum::<u64>() + sum_tail(tail))
+    total(&lanes) + sum_tail(tail)
 }
 
 /// Copies `from` to `to` and sums it on the way.
@@ -105,26 +113,39 @@ fn sum_long(data: &[u8]) -> Sum {
 /// If the lengths differ.
 pub fn copy_and_sum(to: &mut [u8], from: &[u8]) -> Sum {
     assert_eq!(to.len(), from.len(), "copy_and_sum of different lengths");
+    let parts = to.chunks_mut(LANE_LIMIT).zip(from.chunks(LANE_LIMIT));
+    from_native(parts.map(|(to, from)| copy_and_sum_lanes(to, from)).sum())
+}
+
+#[inline]
+fn copy_and_sum_lanes(to: &mut [u8], from: &[u8]) -> u64 {
     let (to_blocks, to_tail) = to.as_chunks_mut::<BLOCK_LEN>();
     let (blocks, tail) = from.as_chunks::<BLOCK_LEN>();
-    let mut lanes = [0; 8];
+    let mut lanes = Lanes::default();
     for (to_block, block) in to_blocks.iter_mut().zip(blocks) {
         *to_block = *block;
         add_block(&mut lanes, block);
     }
     to_tail.copy_from_slice(tail);
-    from_native(lanes.iter().sum::<u64>() + sum_tail(tail))
+    total(&lanes) + sum_tail(tail)
 }
 
-/// Adds the eight 32-bit words of `block` to a 64-bit lane each, where carries cannot get lost
-/// before 2^32 blocks. One's complement addition commutes with byte order (RFC 1071, section 2),
-/// so the words are added as they lie in memory and swapped once, at the end.
+/// One's complement addition commutes with byte order (RFC 1071, section 2), so the words are added
+/// as they lie in memory and swapped once, at the end.
 #[inline(always)]
-fn add_block(lanes: &mut [u64; 8], block: &[u8; BLOCK_LEN]) {
-    let (words, _) = block.as_chunks::<4>();
-    for (lane, word) in lanes.iter_mut().zip(words) {
-        *lane += u64::from(u32::from_ne_bytes(*word));
+fn add_block(lanes: &mut Lanes, block: &[u8; BLOCK_LEN]) {
+    #[allow(
+        clippy::needless_range_loop,
+        reason = "with iterators the compiler does not see sixteen equal additions: 8 times slower"
+    )]
+    for i in 0..lanes.len() {
+        lanes[i] += u32::from(u16::from_ne_bytes([block[2 * i], block[2 * i + 1]]));
     }
+}
+
+#[inline]
+fn total(lanes: &Lanes) -> u64 {
+    lanes.iter().map(|&lane| u64::from(lane)).sum()
 }
 
 #[inline]
