@@ -5,6 +5,8 @@
 //! collects what arrived in the meantime, so that under load one call serves a
 //! batch in both directions.
 
+mod queue;
+
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -16,16 +18,14 @@ use crossbeam::utils::CachePadded;
 use crate::batch::Batch;
 use crate::counters::{QueueCounters, WorkerCounters};
 use crate::driver::ledger::Ledger;
+use crate::driver::uring::queue::{Attached, Kind};
 use crate::driver::{Driver, DriverConfig, Queue, QueueId, datagram, errors, vnet};
 use crate::drop_reason::DropReason;
-use crate::frame::{Frame, Ingress};
-use crate::id::{PortId, UnderlayId};
+use crate::frame::Frame;
 use crate::mempool::{HEADROOM, Mempool};
 use crate::port::tun::VNET_HEADER_LEN;
 use crate::sys::eventfd::Waker;
-use crate::sys::uring::{
-    Completion, FileId, PREFIX_LEN, ReceiveMode, SourceId, Uring, UringConfig,
-};
+use crate::sys::uring::{Completion, FileId, PREFIX_LEN, ReceiveMode, Uring, UringConfig};
 
 /// How long to wait for frames to come back to an empty mempool.
 const STARVED_WAIT: Duration = Duration::from_millis(1);
@@ -48,35 +48,6 @@ pub struct UringDriver {
     receive_buffers: u16,
     /// Whether a queue may lack slots or need arming.
     needy: bool,
-}
-
-#[derive(Debug)]
-struct Attached {
-    kind: Kind,
-    counters: Arc<QueueCounters>,
-    source: SourceId,
-    /// The descriptor that frames come in by.
-    file: FileId,
-    /// Its frames in `arrived`. With the slots that are lent they make up the
-    /// queue's share of the pool.
-    waiting: usize,
-    /// Nothing more is to be received.
-    gone: bool,
-    /// Errors in a row.
-    failures: u32,
-    /// Frames handed over and not yet reported as sent or refused.
-    in_flight: u32,
-}
-
-#[derive(Debug)]
-enum Kind {
-    Tun {
-        port: PortId,
-    },
-    Underlay {
-        id: UnderlayId,
-        senders: Vec<FileId>,
-    },
 }
 
 impl UringDriver {
@@ -476,30 +447,6 @@ impl Drop for UringDriver {
     fn drop(&mut self) {
         for index in 0..self.queues.len() {
             self.detach(QueueId(index as u16));
-        }
-    }
-}
-
-impl Kind {
-    fn label(&self) -> String {
-        match self {
-            Self::Tun { port } => format!("port {port}"),
-            Self::Underlay { id, .. } => format!("underlay {id}"),
-        }
-    }
-
-    #[inline]
-    fn ingress(&self) -> Ingress {
-        match self {
-            Self::Tun { port } => Ingress::Port(*port),
-            Self::Underlay { id, .. } => Ingress::Underlay(*id),
-        }
-    }
-
-    fn drop_reason(&self, errno: i32) -> DropReason {
-        match self {
-            Self::Tun { .. } => errors::port_drop_reason(errno),
-            Self::Underlay { .. } => errors::underlay_drop_reason(errno),
         }
     }
 }
