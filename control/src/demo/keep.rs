@@ -85,6 +85,7 @@ fn is_running(name: &str) -> bool {
 /// What is left up, told as commands to try.
 #[derive(Debug)]
 pub(super) struct Kept {
+    program: PathBuf,
     hosts: [String; 2],
     sockets: Vec<PathBuf>,
     configs: Vec<PathBuf>,
@@ -92,10 +93,11 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    pub(super) fn new(topology: &Topology, legs: &[Leg]) -> Self {
+    pub(super) fn new(program: PathBuf, topology: &Topology, legs: &[Leg]) -> Self {
         let nodes: Vec<&Node> = legs.iter().flat_map(Leg::nodes).collect();
         let destination = |leg: &Leg| (leg.path().destination.to_string(), leg.kind().name());
         Self {
+            program,
             hosts: [&topology.a, &topology.b].map(|host| host.namespace.name().to_owned()),
             sockets: nodes.iter().map(|node| node.socket.clone()).collect(),
             configs: nodes.iter().map(|node| node.config.clone()).collect(),
@@ -107,6 +109,7 @@ impl Kept {
 impl fmt::Display for Kept {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [a, b] = &self.hosts;
+        let ringlay = self.program.display();
         writeln!(f, "Hosts {a} and {b} stay up. To explore them:")?;
         for (address, overlay) in &self.destinations {
             writeln!(
@@ -116,9 +119,9 @@ impl fmt::Display for Kept {
         }
         for socket in self.sockets.iter().take(1) {
             let socket = socket.display();
-            writeln!(f, "  ringlay --socket {socket} stats --watch")?;
-            writeln!(f, "  ringlay --socket {socket} show config")?;
-            writeln!(f, "  ringlay --socket {socket} route list")?;
+            writeln!(f, "  {ringlay} --socket {socket} stats --watch")?;
+            writeln!(f, "  {ringlay} --socket {socket} show config")?;
+            writeln!(f, "  {ringlay} --socket {socket} route list")?;
         }
         for config in &self.configs {
             writeln!(f, "  cat {}", config.display())?;
@@ -130,7 +133,7 @@ impl fmt::Display for Kept {
             kernel_vxlan::DEVICE,
             one_packet_loop::DEVICE
         )?;
-        writeln!(f, "To end it: ringlay demo --clean")
+        writeln!(f, "To end it: {ringlay} demo --clean")
     }
 }
 

@@ -1,8 +1,9 @@
 //! What the demo needs of the host, checked before anything is made.
 
-use std::path::Path;
+use std::fs::OpenOptions;
 
 use nix::unistd::geteuid;
+use ringlay_dataplane::sys::netns;
 
 use super::{DemoArgs, keep};
 use crate::lab::namespace;
@@ -17,10 +18,18 @@ pub(super) fn missing(args: &DemoArgs) -> Vec<String> {
     if args.clean {
         return missing;
     }
-    if !Path::new(TUN).exists() {
+    if let Err(error) = OpenOptions::new().read(true).write(true).open(TUN) {
         missing.push(format!(
-            "{TUN}: load the module with `modprobe tun`, or give the container the device with \
-             `--device {TUN} --cap-add NET_ADMIN --cap-add SYS_ADMIN`"
+            "{TUN} ({error}): load the module with `modprobe tun`; a container needs \
+             `--device {TUN}`"
+        ));
+    }
+    if missing.is_empty()
+        && let Err(error) = netns::run_in_new(|| ())
+    {
+        missing.push(format!(
+            "the right to make network namespaces ({error}): a container needs \
+             `--cap-add SYS_ADMIN --cap-add NET_ADMIN`"
         ));
     }
     if args.traffic == "iperf3" && Iperf3::find().is_none() {

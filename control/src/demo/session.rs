@@ -49,7 +49,9 @@ pub(super) fn run(cleanup: &Cleanup, args: &DemoArgs) -> Result<Outcome, LabErro
     let (legs, mut reports) = start(&bench, args)?;
     measure(&bench, &plan, args, &legs, &mut reports)?;
     let report = Report::new(machine, conditions(args, &plan), reports);
-    let kept = args.keep.then(|| Kept::new(&topology, &legs));
+    let kept = args
+        .keep
+        .then(|| Kept::new(bench.ringlay.clone(), &topology, &legs));
     if args.keep {
         cleanup.keep();
     }

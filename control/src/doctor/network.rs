@@ -4,6 +4,8 @@ use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, UdpSocket};
 
+use ringlay_dataplane::sys::ethtool::{self, Feature};
+
 use super::finding::{Finding, Section, State};
 use crate::lab::leg::OVERHEAD;
 use crate::lab::link::{self, Link};
@@ -14,7 +16,7 @@ pub(super) fn links() -> Section {
         Ok(links) => links
             .iter()
             .filter(|link| link.name != "lo")
-            .map(link_finding)
+            .map(|link| link_finding(link, &ethtool::features(&link.name).unwrap_or_default()))
             .collect(),
         Err(error) => vec![Finding::new("links", State::Unknown, error.to_string())],
     };
@@ -47,11 +49,25 @@ pub(super) fn settings() -> Section {
     }
 }
 
-fn link_finding(link: &Link) -> Finding {
+fn link_finding(link: &Link, features: &[Feature]) -> Finding {
     let Link { name, mtu, up } = link;
     let updown = if *up { "up" } else { "down" };
     let inner = mtu.saturating_sub(OVERHEAD);
-    let detail = format!("{updown}, MTU {mtu}: {inner} inside VXLAN over IPv4");
+    let offloads = OFFLOADS.into_iter().filter_map(|(kernel_name, meaning)| {
+        let feature = features
+            .iter()
+            .find(|feature| feature.name == kernel_name)?;
+        feature.active.then_some(meaning)
+    });
+    let offloads: Vec<_> = offloads.collect();
+    let offloads = if offloads.is_empty() {
+        "none".into()
+    } else {
+        offloads.join(", ")
+    };
+    let detail = format!(
+        "{updown}, MTU {mtu}: {inner} inside VXLAN over IPv4; segmentation offloads: {offloads}"
+    );
     let state = if *up && inner < IPV6_MINIMUM {
         State::Caution
     } else {
@@ -120,6 +136,16 @@ fn plain(name: &str, value: io::Result<String>) -> Finding {
     }
 }
 
+/// By the kernel's names (net/ethtool/common.c, `netdev_features_strings`).
+const OFFLOADS: [(&str, &str); 4] = [
+    ("tx-tcp-segmentation", "TCP"),
+    ("tx-udp-segmentation", "UDP"),
+    ("tx-udp_tnl-segmentation", "in UDP tunnels"),
+    (
+        "tx-udp_tnl-csum-segmentation",
+        "in UDP tunnels with checksum",
+    ),
+];
 const VXLAN_PORT: u16 = 4789;
 /// RFC 8200 section 5.
 const IPV6_MINIMUM: u32 = 1280;
@@ -130,17 +156,36 @@ mod tests {
 
     #[test]
     fn a_link_too_small_for_ipv6_inside_is_noted() {
-        let link = |mtu| Link {
+        let state = |mtu| {
+            let link = Link {
+                name: "eth0".into(),
+                mtu,
+                up: true,
+            };
+            link_finding(&link, &[]).state
+        };
+        assert_eq!(state(1330), State::Ok);
+        assert_eq!(state(1329), State::Caution);
+    }
+
+    #[test]
+    fn a_link_tells_its_active_offloads() {
+        let link = Link {
             name: "eth0".into(),
-            mtu,
+            mtu: 1500,
             up: true,
         };
-        assert_eq!(link_finding(&link(1330)).state, State::Ok);
-        assert_eq!(link_finding(&link(1329)).state, State::Caution);
-        assert_eq!(
-            link_finding(&link(1500)).detail,
-            "up, MTU 1500: 1450 inside VXLAN over IPv4"
-        );
+        let feature = |name: &str, active| Feature {
+            name: name.into(),
+            active,
+            changeable: true,
+        };
+        let features = [
+            feature("tx-tcp-segmentation", true),
+            feature("tx-udp-segmentation", false),
+        ];
+        let expected = "up, MTU 1500: 1450 inside VXLAN over IPv4; segmentation offloads: TCP";
+        assert_eq!(link_finding(&link, &features).detail, expected);
     }
 
     #[test]
