@@ -31,29 +31,27 @@ in_both() {
 in_both $a 1
 in_both $b 2
 
-# device NAME VNI SUBNET LOCAL-REMOTE-PREFIX [OPTIONS]: one VXLAN device on either side.
+# device VNI SUBNET UNDERLAY-PREFIX [OPTIONS]: a VXLAN device on either side.
 device() {
-    name=$1 vni=$2 subnet=$3 underlay=$4
-    shift 4
+    vni=$1 subnet=$2 underlay=$3
+    shift 3
     for side in "$a 1 2 0a" "$b 2 1 0b"; do
         set -- $side "$@"
         ns=$1 host=$2 peer=$3 mac=$4
         shift 4
-        ip -n $ns link add $name address 02:00:00:00:$subnet:$mac type vxlan id $vni dstport 4789 \
+        ip -n $ns link add vx address 02:00:00:00:$subnet:$mac type vxlan id $vni dstport 4789 \
             local $underlay$host remote $underlay$peer dev ul nolearning "$@"
-        ip netns exec $ns ethtool -K $name tx off rx off gso off gro off tso off >/dev/null
-        ip -n $ns addr add 10.42.$subnet.$host/24 dev $name
-        ip -n $ns addr add fd42:$subnet::$host/64 dev $name nodad
-        ip -n $ns link set $name up
+        ip netns exec $ns ethtool -K vx tx off rx off gso off gro off tso off >/dev/null
+        ip -n $ns addr add 10.42.$subnet.$host/24 dev vx
+        ip -n $ns addr add fd42:$subnet::$host/64 dev vx nodad
+        ip -n $ns link set vx up
     done
 }
-device vx4 42 42 192.168.77.
-device vx6 16777215 43 fd77::
-device vx4zero 44 44 192.168.77. noudpcsum
-sleep 1
 
-# capture FILE SUBNET: the traffic of one device, as its underlay sees it.
+# capture FILE SUBNET: the traffic of the device, as its underlay sees it. Then the device goes: its
+# neighbour probes, seconds later, would get into the next capture.
 capture() {
+    sleep 1
     ip netns exec $b python3 traffic.py serve 10.42.$2.2 fd42:$2::2 &
     server=$!
     ip netns exec $b tcpdump -q -U -s 0 -i ul -w $1 udp port 4789 2>/dev/null &
@@ -64,7 +62,13 @@ capture() {
     sleep 1
     kill $tcpdump
     wait $tcpdump || true
+    ip -n $a link del vx
+    ip -n $b link del vx
 }
+
+device 42 42 192.168.77.
 capture kernel-vxlan-over-ipv4.pcap 42
+device 16777215 43 fd77::
 capture kernel-vxlan-over-ipv6.pcap 43
+device 44 44 192.168.77. noudpcsum
 capture kernel-vxlan-over-ipv4-no-checksum.pcap 44
