@@ -94,7 +94,7 @@ pub enum OuterChecksum {
     Zero,
     /// Computed, given the sum of the bytes that follow the template. That of a packet with a valid
     /// transport checksum is known without reading it: see
-    /// [`checksum::sum_of_valid_packet`](crate::checksum::sum_of_valid_packet).
+    /// [`checksum::sum_of_valid_packet`].
     Inner(Sum),
     /// The sum of the pseudo-header alone, for a kernel or NIC that completes it. Never for a wire.
     Partial,

@@ -47,6 +47,22 @@ fn only_zeros_sum_to_zero() {
 }
 
 #[test]
+fn no_length_overflows() {
+    let ones = std::vec![0xff; 2 * LANE_LIMIT + 33];
+    let mut copy = std::vec![0; ones.len()];
+    for len in [
+        LANE_LIMIT - 1,
+        LANE_LIMIT,
+        LANE_LIMIT + 1,
+        2 * LANE_LIMIT + 33,
+    ] {
+        assert_eq!(sum(&ones[..len]).fold(), slow_sum(&ones[..len]), "{len}");
+        let copied = copy_and_sum(&mut copy[..len], &ones[..len]);
+        assert_eq!(copied.fold(), slow_sum(&ones[..len]), "{len}");
+    }
+}
+
+#[test]
 fn every_length_and_alignment() {
     let data: Vec<u8> = (0..400u32)
         .map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8)
