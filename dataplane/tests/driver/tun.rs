@@ -1,5 +1,6 @@
 //! Packets through TUN devices, in a network namespace of the test's own.
 
+use std::io::Read;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use ringlay_dataplane::mempool::HEADROOM;
 use ringlay_dataplane::port::tun::TunOffloads;
 use ringlay_dataplane::sys::mmsg::SendArray;
 use ringlay_dataplane::sys::{link, netns};
+use socket2::{Domain, Socket, Type};
 
 use crate::rig::{FRAMES, HERE, Rig, THERE, pattern, port, sizes, tun_device};
 
@@ -157,6 +159,24 @@ fn two_queues_serve_one_device(kind: DriverKind) {
     });
 }
 
+/// Deletes a device of this thread's namespace (`rtnetlink(7)`, RTM_DELLINK). Not
+/// by running `ip`: a child holds the descriptors of all tests until it execs.
+fn delete(index: u32) {
+    const RTM_DELLINK: u16 = 17;
+    const NLM_F_REQUEST_ACK: u16 = 5;
+    let mut message = 32u32.to_ne_bytes().to_vec();
+    message.extend(RTM_DELLINK.to_ne_bytes());
+    message.extend(NLM_F_REQUEST_ACK.to_ne_bytes());
+    message.resize(20, 0);
+    message.extend(index.to_ne_bytes());
+    message.resize(32, 0);
+    let socket = Socket::new(Domain::from(libc::AF_NETLINK), Type::RAW, None).unwrap();
+    socket.send(&message).unwrap();
+    let mut reply = [0; 64];
+    assert!((&socket).read(&mut reply).unwrap() >= 20);
+    assert_eq!(reply[16..20], [0; 4], "the error number");
+}
+
 fn a_deleted_device_is_quiet_and_refuses_packets(kind: DriverKind) {
     in_namespace(|| {
         let mut rig = Rig::new(kind);
@@ -164,9 +184,7 @@ fn a_deleted_device_is_quiet_and_refuses_packets(kind: DriverKind) {
         let (queue, _) = rig.attach(port(1, &mut device));
         host_socket().send(b"alive").unwrap();
         next_packet(&mut rig);
-        let mut delete = std::process::Command::new("ip");
-        let status = delete.args(["link", "delete", &device.name]).status();
-        assert!(status.expect("these tests need iproute2").success());
+        delete(device.index);
         // It may take a few turns to notice; after that, waiting must block.
         for _ in 0..64 {
             rig.driver.wait(Some(Duration::from_millis(1))).unwrap();
