@@ -17,6 +17,7 @@ crate::scenarios!(
     every_wake_up_ends_a_wait,
     a_wake_up_before_the_wait_counts,
     waiting_blocks_while_nothing_happens,
+    a_worker_that_never_waits_finds_frames,
     a_frame_for_no_queue_is_counted,
     a_queue_without_memory_is_refused,
 );
@@ -126,6 +127,28 @@ fn waiting_blocks_while_nothing_happens(kind: DriverKind) {
     // The kernel may end a wait early by at most a clock tick.
     assert!(started.elapsed() >= Duration::from_millis(75));
     assert!(rig.counters.syscalls.value() - before <= 10);
+}
+
+fn a_worker_that_never_waits_finds_frames(kind: DriverKind) {
+    let mut rig = Rig::new(kind);
+    let to = private_address();
+    rig.attach(underlay(1, endpoint(to, 1, false)));
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for number in 0..100u8 {
+        for _ in 0..10 {
+            assert!(rig.poll().is_empty());
+        }
+        socket.send_to(&[number], to).unwrap();
+        let deadline = std::time::Instant::now() + Duration::from_secs(10);
+        let frames = loop {
+            let frames = rig.poll();
+            if !frames.is_empty() {
+                break frames;
+            }
+            assert!(std::time::Instant::now() < deadline, "nothing arrives");
+        };
+        assert_eq!(frames[0].data(), [number]);
+    }
 }
 
 fn a_frame_for_no_queue_is_counted(kind: DriverKind) {

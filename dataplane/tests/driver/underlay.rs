@@ -212,7 +212,7 @@ fn a_batch_takes_few_system_calls(kind: DriverKind) {
     }
     let calls = rig.counters.syscalls.value() - before;
     assert!(
-        calls <= 100 * 8,
+        calls <= 100 * 4,
         "{calls} system calls for 100 batches each way"
     );
 }
