@@ -191,3 +191,25 @@ fn network(address: Ipv4Addr) -> Ipv4Addr {
 }
 
 const NAMES: [&str; 2] = ["a", "b"];
+
+#[cfg(all(test, feature = "server"))]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn the_config_file_is_one_that_a_node_accepts() {
+        let ends = Ends {
+            name: "a",
+            local: Ipv4Addr::new(192, 168, 77, 1),
+            remote: Ipv4Addr::new(192, 168, 77, 2),
+            address: ADDRESSES[0],
+            far_address: ADDRESSES[1],
+        };
+        for driver in ["auto", "io_uring", "epoll"] {
+            let text = config_text(ends, Path::new("/run/x/a.sock"), driver);
+            let config = Config::parse(Path::new("a.toml"), text).unwrap();
+            config.rib(ends.local.into()).unwrap();
+        }
+    }
+}
