@@ -22,6 +22,8 @@ pub mod lab;
 pub mod proto;
 
 #[cfg(feature = "server")]
+pub mod app;
+#[cfg(feature = "server")]
 pub mod cli;
 #[cfg(feature = "server")]
 pub mod compile;
@@ -34,6 +36,10 @@ pub mod doctor;
 #[cfg(feature = "server")]
 pub mod neighbour;
 #[cfg(feature = "server")]
+pub mod netlink;
+#[cfg(feature = "server")]
 pub mod object;
 #[cfg(feature = "server")]
 pub mod rib;
+#[cfg(feature = "server")]
+pub mod service;

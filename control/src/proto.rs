@@ -4,6 +4,7 @@
     missing_docs,
     unused_qualifications,
     unreachable_pub,
+    clippy::allow_attributes_without_reason,
     clippy::all,
     clippy::pedantic,
     clippy::use_self,

@@ -1,19 +1,31 @@
 //! The `ringlay` command line: parses arguments and runs one subcommand.
 
+mod check;
+mod failure;
+mod neighbour;
+mod network;
+mod port;
+mod print;
+mod route;
+mod run;
+mod session;
+mod show;
+mod stats;
+mod verbs;
+mod vtep;
+
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use self::failure::Failure;
 use crate::{client::DEFAULT_SOCKET, demo, doctor, lab::one_packet_loop};
-
-/// Exit status of wrong usage and wrong configuration.
-pub const EXIT_USAGE: u8 = 2;
 
 /// Userspace overlay network dataplane.
 #[derive(Debug, Parser)]
 #[command(name = "ringlay", version, max_term_width = 100)]
 struct Cli {
-    /// Socket of the daemon to talk to.
+    /// Socket of the daemon.
     #[arg(long, global = true, env = "RINGLAY_SOCKET", default_value = DEFAULT_SOCKET)]
     socket: PathBuf,
     #[command(subcommand)]
@@ -22,35 +34,70 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run a node until SIGTERM; SIGHUP reloads its configuration.
+    Run(run::RunArgs),
+    /// Tell whether `run` would take a configuration file.
+    Check(check::CheckArgs),
     /// Run two nodes on this machine and traffic through them.
     Demo(demo::DemoArgs),
-    /// One end of the loop that `demo` compares with.
-    #[command(hide = true)]
-    LabLoop(one_packet_loop::LoopArgs),
     /// Tell what this host offers and what Ringlay will use of it.
     Doctor(doctor::DoctorArgs),
+    /// Show the running state.
+    #[command(subcommand)]
+    Show(show::ShowCommand),
+    /// Routed networks, one for each VNI.
+    #[command(subcommand)]
+    Network(network::NetworkVerb),
+    /// TUN devices by which packets enter and leave a network.
+    #[command(subcommand)]
+    Port(port::PortVerb),
+    /// Remote tunnel ends.
+    #[command(subcommand)]
+    Vtep(vtep::VtepVerb),
+    /// Where prefixes lead.
+    #[command(subcommand)]
+    Route(route::RouteVerb),
+    /// MAC addresses of inner addresses.
+    #[command(subcommand, visible_alias = "neigh")]
+    Neighbour(neighbour::NeighbourVerb),
+    /// Print counters.
+    Stats(stats::StatsArgs),
     /// Print a shell's completion script.
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
     },
+    /// One end of the loop that `demo` compares with.
+    #[command(hide = true)]
+    LabLoop(one_packet_loop::LoopArgs),
 }
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match cli.command {
-        Command::Demo(args) => demo::run(args),
-        Command::LabLoop(args) => one_packet_loop::main(args),
-        Command::Doctor(args) => doctor::run(args),
-        Command::Completions { shell } => {
-            clap_complete::generate(
-                shell,
-                &mut Cli::command(),
-                "ringlay",
-                &mut std::io::stdout(),
-            );
-            ExitCode::SUCCESS
-        }
+    let Cli { socket, command } = Cli::parse();
+    let done = match command {
+        Command::Demo(args) => return demo::run(args),
+        Command::Doctor(args) => return doctor::run(args),
+        Command::LabLoop(args) => return one_packet_loop::main(args),
+        Command::Run(args) => run::run(&args, &socket),
+        Command::Check(args) => check::run(&args),
+        Command::Show(command) => show::run(&command, &socket),
+        Command::Network(verb) => network::run(verb, &socket),
+        Command::Port(verb) => port::run(verb, &socket),
+        Command::Vtep(verb) => vtep::run(verb, &socket),
+        Command::Route(verb) => route::run(verb, &socket),
+        Command::Neighbour(verb) => neighbour::run(verb, &socket),
+        Command::Stats(args) => stats::run(&args, &socket),
+        Command::Completions { shell } => completions(shell),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
     }
+}
+
+fn completions(shell: clap_complete::Shell) -> Result<(), Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "ringlay", &mut script);
+    print::print(&String::from_utf8_lossy(&script))
 }

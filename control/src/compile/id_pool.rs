@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 /// Hands out numbers from zero on, and a returned one again only after [`QUARANTINE`] others were
 /// returned: what still carries it, such as a frame that waits in a worker, must not meet another
 /// object.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct IdPool {
     next: u32,
     returned: VecDeque<u32>,

@@ -46,7 +46,7 @@ pub struct Environment {
 }
 
 /// The tables' contents, kept up to date by changes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Compiler {
     environment: Environment,
     networks: BTreeMap<Name, NetworkEntry>,
@@ -62,13 +62,13 @@ pub struct Compiler {
     underlay_ids: IdPool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct NetworkEntry {
     id: NetworkId,
     table: tables::Network,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct PortEntry {
     id: PortId,
     network: Name,
@@ -215,6 +215,11 @@ impl Compiler {
     /// The identifier of a tunnel.
     pub fn tunnel(&self, key: &TunnelKey) -> Option<TunnelId> {
         self.tunnels.get(key).map(|tunnel| tunnel.id)
+    }
+
+    /// What distinguishes the tunnel with this identifier.
+    pub fn tunnel_key(&self, id: TunnelId) -> Option<&TunnelKey> {
+        self.tunnels.key(id)
     }
 
     /// The tunnels of a network.

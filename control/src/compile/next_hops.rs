@@ -18,7 +18,7 @@ pub(super) enum Hop {
 }
 
 /// One entry for each distinct next hop, at an index that stays the same while a route uses it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct NextHops {
     /// With the number of users; none if the entry is free.
     entries: Vec<(Hop, u32)>,

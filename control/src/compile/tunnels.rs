@@ -34,7 +34,7 @@ pub(super) struct Tunnel {
 }
 
 /// All tunnels.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Tunnels {
     map: BTreeMap<TunnelKey, Tunnel>,
     keys: BTreeMap<TunnelId, TunnelKey>,

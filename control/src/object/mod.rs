@@ -76,6 +76,18 @@ macro_rules! kinds {
             fn from(object: $kind) -> Self {
                 Self::$kind(object)
             }
+        }
+
+        impl TryFrom<Object> for $kind {
+            type Error = Object;
+
+            /// Gives an object of another kind back.
+            fn try_from(object: Object) -> Result<Self, Object> {
+                match object {
+                    Object::$kind(object) => Ok(object),
+                    other => Err(other),
+                }
+            }
         })*
     };
 }

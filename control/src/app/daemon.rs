@@ -1,0 +1,292 @@
+//! Runs a node: from a configuration file to a served socket, until a signal says stop.
+
+use std::{
+    fs, io,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use ringlay_dataplane::{
+    driver::probe::DriverChoice,
+    runtime::{PollMode, Runtime, RuntimeConfig, StartError},
+    sys::affinity,
+};
+use thiserror::Error;
+use tokio::{
+    net::UnixListener,
+    signal::unix::{SignalKind, signal},
+    sync::oneshot,
+    time,
+};
+use tokio_stream::wrappers::UnixListenerStream;
+use tonic::transport::Server;
+
+use super::{
+    engine::{Engine, Identity},
+    error::ChangeError,
+    events::EventThread,
+    host::HostError,
+    linux::Linux,
+    listener::{ListenError, Listener},
+    notify,
+    privileges::{self, MissingCapability},
+    underlay::{Local, LocalError},
+};
+use crate::{
+    compile::Environment,
+    config::{Config, ConfigError, Driver, Poll, Settings, Workers},
+    object::{Object, Source},
+    service,
+};
+
+/// How long requests may take to finish when the daemon stops.
+const DRAIN: Duration = Duration::from_millis(500);
+
+/// Threads that serve gRPC; what blocks runs on others.
+const RPC_THREADS: usize = 2;
+
+/// Why the daemon did not start, or ended.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The configuration file cannot be used. Nothing was done.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The process may not do what it has to.
+    #[error(transparent)]
+    Privilege(#[from] MissingCapability),
+    /// It cannot listen on its socket.
+    #[error("{}", HostError::chain(.0))]
+    Listen(#[from] ListenError),
+    /// The workers did not start.
+    #[error("{}", HostError::chain(.0))]
+    Start(#[from] StartError),
+    /// A device or socket of the configuration cannot be had.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+    /// A thread, signal or socket of the daemon itself failed.
+    #[error("cannot {step}: {source}")]
+    Step {
+        /// What was tried.
+        step: &'static str,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// The gRPC server ended.
+    #[error("the gRPC server failed")]
+    Serve(#[from] tonic::transport::Error),
+}
+
+/// Reads and checks a configuration file, on this host: its underlay must be there.
+///
+/// # Errors
+///
+/// If the file says something wrong.
+pub fn check(file: &Path) -> Result<(Config, Local), ConfigError> {
+    let config = Config::read(file)?;
+    let local = Local::find(&config.settings.local)
+        .map_err(|error: LocalError| config.underlay_error(HostError::new(error).to_string()))?;
+    config.rib(local.address)?;
+    Ok((config, local))
+}
+
+/// Runs a node until SIGTERM or SIGINT, listening on `socket` unless the configuration says where.
+///
+/// # Errors
+///
+/// If it cannot start; then nothing is left behind.
+pub fn run(file: &Path, socket: &Path) -> Result<(), RunError> {
+    let (config, local) = check(file)?;
+    privileges::check(uses_namespaces(&config))?;
+    let listener = Listener::bind(config.settings.socket.as_deref().unwrap_or(socket))?;
+    let workers = workers(&config.settings.workers);
+    let runtime = Runtime::start(runtime_config(&config.settings, workers.clone()))?;
+    let driver = runtime.driver().clone();
+    tracing::info!(driver = %driver.kind, reason = driver.reason, ?workers, "workers run");
+    let events = runtime.events();
+    let identity = Identity {
+        uuid: random_uuid(),
+        name: config.settings.name.clone().unwrap_or_else(host_name),
+        settings: config.settings.clone(),
+        mtu_reason: local.mtu_reason.clone(),
+        workers,
+        started: Instant::now(),
+    };
+    let environment = Environment {
+        local: local.address,
+        mtu: local.mtu,
+        accept_unknown_vteps: config.settings.accept_unknown_vteps,
+    };
+    tracing::info!(
+        node = identity.name,
+        instance = identity.uuid,
+        "node starts"
+    );
+    let mut engine = Engine::new(identity, environment, Arc::new(Linux::new(runtime)));
+    let started = engine.apply_snapshot(Source::Static, 0, config.objects.clone());
+    log_networks(&engine);
+    let engine = Arc::new(Mutex::new(engine));
+    let result = started
+        .map_err(|error| match error {
+            ChangeError::Apply(error) => config.locate(&error).into(),
+            other => RunError::Change(other),
+        })
+        .and_then(|_| {
+            let events = EventThread::spawn(Arc::clone(&engine), events).map_err(|source| {
+                RunError::Step {
+                    step: "start a thread",
+                    source,
+                }
+            })?;
+            let served = serve(&engine, listener, file);
+            events.stop();
+            served
+        });
+    engine
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .close();
+    tracing::info!("stopped");
+    result
+}
+
+/// Serves gRPC and signals.
+fn serve(engine: &Arc<Mutex<Engine>>, listener: Listener, file: &Path) -> Result<(), RunError> {
+    let step = |step| move |source| RunError::Step { step, source };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(RPC_THREADS)
+        .thread_name("ringlay-rpc")
+        .enable_all()
+        .build()
+        .map_err(step("start the gRPC threads"))?;
+    let result = runtime.block_on(async {
+        let socket = listener.socket.try_clone().and_then(UnixListener::from_std);
+        let incoming = UnixListenerStream::new(socket.map_err(step("listen"))?);
+        let (stop, stopped) = oneshot::channel::<()>();
+        let routes = service::routes(Arc::clone(engine)).await;
+        let server = Server::builder().add_routes(routes);
+        let server = server.serve_with_incoming_shutdown(incoming, async {
+            let _ = stopped.await;
+        });
+        let server = tokio::spawn(server);
+        tracing::info!(socket = %listener.path.display(), "ready");
+        if let Err(error) = notify::ready() {
+            tracing::warn!(%error, "cannot tell the service manager");
+        }
+        signals(engine, file)
+            .await
+            .map_err(step("listen to signals"))?;
+        let _ = stop.send(());
+        // Watchers would keep the server for ever.
+        match time::timeout(DRAIN, server).await {
+            Ok(Ok(result)) => Ok(result?),
+            Ok(Err(_)) | Err(_) => Ok(()),
+        }
+    });
+    runtime.shutdown_timeout(DRAIN);
+    result
+}
+
+/// Reloads at each SIGHUP; returns at SIGTERM or SIGINT.
+async fn signals(engine: &Arc<Mutex<Engine>>, file: &Path) -> io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => {
+                let (engine, file) = (Arc::clone(engine), file.to_owned());
+                // A panic in there has been reported, and changes nothing here.
+                let _ = tokio::task::spawn_blocking(move || reload(&engine, &file)).await;
+            }
+        }
+    }
+    tracing::info!("stopping");
+    Ok(())
+}
+
+fn reload(engine: &Mutex<Engine>, file: &Path) {
+    let mut engine = engine.lock().unwrap_or_else(PoisonError::into_inner);
+    let reloaded = Config::read(file)
+        .map_err(Into::into)
+        .and_then(|config| engine.reload(&config));
+    match reloaded {
+        Ok(done) => {
+            let changes = done.delta.iter().count();
+            tracing::info!(file = %file.display(), changes, "configuration reloaded");
+        }
+        Err(error) => tracing::error!(%error, "configuration not reloaded: all stays as it was"),
+    }
+}
+
+fn log_networks(engine: &Engine) {
+    for (_, network) in engine.rib().networks() {
+        if let Some((_, table)) = engine.compiler().network(&network.name) {
+            let mtu_from = match network.mtu {
+                Some(_) => "configured",
+                None => &engine.identity().mtu_reason,
+            };
+            tracing::info!(
+                network = %network.name, vni = %network.vni, port = network.port, mac = %table.mac,
+                mtu = table.mtu, mtu_from, mode = "routed, vxlan over udp", "network open"
+            );
+        }
+    }
+}
+
+fn uses_namespaces(config: &Config) -> bool {
+    config
+        .objects
+        .iter()
+        .any(|object| matches!(object, Object::Port(port) if port.netns.is_some()))
+}
+
+/// The CPU of each worker.
+fn workers(setting: &Workers) -> Vec<Option<usize>> {
+    let allowed = affinity::allowed_cpus();
+    match setting {
+        Workers::Auto => allowed.into_iter().map(Some).collect(),
+        Workers::Count(count) => {
+            let pinned = allowed.into_iter().map(Some);
+            // Workers beyond the CPUs go wherever there is room.
+            pinned
+                .chain(std::iter::repeat(None))
+                .take((*count).into())
+                .collect()
+        }
+        Workers::Cpus(cpus) => cpus.iter().copied().map(Some).collect(),
+    }
+}
+
+fn runtime_config(settings: &Settings, workers: Vec<Option<usize>>) -> RuntimeConfig {
+    RuntimeConfig {
+        workers,
+        driver: match settings.driver {
+            Driver::Auto => DriverChoice::Auto,
+            Driver::IoUring => DriverChoice::IoUring,
+            Driver::Epoll => DriverChoice::Epoll,
+        },
+        poll: match settings.poll {
+            Poll::Adaptive => PollMode::Adaptive,
+            Poll::Busy => PollMode::Busy,
+            Poll::Interrupt => PollMode::Interrupt,
+        },
+        ..RuntimeConfig::default()
+    }
+}
+
+fn random_uuid() -> String {
+    let uuid = fs::read_to_string("/proc/sys/kernel/random/uuid");
+    // Without /proc, what differs from one start to the next.
+    let fallback = |_| format!("{}-{:?}", std::process::id(), std::time::SystemTime::now());
+    uuid.map(|uuid| uuid.trim().to_owned())
+        .unwrap_or_else(fallback)
+}
+
+fn host_name() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim().to_owned()
+}

@@ -1,0 +1,142 @@
+//! What the engine needs of the machine: devices, sockets, workers. The engine decides, this does.
+
+use std::{error::Error, fmt, net::SocketAddr, time::Duration};
+
+use ipnet::IpNet;
+use ringlay_dataplane::{
+    driver::probe::DriverReport,
+    id::{PortId, TunnelId, UnderlayId},
+    stats::Stats,
+    tables::Tables,
+};
+
+use crate::{netlink::Device, object::Port};
+
+/// A device that was opened for a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenPort {
+    /// The device.
+    pub device: Device,
+    /// How many queues it has.
+    pub queues: usize,
+    /// Its MTU in bytes.
+    pub mtu: u32,
+    /// What it offers and Ringlay uses, and what was refused and why.
+    pub mode: String,
+}
+
+/// Something on the machine failed; says what and why.
+#[derive(Debug)]
+pub struct HostError(Box<dyn Error + Send + Sync>);
+
+impl HostError {
+    /// Wraps whatever failed.
+    pub fn new(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self(error.into())
+    }
+
+    /// What an error says, and what its sources say.
+    pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
+        let mut text = error.to_string();
+        let mut source = error.source();
+        while let Some(error) = source {
+            text.push_str(&format!(": {error}"));
+            source = error.source();
+        }
+        text
+    }
+}
+
+impl fmt::Display for HostError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&Self::chain(self.0.as_ref()))
+    }
+}
+
+impl Error for HostError {}
+
+/// The machine, as far as the engine needs it. No method makes a worker wait.
+pub trait Host: Send + Sync + fmt::Debug {
+    /// Opens a port's device with its addresses and gives it to the workers.
+    ///
+    /// # Errors
+    ///
+    /// If that cannot be done; then nothing is left of it.
+    fn open_port(&self, id: PortId, port: &Port, mtu: u32) -> Result<OpenPort, HostError>;
+
+    /// Closes a port's device, which is then gone.
+    fn close_port(&self, id: PortId);
+
+    /// Adds and removes addresses of a device, sets its MTU.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses; some may then be done.
+    fn change_port(&self, device: &Device, change: &PortChange) -> Result<(), HostError>;
+
+    /// Routes a prefix through a device.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses.
+    fn add_route(&self, device: &Device, prefix: IpNet) -> Result<(), HostError>;
+
+    /// Takes back a route through a device.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses.
+    fn delete_route(&self, device: &Device, prefix: IpNet) -> Result<(), HostError>;
+
+    /// Opens the sockets of a local tunnel endpoint and gives them to the workers.
+    ///
+    /// # Errors
+    ///
+    /// If that cannot be done; then nothing is left of it.
+    fn open_underlay(&self, id: UnderlayId, local: SocketAddr) -> Result<(), HostError>;
+
+    /// Closes the sockets of a local tunnel endpoint.
+    fn close_underlay(&self, id: UnderlayId);
+
+    /// Puts tables in force; returns their generation.
+    fn publish(&self, tables: Tables) -> u64;
+
+    /// Waits until all workers forward by a generation; false if the time is over first.
+    fn wait_confirmed(&self, generation: u64, timeout: Duration) -> bool;
+
+    /// Sends an Ethernet frame through a tunnel.
+    fn inject(&self, tunnel: TunnelId, frame: Vec<u8>);
+
+    /// All counters.
+    fn stats(&self) -> Stats;
+
+    /// The driver in use, and why.
+    fn driver(&self) -> DriverReport;
+}
+
+/// What to change about an open device.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PortChange {
+    /// Addresses to add.
+    pub add: Vec<IpNet>,
+    /// Addresses to remove.
+    pub remove: Vec<IpNet>,
+    /// The MTU to set, if another.
+    pub mtu: Option<u32>,
+}
+
+impl PortChange {
+    /// What undoes this change of a device whose MTU was `mtu`.
+    pub fn reversed(&self, mtu: u32) -> Self {
+        Self {
+            add: self.remove.clone(),
+            remove: self.add.clone(),
+            mtu: self.mtu.map(|_| mtu),
+        }
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.add.is_empty() && self.remove.is_empty() && self.mtu.is_none()
+    }
+}

@@ -1,0 +1,346 @@
+//! The open ports: their devices, and the kernel routes through them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use ipnet::IpNet;
+use ringlay_dataplane::id::PortId;
+
+use super::{
+    error::ChangeError,
+    host::{Host, HostError, OpenPort, PortChange},
+};
+use crate::{
+    compile::Compiler,
+    object::{Name, Port, Target},
+    rib::{Change, Delta, Rib},
+};
+
+/// A port whose device is open.
+#[derive(Debug)]
+pub struct Entry {
+    id: PortId,
+    port: Port,
+    /// The device.
+    pub open: OpenPort,
+    /// Prefixes that are kernel routes through the device.
+    routes: BTreeSet<IpNet>,
+    /// Prefixes that should be, and why they are not.
+    refused: BTreeMap<IpNet, String>,
+}
+
+impl Entry {
+    /// What is not as it should be, for people to read.
+    pub fn warnings(&self) -> impl Iterator<Item = &String> {
+        self.refused.values()
+    }
+}
+
+/// All open ports.
+#[derive(Debug)]
+pub struct Ports {
+    host: Arc<dyn Host>,
+    entries: BTreeMap<Name, Entry>,
+}
+
+/// How to get back to where a change began.
+enum Undo {
+    Close(Name),
+    Reopen(Name, PortId, Port, u32),
+    Change(Name, Port, PortChange, u32),
+}
+
+impl Ports {
+    pub(super) fn new(host: Arc<dyn Host>) -> Self {
+        Self {
+            host,
+            entries: BTreeMap::new(),
+        }
+    }
+
+    /// The open port of this name.
+    pub fn get(&self, name: &Name) -> Option<&Entry> {
+        self.entries.get(name)
+    }
+
+    /// Opens and changes devices as the compiled state wants them. Those that are to go stay open:
+    /// see [`Self::close_unused`].
+    pub(super) fn apply(&mut self, compiler: &Compiler, delta: &Delta) -> Result<(), ChangeError> {
+        let mut undo = Vec::new();
+        let mut done = self.apply_ports(compiler, &delta.ports, &mut undo);
+        if done.is_ok() {
+            done = self.apply_mtus(compiler, delta, &mut undo);
+        }
+        if done.is_err() {
+            undo.into_iter().rev().for_each(|step| self.undo(step));
+        }
+        done
+    }
+
+    /// Closes the devices that the compiled state does not name.
+    pub(super) fn close_unused(&mut self, compiler: &Compiler) {
+        let host = &self.host;
+        self.entries.retain(|name, entry| {
+            let keep = compiler.port(name) == Some(entry.id);
+            if !keep {
+                host.close_port(entry.id);
+            }
+            keep
+        });
+    }
+
+    /// Closes all devices.
+    pub(super) fn close_all(&mut self) {
+        for entry in std::mem::take(&mut self.entries).into_values() {
+            self.host.close_port(entry.id);
+        }
+    }
+
+    /// Makes the kernel's routes through the devices follow the networks' routes.
+    pub(super) fn sync_routes(&mut self, rib: &Rib, delta: &Delta) {
+        for change in &delta.ports {
+            if let Some(port) = &change.after {
+                let prefixes: BTreeSet<_> = rib
+                    .routes_of(&port.network)
+                    .map(|route| route.prefix)
+                    .chain(
+                        self.entries
+                            .get(&port.name)
+                            .into_iter()
+                            .flat_map(Entry::prefixes),
+                    )
+                    .collect();
+                self.sync_port(rib, &port.name, prefixes);
+            }
+        }
+        let mut changed: BTreeMap<&Name, BTreeSet<IpNet>> = BTreeMap::new();
+        for route in delta.routes.iter().map(Change::latest) {
+            changed
+                .entry(&route.network)
+                .or_default()
+                .insert(route.prefix);
+        }
+        for (network, prefixes) in changed {
+            for port in rib.ports_of(network) {
+                self.sync_port(rib, &port.name, prefixes.clone());
+            }
+        }
+    }
+
+    fn apply_ports(
+        &mut self,
+        compiler: &Compiler,
+        changes: &[Change<Port>],
+        undo: &mut Vec<Undo>,
+    ) -> Result<(), ChangeError> {
+        for port in changes.iter().filter_map(|change| change.after.as_ref()) {
+            let (_, network) = compiler.network(&port.network).expect("checked by the rib");
+            let mtu = network.mtu as u32; // at most 65535
+            let id = compiler
+                .port(&port.name)
+                .expect("compiled before devices are opened");
+            match self.entries.get(&port.name) {
+                None => self.open(id, port, mtu)?,
+                Some(entry) if entry.port.same_device(port) => {
+                    undo.push(self.change(port, mtu)?);
+                    continue;
+                }
+                // Two devices of one name cannot be open at once.
+                Some(_) => {
+                    undo.extend(self.close(&port.name));
+                    self.open(id, port, mtu)?;
+                }
+            }
+            undo.push(Undo::Close(port.name.clone()));
+        }
+        Ok(())
+    }
+
+    /// Gives the devices of changed networks their new MTU.
+    fn apply_mtus(
+        &mut self,
+        compiler: &Compiler,
+        delta: &Delta,
+        undo: &mut Vec<Undo>,
+    ) -> Result<(), ChangeError> {
+        for network in delta
+            .networks
+            .iter()
+            .filter_map(|change| change.after.as_ref())
+        {
+            let (_, table) = compiler.network(&network.name).expect("compiled");
+            let ports = self.entries.values().map(|entry| &entry.port);
+            let ports: Vec<_> = ports
+                .filter(|port| port.network == network.name)
+                .cloned()
+                .collect();
+            for port in ports
+                .iter()
+                .filter(|port| compiler.port(&port.name).is_some())
+            {
+                undo.push(self.change(port, table.mtu as u32)?);
+            }
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, id: PortId, port: &Port, mtu: u32) -> Result<(), ChangeError> {
+        let open = self
+            .host
+            .open_port(id, port, mtu)
+            .map_err(|source| failed(&port.name, source))?;
+        let (device, index, mode) = (&port.device, open.device.index, &open.mode);
+        tracing::info!(port = %port.name, network = %port.network, %device, index, mtu, %mode, "port open");
+        let entry = Entry {
+            id,
+            port: port.clone(),
+            open,
+            routes: BTreeSet::new(),
+            refused: BTreeMap::new(),
+        };
+        self.entries.insert(port.name.clone(), entry);
+        Ok(())
+    }
+
+    fn close(&mut self, name: &Name) -> Option<Undo> {
+        let entry = self.entries.remove(name)?;
+        self.host.close_port(entry.id);
+        Some(Undo::Reopen(
+            name.clone(),
+            entry.id,
+            entry.port,
+            entry.open.mtu,
+        ))
+    }
+
+    /// Changes what can change about an open device.
+    fn change(&mut self, port: &Port, mtu: u32) -> Result<Undo, ChangeError> {
+        let entry = self
+            .entries
+            .get_mut(&port.name)
+            .expect("the caller found it");
+        let missing = |from: &[IpNet], net: &&IpNet| !from.contains(net);
+        let (old, new) = (&entry.port.addresses, &port.addresses);
+        let change = PortChange {
+            add: new
+                .iter()
+                .filter(|net| missing(old, net))
+                .copied()
+                .collect(),
+            remove: old
+                .iter()
+                .filter(|net| missing(new, net))
+                .copied()
+                .collect(),
+            mtu: (entry.open.mtu != mtu).then_some(mtu),
+        };
+        let old_mtu = std::mem::replace(&mut entry.open.mtu, mtu);
+        let device = entry.open.device.clone();
+        let old_port = std::mem::replace(&mut entry.port, port.clone());
+        let undo = Undo::Change(
+            port.name.clone(),
+            old_port,
+            change.reversed(old_mtu),
+            old_mtu,
+        );
+        if change.is_empty() {
+            return Ok(undo);
+        }
+        if let Err(source) = self.host.change_port(&device, &change) {
+            self.undo(undo);
+            return Err(failed(&port.name, source));
+        }
+        Ok(undo)
+    }
+
+    fn undo(&mut self, step: Undo) {
+        let result = match step {
+            Undo::Close(name) => {
+                self.close(&name);
+                Ok(())
+            }
+            Undo::Reopen(name, id, port, mtu) => self
+                .open(id, &port, mtu)
+                .map_err(|error| (name, error.to_string())),
+            Undo::Change(name, port, change, mtu) => self.undo_change(&name, port, &change, mtu),
+        };
+        if let Err((name, error)) = result {
+            tracing::error!(port = %name, error, "cannot restore the port");
+        }
+    }
+
+    fn undo_change(
+        &mut self,
+        name: &Name,
+        port: Port,
+        change: &PortChange,
+        mtu: u32,
+    ) -> Result<(), (Name, String)> {
+        let Some(entry) = self.entries.get_mut(name) else {
+            return Ok(());
+        };
+        entry.port = port;
+        entry.open.mtu = mtu;
+        let result = self.host.change_port(&entry.open.device, change);
+        result.map_err(|error| (name.clone(), error.to_string()))
+    }
+
+    /// Adds and removes kernel routes for some prefixes through one port's device.
+    fn sync_port(&mut self, rib: &Rib, name: &Name, prefixes: BTreeSet<IpNet>) {
+        let Some(entry) = self.entries.get_mut(name) else {
+            return;
+        };
+        for prefix in prefixes {
+            let wanted = wants_route(rib, &entry.port, prefix);
+            let device = &entry.open.device;
+            if wanted && !entry.routes.contains(&prefix) {
+                match self.host.add_route(device, prefix) {
+                    Ok(()) => {
+                        entry.refused.remove(&prefix);
+                        entry.routes.insert(prefix);
+                    }
+                    Err(error) => {
+                        tracing::warn!(port = %name, %prefix, %error, "no kernel route");
+                        entry.refused.insert(prefix, error.to_string());
+                    }
+                }
+            } else if !wanted {
+                entry.refused.remove(&prefix);
+                if entry.routes.remove(&prefix)
+                    && let Err(error) = self.host.delete_route(device, prefix)
+                {
+                    tracing::warn!(port = %name, %prefix, %error, "kernel route left");
+                }
+            }
+        }
+    }
+}
+
+impl Entry {
+    fn prefixes(&self) -> impl Iterator<Item = IpNet> {
+        self.routes.iter().chain(self.refused.keys()).copied()
+    }
+}
+
+/// Whether a prefix should be a kernel route through a port's device: it leads away from this
+/// node, and the kernel does not reach it through the device anyway.
+fn wants_route(rib: &Rib, port: &Port, prefix: IpNet) -> bool {
+    let key = crate::object::RouteKey {
+        network: port.network.clone(),
+        prefix,
+    };
+    let remote = rib
+        .route(&key)
+        .is_some_and(|route| matches!(route.target, Target::Vteps(_)));
+    let connected = port.addresses.iter().any(|net| net.trunc() == prefix);
+    port.routes && remote && !connected
+}
+
+fn failed(name: &Name, source: HostError) -> ChangeError {
+    ChangeError::Host {
+        object: format!("port {name}"),
+        source,
+    }
+}

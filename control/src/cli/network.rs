@@ -1,0 +1,164 @@
+//! `ringlay network`.
+
+use std::path::Path;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{
+    failure::Failure,
+    print::{self, Line, or_null},
+    session::session,
+    verbs::{NameArg, NoFilter, Verb},
+};
+use crate::proto::{
+    ApplyNetworkRequest, DeleteNetworkRequest, GetNetworkRequest, ListNetworksRequest, Network,
+    NetworkKey, network_service_client::NetworkServiceClient,
+};
+
+/// The verbs of this object.
+pub(super) type NetworkVerb = Verb<NetworkArgs, NameArg, NoFilter>;
+
+/// What `add` needs.
+#[derive(Debug, Args)]
+pub(super) struct NetworkArgs {
+    /// Its name.
+    name: String,
+    /// VXLAN network identifier, 0 to 16777215.
+    #[arg(long)]
+    vni: u32,
+    /// UDP destination port; 4789 unless given.
+    #[arg(long)]
+    port: Option<u32>,
+    /// Largest IP packet inside; what fits the underlay unless given.
+    #[arg(long)]
+    mtu: Option<u32>,
+    /// Our VTEP's MAC address in it; derived unless given.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    mac: String,
+    /// Whether tunnel frames from unlisted VTEPs are accepted.
+    #[arg(long, value_name = "BOOL")]
+    accept_unknown_vteps: Option<bool>,
+}
+
+impl NetworkArgs {
+    fn object(self) -> Network {
+        Network {
+            name: self.name,
+            vni: self.vni,
+            port: self.port,
+            mtu: self.mtu,
+            mac: self.mac,
+            accept_unknown_vteps: self.accept_unknown_vteps,
+            ..Network::default()
+        }
+    }
+}
+
+impl NameArg {
+    fn key(self) -> NetworkKey {
+        NetworkKey { name: self.name }
+    }
+}
+
+pub(super) fn run(verb: NetworkVerb, socket: &Path) -> Result<(), Failure> {
+    match verb {
+        Verb::List {
+            all_sources, json, ..
+        } => {
+            let request = ListNetworksRequest { all_sources };
+            let reply = session(socket, async |channel| {
+                let mut client = NetworkServiceClient::new(channel);
+                Ok(client.list_networks(request).await?.into_inner())
+            })?;
+            print::list(&reply.networks, json, line, value)
+        }
+        Verb::Show { key, json } => {
+            let request = GetNetworkRequest {
+                key: Some(key.key()),
+            };
+            let reply = session(socket, async |channel| {
+                Ok(NetworkServiceClient::new(channel)
+                    .get_network(request)
+                    .await?
+                    .into_inner())
+            })?;
+            let network = reply.network.unwrap_or_default();
+            if json {
+                print::print_json(&value(&network))
+            } else {
+                print::print(&details(&network))
+            }
+        }
+        Verb::Add { object, options } => {
+            let network = Some(Network {
+                source: options.source,
+                ..object.object()
+            });
+            let request = ApplyNetworkRequest {
+                network,
+                exist_ok: Some(options.replace),
+            };
+            session(socket, async |channel| {
+                NetworkServiceClient::new(channel)
+                    .apply_network(request)
+                    .await?;
+                Ok(())
+            })
+        }
+        Verb::Delete { key, options } => {
+            let (source, missing_ok) = (options.source, options.missing_ok);
+            let request = DeleteNetworkRequest {
+                key: Some(key.key()),
+                source,
+                missing_ok,
+            };
+            session(socket, async |channel| {
+                NetworkServiceClient::new(channel)
+                    .delete_network(request)
+                    .await?;
+                Ok(())
+            })
+        }
+    }
+}
+
+fn line(network: &Network) -> String {
+    let status = network.status.clone().unwrap_or_default();
+    Line::new(&network.name)
+        .word("vni", network.vni)
+        .word("encap", &network.encap)
+        .word("mode", &network.mode)
+        .optional("port", network.port)
+        .word("mtu", status.mtu)
+        .word("mac", &status.mac)
+        .flag("accept_unknown_vteps", status.accept_unknown_vteps)
+        .word("source", &network.source)
+        .done()
+}
+
+fn details(network: &Network) -> String {
+    let status = network.status.clone().unwrap_or_default();
+    let underlay = format!(
+        "    underlay {} mtu from: {}",
+        status.underlay, status.mtu_reason
+    );
+    format!("{}\n{underlay}\n", line(network))
+}
+
+fn value(network: &Network) -> Value {
+    let status = network.status.clone().unwrap_or_default();
+    json!({
+        "name": network.name,
+        "vni": network.vni,
+        "encap": network.encap,
+        "mode": network.mode,
+        "port": network.port,
+        "mtu": status.mtu,
+        "mtu_reason": status.mtu_reason,
+        "mac": or_null(&status.mac),
+        "underlay": status.underlay,
+        "accept_unknown_vteps": status.accept_unknown_vteps,
+        "source": network.source,
+    })
+}

@@ -1,0 +1,185 @@
+//! `ringlay port`.
+
+use std::path::Path;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{
+    failure::Failure,
+    print::{self, Line, or_null},
+    session::session,
+    verbs::{NetworkFilter, Verb},
+};
+use crate::proto::{
+    ApplyPortRequest, DeletePortRequest, GetPortRequest, ListPortsRequest, Port, PortKey,
+    port_service_client::PortServiceClient,
+};
+
+/// The verbs of this object.
+pub(super) type PortVerb = Verb<PortArgs, PortName, NetworkFilter>;
+
+/// What `add` needs.
+#[derive(Debug, Args)]
+pub(super) struct PortArgs {
+    /// Its name, and its device's unless that is given.
+    name: String,
+    /// Its network.
+    #[arg(long)]
+    network: String,
+    /// Name of the device.
+    #[arg(long)]
+    device: Option<String>,
+    /// Path of the network namespace that the device lives in.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    netns: String,
+    /// Addresses of the device, ADDRESS/LENGTH each.
+    #[arg(long = "address", value_name = "ADDRESS/LENGTH", value_delimiter = ',')]
+    addresses: Vec<String>,
+    /// Queues of the device; one for each worker unless given.
+    #[arg(long)]
+    queues: Option<u32>,
+    /// Do not make the network's remote prefixes kernel routes through the device.
+    #[arg(long)]
+    no_routes: bool,
+}
+
+impl PortArgs {
+    fn object(self) -> Port {
+        Port {
+            device: self.device.unwrap_or_else(|| self.name.clone()),
+            name: self.name,
+            network: self.network,
+            netns: self.netns,
+            addresses: self.addresses,
+            queues: self.queues,
+            routes: Some(!self.no_routes),
+            ..Port::default()
+        }
+    }
+}
+
+/// Names one port.
+#[derive(Debug, Args)]
+pub(super) struct PortName {
+    /// Its name.
+    name: String,
+}
+
+impl PortName {
+    fn key(self) -> PortKey {
+        PortKey { name: self.name }
+    }
+}
+
+pub(super) fn run(verb: PortVerb, socket: &Path) -> Result<(), Failure> {
+    match verb {
+        Verb::List {
+            filter,
+            all_sources,
+            json,
+            ..
+        } => {
+            let request = ListPortsRequest {
+                network: filter.network.clone(),
+                all_sources,
+            };
+            let reply = session(socket, async |channel| {
+                let mut client = PortServiceClient::new(channel);
+                Ok(client.list_ports(request).await?.into_inner())
+            })?;
+            print::list(&reply.ports, json, line, value)
+        }
+        Verb::Show { key, json } => {
+            let request = GetPortRequest {
+                key: Some(key.key()),
+            };
+            let reply = session(socket, async |channel| {
+                Ok(PortServiceClient::new(channel)
+                    .get_port(request)
+                    .await?
+                    .into_inner())
+            })?;
+            let port = reply.port.unwrap_or_default();
+            if json {
+                print::print_json(&value(&port))
+            } else {
+                print::print(&details(&port))
+            }
+        }
+        Verb::Add { object, options } => {
+            let port = Some(Port {
+                source: options.source,
+                ..object.object()
+            });
+            let request = ApplyPortRequest {
+                port,
+                exist_ok: Some(options.replace),
+            };
+            session(socket, async |channel| {
+                PortServiceClient::new(channel).apply_port(request).await?;
+                Ok(())
+            })
+        }
+        Verb::Delete { key, options } => {
+            let (source, missing_ok) = (options.source, options.missing_ok);
+            let request = DeletePortRequest {
+                key: Some(key.key()),
+                source,
+                missing_ok,
+            };
+            session(socket, async |channel| {
+                PortServiceClient::new(channel).delete_port(request).await?;
+                Ok(())
+            })
+        }
+    }
+}
+
+fn line(port: &Port) -> String {
+    let status = port.status.clone().unwrap_or_default();
+    Line::new(&port.name)
+        .word("network", &port.network)
+        .word("kind", &port.kind)
+        .word("device", &port.device)
+        .word("netns", &port.netns)
+        .word("address", port.addresses.join(","))
+        .word("mtu", status.mtu)
+        .word("queues", status.queues)
+        .flag("routes", port.routes.unwrap_or(true))
+        .word("source", &port.source)
+        .done()
+}
+
+fn details(port: &Port) -> String {
+    let status = port.status.clone().unwrap_or_default();
+    let mut text = format!(
+        "{}\n    index {} mode {}\n",
+        line(port),
+        status.index,
+        status.mode
+    );
+    for warning in &status.warnings {
+        text.push_str(&format!("    warning: {warning}\n"));
+    }
+    text
+}
+
+fn value(port: &Port) -> Value {
+    let status = port.status.clone().unwrap_or_default();
+    json!({
+        "name": port.name,
+        "network": port.network,
+        "kind": port.kind,
+        "device": port.device,
+        "netns": or_null(&port.netns),
+        "addresses": port.addresses,
+        "index": status.index,
+        "mtu": status.mtu,
+        "queues": status.queues,
+        "routes": port.routes,
+        "mode": status.mode,
+        "warnings": status.warnings,
+        "source": port.source,
+    })
+}

@@ -1,0 +1,309 @@
+//! `ringlay stats`: counters.
+
+use std::path::Path;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{
+    failure::Failure,
+    print::{print, print_json},
+    session::session,
+};
+use crate::proto::{
+    DropCount, GetStatsRequest, QueueStats, Stats, WatchStatsRequest, WorkerStats,
+    stats_service_client::StatsServiceClient,
+};
+
+/// Arguments of `ringlay stats`.
+#[derive(Debug, Args)]
+pub(super) struct StatsArgs {
+    /// Print JSON; with `--watch`, one line each time.
+    #[arg(long)]
+    json: bool,
+    /// Print again every so many seconds, 1 unless given, until interrupted.
+    #[arg(long, value_name = "SECS", num_args = 0..=1, default_missing_value = "1")]
+    watch: Option<f32>,
+    /// Also drop reasons that never occurred.
+    #[arg(long)]
+    all: bool,
+}
+
+pub(super) fn run(args: &StatsArgs, socket: &Path) -> Result<(), Failure> {
+    match args.watch {
+        None => once(args, socket),
+        Some(seconds) if seconds.is_finite() && seconds > 0.0 => watch(args, seconds, socket),
+        Some(_) => Err(Failure::usage(
+            "--watch: give a number of seconds above zero",
+        )),
+    }
+}
+
+fn once(args: &StatsArgs, socket: &Path) -> Result<(), Failure> {
+    let reply = session(socket, async |channel| {
+        Ok(StatsServiceClient::new(channel)
+            .get_stats(GetStatsRequest {})
+            .await?
+            .into_inner())
+    })?;
+    let stats = reply.stats.unwrap_or_default();
+    if args.json {
+        print_json(&value(&stats, args.all))
+    } else {
+        print(&table(&stats, args.all))
+    }
+}
+
+fn watch(args: &StatsArgs, seconds: f32, socket: &Path) -> Result<(), Failure> {
+    let interval_ms = (seconds * 1000.0) as u32; // saturates
+    session(socket, async |channel| {
+        let request = WatchStatsRequest {
+            interval_ms: interval_ms.max(1),
+        };
+        let mut client = StatsServiceClient::new(channel);
+        let mut replies = client.watch_stats(request).await?.into_inner();
+        while let Some(reply) = replies.message().await? {
+            let stats = reply.stats.unwrap_or_default();
+            if args.json {
+                print(&format!("{}\n", value(&stats, args.all)))?;
+            } else {
+                print(&format!("{}\n", table(&stats, args.all)))?;
+            }
+        }
+        Ok(())
+    })
+}
+
+fn table(stats: &Stats, all: bool) -> String {
+    let mut workers = Table::new(&[
+        "worker",
+        "cpu",
+        "received",
+        "sent",
+        "originated",
+        "consumed",
+        "held",
+        "drops",
+        "frames/batch",
+        "waits",
+        "syscalls",
+    ]);
+    for worker in &stats.workers {
+        workers.row(worker_row(worker));
+    }
+    let mut queues = Table::new(&[
+        "queues",
+        "",
+        "rx_frames",
+        "rx_bytes",
+        "tx_frames",
+        "tx_bytes",
+    ]);
+    for port in &stats.ports {
+        queues.row(queue_row("port", &port.name, port.queues));
+    }
+    for underlay in &stats.underlays {
+        queues.row(queue_row("underlay", &underlay.local, underlay.queues));
+    }
+    let mut drops = Table::new(&["drop reason", "frames"]);
+    for drop in shown(&stats.drops, all) {
+        drops.row(vec![drop.reason.clone(), drop.frames.to_string()]);
+    }
+    format!("{}\n{}\n{}", workers.text(), queues.text(), drops.text())
+}
+
+fn worker_row(worker: &WorkerStats) -> Vec<String> {
+    let drops: u64 = worker.drops.iter().map(|drop| drop.frames).sum();
+    let per_batch = match worker.batches {
+        0 => "-".to_owned(),
+        batches => format!("{:.1}", worker.received as f64 / batches as f64),
+    };
+    vec![
+        worker.id.to_string(),
+        worker
+            .cpu
+            .map_or_else(|| "any".to_owned(), |cpu| cpu.to_string()),
+        worker.received.to_string(),
+        worker.sent.to_string(),
+        worker.originated.to_string(),
+        worker.consumed.to_string(),
+        worker.held.to_string(),
+        drops.to_string(),
+        per_batch,
+        worker.waits.to_string(),
+        worker.syscalls.to_string(),
+    ]
+}
+
+fn queue_row(kind: &str, name: &str, queues: Option<QueueStats>) -> Vec<String> {
+    let queues = queues.unwrap_or_default();
+    let numbers = [
+        queues.rx_frames,
+        queues.rx_bytes,
+        queues.tx_frames,
+        queues.tx_bytes,
+    ];
+    let mut row = vec![kind.to_owned(), name.to_owned()];
+    row.extend(numbers.iter().map(u64::to_string));
+    row
+}
+
+fn shown(drops: &[DropCount], all: bool) -> impl Iterator<Item = &DropCount> {
+    drops.iter().filter(move |drop| all || drop.frames > 0)
+}
+
+fn value(stats: &Stats, all: bool) -> Value {
+    let drops = |drops: &[DropCount]| -> Value {
+        let drops = shown(drops, all).map(|drop| (drop.reason.clone(), drop.frames.into()));
+        Value::Object(drops.collect())
+    };
+    let workers: Vec<_> = stats
+        .workers
+        .iter()
+        .map(|worker| {
+            json!({
+                "id": worker.id,
+                "cpu": worker.cpu,
+                "received": worker.received,
+                "sent": worker.sent,
+                "originated": worker.originated,
+                "consumed": worker.consumed,
+                "held": worker.held,
+                "icmp_limited": worker.icmp_limited,
+                "events_lost": worker.events_lost,
+                "batches": worker.batches,
+                "waits": worker.waits,
+                "syscalls": worker.syscalls,
+                "drops": drops(&worker.drops),
+            })
+        })
+        .collect();
+    let ports: Vec<_> = stats
+        .ports
+        .iter()
+        .map(|port| queue_value("name", &port.name, port.queues))
+        .collect();
+    let underlays: Vec<_> = stats
+        .underlays
+        .iter()
+        .map(|underlay| queue_value("local", &underlay.local, underlay.queues))
+        .collect();
+    json!({
+        "workers": workers,
+        "ports": ports,
+        "underlays": underlays,
+        "drops": drops(&stats.drops),
+    })
+}
+
+fn queue_value(key: &str, name: &str, queues: Option<QueueStats>) -> Value {
+    let queues = queues.unwrap_or_default();
+    json!({
+        key: name,
+        "rx_frames": queues.rx_frames,
+        "rx_bytes": queues.rx_bytes,
+        "tx_frames": queues.tx_frames,
+        "tx_bytes": queues.tx_bytes,
+    })
+}
+
+/// Columns of text, the first to the left and numbers to the right.
+struct Table {
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    fn new(header: &[&str]) -> Self {
+        Self {
+            rows: vec![header.iter().map(|&cell| cell.to_owned()).collect()],
+        }
+    }
+
+    fn row(&mut self, cells: Vec<String>) {
+        self.rows.push(cells);
+    }
+
+    fn text(&self) -> String {
+        let columns = self.rows[0].len();
+        let width = |column: usize| self.rows.iter().map(|row| row[column].len()).max();
+        let widths: Vec<_> = (0..columns)
+            .map(|column| width(column).unwrap_or(0))
+            .collect();
+        let mut text = String::new();
+        for row in &self.rows {
+            let cells = row
+                .iter()
+                .zip(&widths)
+                .enumerate()
+                .map(|(column, (cell, &width))| match cell.parse::<f64>() {
+                    _ if column == 0 => format!("{cell:<width$}"),
+                    Ok(_) => format!("{cell:>width$}"),
+                    Err(_) if self.is_numeric(column) => format!("{cell:>width$}"),
+                    Err(_) => format!("{cell:<width$}"),
+                });
+            text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+            text.push('\n');
+        }
+        text
+    }
+
+    /// Whether a column holds numbers, below its header.
+    fn is_numeric(&self, column: usize) -> bool {
+        self.rows[1..]
+            .iter()
+            .any(|row| row[column].parse::<f64>().is_ok())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stats() -> Stats {
+        let drops = |frames| {
+            vec![DropCount {
+                reason: "ip_no_route".to_owned(),
+                frames,
+            }]
+        };
+        Stats {
+            workers: vec![WorkerStats {
+                cpu: Some(1),
+                received: 30,
+                sent: 25,
+                batches: 4,
+                drops: drops(5),
+                ..WorkerStats::default()
+            }],
+            ports: Vec::new(),
+            underlays: Vec::new(),
+            drops: [
+                drops(5),
+                vec![DropCount {
+                    reason: "shutdown".to_owned(),
+                    frames: 0,
+                }],
+            ]
+            .concat(),
+        }
+    }
+
+    #[test]
+    fn the_table_is_aligned_and_leaves_out_zero_drops() {
+        let text = table(&stats(), false);
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(
+            lines[1],
+            "0         1        30    25           0         0     0      5           7.5      0         0"
+        );
+        assert_eq!(lines[lines.len() - 1], "ip_no_route       5");
+        assert!(table(&stats(), true).contains("shutdown          0"));
+    }
+
+    #[test]
+    fn json_has_drops_by_name() {
+        let value = value(&stats(), false);
+        assert_eq!(value["workers"][0]["drops"], json!({ "ip_no_route": 5 }));
+        assert_eq!(value["drops"], json!({ "ip_no_route": 5 }));
+    }
+}

@@ -1,0 +1,287 @@
+//! Addresses, routes and links of the kernel, by rtnetlink.
+//!
+//! The daemon's only module that knows rtnetlink, whose interface changes often. Each call opens a
+//! socket of its own, in the namespace it is about, and blocks until the kernel has answered.
+
+use std::{
+    future::Future,
+    io,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    thread,
+};
+
+use ipnet::IpNet;
+use ringlay_dataplane::sys::netns;
+use rtnetlink::{
+    Handle, LinkMessageBuilder, LinkUnspec, RouteMessageBuilder,
+    packet_route::{
+        address::AddressAttribute,
+        link::LinkAttribute,
+        route::{RouteMessage, RouteScope},
+    },
+};
+use thiserror::Error;
+use tokio_stream::StreamExt;
+
+/// The kernel refused, or could not be asked.
+#[derive(Debug, Error)]
+#[error("cannot {action}")]
+pub struct NetlinkError {
+    /// What was tried.
+    pub action: String,
+    source: io::Error,
+}
+
+impl NetlinkError {
+    /// Whether the kernel has one already, perhaps another's.
+    pub fn is_exists(&self) -> bool {
+        self.source.kind() == io::ErrorKind::AlreadyExists
+    }
+}
+
+/// A device of one namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// The namespace; the process's own if absent.
+    pub netns: Option<PathBuf>,
+    /// The interface index.
+    pub index: u32,
+}
+
+impl Device {
+    /// Gives the device addresses; those it has already are fine.
+    ///
+    /// # Errors
+    ///
+    /// At the first that the kernel refuses.
+    pub fn add_addresses(&self, addresses: &[IpNet]) -> Result<(), NetlinkError> {
+        let index = self.index;
+        self.each(addresses, "add address", move |handle, net| async move {
+            handle
+                .address()
+                .add(index, net.addr(), net.prefix_len())
+                .replace()
+                .execute()
+                .await
+        })
+    }
+
+    /// Takes addresses from the device.
+    ///
+    /// # Errors
+    ///
+    /// At the first that the kernel refuses.
+    pub fn delete_addresses(&self, addresses: &[IpNet]) -> Result<(), NetlinkError> {
+        let index = self.index;
+        self.each(addresses, "delete address", move |handle, net| async move {
+            let mut request = handle.address().add(index, net.addr(), net.prefix_len());
+            let message = request.message_mut().clone();
+            handle.address().del(message).execute().await
+        })
+    }
+
+    /// Routes a prefix through the device.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses, e.g. because there is a route to the prefix.
+    pub fn add_route(&self, prefix: IpNet) -> Result<(), NetlinkError> {
+        let message = self.route(prefix);
+        self.each(&[prefix], "add kernel route", move |handle, _| {
+            let message = message.clone();
+            async move { handle.route().add(message).execute().await }
+        })
+    }
+
+    /// Takes back a route through the device.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses.
+    pub fn delete_route(&self, prefix: IpNet) -> Result<(), NetlinkError> {
+        let message = self.route(prefix);
+        self.each(&[prefix], "delete kernel route", move |handle, _| {
+            let message = message.clone();
+            async move { handle.route().del(message).execute().await }
+        })
+    }
+
+    /// Sets the device's MTU, in bytes.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses.
+    pub fn set_mtu(&self, mtu: u32) -> Result<(), NetlinkError> {
+        let index = self.index;
+        self.each(&[mtu], "set MTU", move |handle, mtu| async move {
+            let message = LinkMessageBuilder::<LinkUnspec>::new()
+                .index(index)
+                .mtu(mtu)
+                .build();
+            handle.link().set(message).execute().await
+        })
+    }
+
+    fn route(&self, prefix: IpNet) -> RouteMessage {
+        let index = self.index;
+        match prefix {
+            IpNet::V4(prefix) => RouteMessageBuilder::<std::net::Ipv4Addr>::new()
+                .destination_prefix(prefix.network(), prefix.prefix_len())
+                .output_interface(index)
+                .scope(RouteScope::Link)
+                .build(),
+            IpNet::V6(prefix) => RouteMessageBuilder::<std::net::Ipv6Addr>::new()
+                .destination_prefix(prefix.network(), prefix.prefix_len())
+                .output_interface(index)
+                .build(),
+        }
+    }
+
+    /// Does the same for each item, until one fails.
+    fn each<T, F>(
+        &self,
+        items: &[T],
+        action: &str,
+        step: impl Fn(Handle, T) -> F + Sync,
+    ) -> Result<(), NetlinkError>
+    where
+        T: Copy + std::fmt::Display + Sync,
+        F: Future<Output = Result<(), rtnetlink::Error>>,
+    {
+        if items.is_empty() {
+            return Ok(());
+        }
+        run(self.netns.as_deref(), action, async |handle: Handle| {
+            for item in items {
+                step(handle.clone(), *item)
+                    .await
+                    .map_err(|error| failed(format!("{action} {item}"), error))?;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// A link and what it offers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Its name.
+    pub name: String,
+    /// Its MTU in bytes.
+    pub mtu: u32,
+}
+
+/// The link of the process's own namespace that has an address.
+///
+/// # Errors
+///
+/// If the kernel cannot be asked.
+pub fn link_of(address: IpAddr) -> Result<Option<Link>, NetlinkError> {
+    run(None, "list addresses", async |handle: Handle| {
+        let mut found = handle.address().get().set_address_filter(address).execute();
+        let message = found
+            .next()
+            .await
+            .transpose()
+            .map_err(|e| failed("list addresses", e))?;
+        match message {
+            None => Ok(None),
+            Some(message) => link(&handle, message.header.index).await,
+        }
+    })
+}
+
+/// The addresses of a device in the process's own namespace, in the kernel's order; none if there
+/// is no such device.
+///
+/// # Errors
+///
+/// If the kernel cannot be asked.
+pub fn addresses_of(device: &str) -> Result<Option<Vec<IpAddr>>, NetlinkError> {
+    run(None, "list addresses", async |handle: Handle| {
+        let mut links = handle.link().get().match_name(device.to_owned()).execute();
+        // The kernel's answer to an unknown name is an error.
+        let Some(Ok(link)) = links.next().await else {
+            return Ok(None);
+        };
+        let index = link.header.index;
+        let mut messages = handle
+            .address()
+            .get()
+            .set_link_index_filter(index)
+            .execute();
+        let mut addresses = Vec::new();
+        while let Some(message) = messages.next().await {
+            let message = message.map_err(|error| failed("list addresses", error))?;
+            let attributes = message.attributes.into_iter();
+            addresses.extend(attributes.filter_map(|attribute| match attribute {
+                AddressAttribute::Address(address) => Some(address),
+                _ => None,
+            }));
+        }
+        Ok(Some(addresses))
+    })
+}
+
+async fn link(handle: &Handle, index: u32) -> Result<Option<Link>, NetlinkError> {
+    let mut links = handle.link().get().match_index(index).execute();
+    let message = links
+        .next()
+        .await
+        .transpose()
+        .map_err(|e| failed("list links", e))?;
+    let Some(message) = message else {
+        return Ok(None);
+    };
+    let mut link = Link {
+        name: String::new(),
+        mtu: 0,
+    };
+    for attribute in message.attributes {
+        match attribute {
+            LinkAttribute::IfName(name) => link.name = name,
+            LinkAttribute::Mtu(mtu) => link.mtu = mtu,
+            _ => {}
+        }
+    }
+    Ok(Some(link))
+}
+
+/// Talks to the kernel on a thread of its own, which alone enters the namespace.
+fn run<T, F>(netns: Option<&Path>, action: &str, work: F) -> Result<T, NetlinkError>
+where
+    T: Send,
+    F: AsyncFnOnce(Handle) -> Result<T, NetlinkError> + Send,
+{
+    let error = |source| NetlinkError {
+        action: action.to_owned(),
+        source,
+    };
+    let talk = || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build();
+        runtime.map_err(error)?.block_on(async {
+            let (connection, handle, _) = rtnetlink::new_connection().map_err(error)?;
+            tokio::spawn(connection);
+            work(handle).await
+        })
+    };
+    match netns {
+        Some(path) => netns::run_in(path, talk).map_err(error)?,
+        None => thread::scope(|scope| scope.spawn(talk).join())
+            .unwrap_or_else(|_| Err(error(io::Error::other("the thread panicked")))),
+    }
+}
+
+fn failed(action: impl Into<String>, error: rtnetlink::Error) -> NetlinkError {
+    let source = match error {
+        rtnetlink::Error::NetlinkError(message) => message.to_io(),
+        other => io::Error::other(other.to_string()),
+    };
+    NetlinkError {
+        action: action.into(),
+        source,
+    }
+}

@@ -1,0 +1,60 @@
+//! The gRPC services of `ringlay.v1`, one a file. They parse requests, ask the engine, and show
+//! what it says; they decide nothing.
+
+mod backend;
+mod neighbour;
+mod network;
+mod node;
+mod parse;
+mod port;
+mod route;
+mod state;
+mod stats;
+mod status;
+mod view;
+mod vtep;
+
+use std::sync::{Arc, Mutex};
+
+use tonic::service::Routes;
+
+use self::backend::Backend;
+use crate::{
+    app::Engine,
+    proto::{
+        FILE_DESCRIPTOR_SET, neighbour_service_server::NeighbourServiceServer,
+        network_service_server::NetworkServiceServer, node_service_server::NodeServiceServer,
+        port_service_server::PortServiceServer, route_service_server::RouteServiceServer,
+        state_service_server::StateServiceServer, stats_service_server::StatsServiceServer,
+        vtep_service_server::VtepServiceServer,
+    },
+};
+
+/// Every service, over one engine, with reflection and health.
+///
+/// # Panics
+///
+/// If the descriptors that the build made are damaged.
+pub async fn routes(engine: Arc<Mutex<Engine>>) -> Routes {
+    let backend = Backend::new(engine);
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .expect("the build script made the descriptors");
+    let (health, health_server) = tonic_health::server::health_reporter();
+    health.set_serving::<StateServiceServer<Backend>>().await;
+    Routes::new(health_server)
+        .add_service(reflection)
+        .add_service(NodeServiceServer::new(backend.clone()))
+        .add_service(NetworkServiceServer::new(backend.clone()))
+        .add_service(PortServiceServer::new(backend.clone()))
+        .add_service(VtepServiceServer::new(backend.clone()))
+        .add_service(RouteServiceServer::new(backend.clone()))
+        .add_service(NeighbourServiceServer::new(backend.clone()))
+        .add_service(StatsServiceServer::new(backend.clone()))
+        .add_service(
+            StateServiceServer::new(backend)
+                .max_decoding_message_size(crate::client::MESSAGE_BYTES_MAX),
+        )
+}

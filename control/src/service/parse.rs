@@ -1,0 +1,263 @@
+//! From messages to objects and keys: parse, don't validate. Whether an object makes sense among
+//! the others is for the [`crate::rib`] to say.
+
+use std::{fmt::Display, path::PathBuf, str::FromStr};
+
+use ipnet::IpNet;
+use ringlay_encap::{Vni, vxlan};
+use tonic::Status;
+
+use super::status::invalid;
+use crate::{
+    object::{
+        Key, Name, Neighbour, NeighbourKey, Network, Object, Port, Route, RouteKey, Source, Target,
+        Vtep, VtepKey,
+    },
+    proto,
+    rib::Operation,
+};
+
+/// The source that a request names; `grpc` if it names none. The configuration file is not ours to
+/// speak for.
+pub(super) fn source(text: &str) -> Result<Source, Status> {
+    match text {
+        "" => Ok(Source::Grpc),
+        "static" => Err(invalid(
+            "source",
+            "static objects come from the configuration file",
+        )),
+        other => text_field("source", other),
+    }
+}
+
+pub(super) fn network(raw: Option<proto::Network>) -> Result<(Source, Network), Status> {
+    let raw = required("network", raw)?;
+    word("network.encap", &raw.encap, "vxlan")?;
+    word("network.mode", &raw.mode, "routed")?;
+    let vni = Vni::new(raw.vni);
+    let network = Network {
+        name: text_field("network.name", &raw.name)?,
+        vni: vni.ok_or_else(|| invalid("network.vni", "use 0 to 16777215"))?,
+        port: number("network.port", raw.port, 1..=u16::MAX)?.unwrap_or(vxlan::UDP_PORT),
+        mtu: number("network.mtu", raw.mtu, Network::MTU_RANGE)?,
+        mac: optional("network.mac", &raw.mac)?,
+        accept_unknown_vteps: raw.accept_unknown_vteps,
+    };
+    Ok((source(&raw.source)?, network))
+}
+
+pub(super) fn port(raw: Option<proto::Port>) -> Result<(Source, Port), Status> {
+    let raw = required("port", raw)?;
+    word("port.kind", &raw.kind, "tun")?;
+    let name = if raw.name.is_empty() {
+        &raw.device
+    } else {
+        &raw.name
+    };
+    let addresses = raw
+        .addresses
+        .iter()
+        .map(|address| text_field("port.addresses", address));
+    let port = Port {
+        name: text_field("port.name", name)?,
+        network: text_field("port.network", &raw.network)?,
+        device: text_field("port.device", &raw.device)?,
+        netns: netns(&raw.netns)?,
+        addresses: addresses.collect::<Result<_, _>>()?,
+        queues: number("port.queues", raw.queues, 1..=256)?,
+        routes: raw.routes.unwrap_or(true),
+    };
+    Ok((source(&raw.source)?, port))
+}
+
+pub(super) fn vtep(raw: Option<proto::Vtep>) -> Result<(Source, Vtep), Status> {
+    let raw = required("vtep", raw)?;
+    let vtep = Vtep {
+        network: text_field("vtep.network", &raw.network)?,
+        address: text_field("vtep.address", &raw.address)?,
+        mac: optional("vtep.mac", &raw.mac)?,
+    };
+    Ok((source(&raw.source)?, vtep))
+}
+
+pub(super) fn route(raw: Option<proto::Route>) -> Result<(Source, Route), Status> {
+    use proto::route::Target as Raw;
+    let raw = required("route", raw)?;
+    let target = match raw.target {
+        Some(Raw::Vteps(list)) => {
+            let vteps = list
+                .addresses
+                .iter()
+                .map(|it| text_field("route.vteps.addresses", it));
+            Target::Vteps(vteps.collect::<Result<_, _>>()?)
+        }
+        Some(Raw::Port(name)) => Target::Port(text_field("route.port", &name)?),
+        Some(Raw::Drop(true)) => Target::Drop,
+        Some(Raw::Drop(false)) => return Err(invalid("route.drop", "must be true if it is there")),
+        None => return Err(invalid("route.target", "needs one of vteps, port and drop")),
+    };
+    let route = Route {
+        network: text_field("route.network", &raw.network)?,
+        prefix: prefix("route.prefix", &raw.prefix)?,
+        target,
+        via: optional("route.via", &raw.via)?,
+    };
+    Ok((source(&raw.source)?, route))
+}
+
+pub(super) fn neighbour(raw: Option<proto::Neighbour>) -> Result<(Source, Neighbour), Status> {
+    let raw = required("neighbour", raw)?;
+    let neighbour = Neighbour {
+        network: text_field("neighbour.network", &raw.network)?,
+        address: text_field("neighbour.address", &raw.address)?,
+        vtep: text_field("neighbour.vtep", &raw.vtep)?,
+        mac: text_field("neighbour.mac", &raw.mac)?,
+    };
+    Ok((source(&raw.source)?, neighbour))
+}
+
+/// An object of any kind. The source that it names is ignored: the request names it.
+pub(super) fn object(raw: proto::Object) -> Result<Object, Status> {
+    use proto::object::Kind;
+    Ok(match required("object.kind", raw.kind)? {
+        Kind::Network(raw) => network(Some(raw))?.1.into(),
+        Kind::Port(raw) => port(Some(raw))?.1.into(),
+        Kind::Vtep(raw) => vtep(Some(raw))?.1.into(),
+        Kind::Route(raw) => route(Some(raw))?.1.into(),
+        Kind::Neighbour(raw) => neighbour(Some(raw))?.1.into(),
+    })
+}
+
+pub(super) fn operation(raw: proto::Operation) -> Result<Operation, Status> {
+    use proto::operation::Verb;
+    Ok(match required("operation.verb", raw.verb)? {
+        Verb::Apply(raw_object) => Operation::Apply {
+            object: object(raw_object)?,
+            exist_ok: raw.exist_ok.unwrap_or(true),
+        },
+        Verb::Delete(raw_key) => Operation::Delete {
+            key: key(raw_key)?,
+            missing_ok: raw.missing_ok,
+        },
+    })
+}
+
+fn key(raw: proto::ObjectKey) -> Result<Key, Status> {
+    use proto::object_key::Kind;
+    Ok(match required("key.kind", raw.kind)? {
+        Kind::Network(raw) => Key::Network(network_key(Some(raw))?),
+        Kind::Port(raw) => Key::Port(port_key(Some(raw))?),
+        Kind::Vtep(raw) => Key::Vtep(vtep_key(Some(raw))?),
+        Kind::Route(raw) => Key::Route(route_key(Some(raw))?),
+        Kind::Neighbour(raw) => Key::Neighbour(neighbour_key(Some(raw))?),
+    })
+}
+
+pub(super) fn network_key(raw: Option<proto::NetworkKey>) -> Result<Name, Status> {
+    text_field("key.name", &required("key", raw)?.name)
+}
+
+pub(super) fn port_key(raw: Option<proto::PortKey>) -> Result<Name, Status> {
+    text_field("key.name", &required("key", raw)?.name)
+}
+
+pub(super) fn vtep_key(raw: Option<proto::VtepKey>) -> Result<VtepKey, Status> {
+    let raw = required("key", raw)?;
+    let network = text_field("key.network", &raw.network)?;
+    Ok(VtepKey {
+        network,
+        address: text_field("key.address", &raw.address)?,
+    })
+}
+
+pub(super) fn route_key(raw: Option<proto::RouteKey>) -> Result<RouteKey, Status> {
+    let raw = required("key", raw)?;
+    let network = text_field("key.network", &raw.network)?;
+    Ok(RouteKey {
+        network,
+        prefix: prefix("key.prefix", &raw.prefix)?,
+    })
+}
+
+pub(super) fn neighbour_key(raw: Option<proto::NeighbourKey>) -> Result<NeighbourKey, Status> {
+    let raw = required("key", raw)?;
+    let network = text_field("key.network", &raw.network)?;
+    Ok(NeighbourKey {
+        network,
+        address: text_field("key.address", &raw.address)?,
+    })
+}
+
+/// The network that a list is limited to, if it is.
+pub(super) fn network_filter(text: &str) -> Result<Option<Name>, Status> {
+    optional("network", text)
+}
+
+fn required<T>(field: &str, value: Option<T>) -> Result<T, Status> {
+    value.ok_or_else(|| invalid(field, "is missing"))
+}
+
+fn text_field<T: FromStr<Err: Display>>(field: &str, text: &str) -> Result<T, Status> {
+    if text.is_empty() {
+        return Err(invalid(field, "is missing"));
+    }
+    text.parse()
+        .map_err(|error| invalid(field, format_args!("{text:?}: {error}")))
+}
+
+fn optional<T: FromStr<Err: Display>>(field: &str, text: &str) -> Result<Option<T>, Status> {
+    if text.is_empty() {
+        Ok(None)
+    } else {
+        text_field(field, text).map(Some)
+    }
+}
+
+fn number(
+    field: &str,
+    value: Option<u32>,
+    range: std::ops::RangeInclusive<u16>,
+) -> Result<Option<u16>, Status> {
+    let Some(value) = value else { return Ok(None) };
+    let fitting = u16::try_from(value)
+        .ok()
+        .filter(|value| range.contains(value));
+    let (first, last) = range.into_inner();
+    let error = || {
+        invalid(
+            field,
+            format_args!("{value} is out of range; use {first} to {last}"),
+        )
+    };
+    fitting.map(Some).ok_or_else(error)
+}
+
+fn word(field: &str, text: &str, supported: &str) -> Result<(), Status> {
+    if text.is_empty() || text == supported {
+        return Ok(());
+    }
+    Err(invalid(
+        field,
+        format_args!("this version supports only {supported:?}, not {text:?}"),
+    ))
+}
+
+fn netns(text: &str) -> Result<Option<PathBuf>, Status> {
+    let path = PathBuf::from(text);
+    match text {
+        "" => Ok(None),
+        _ if path.is_absolute() => Ok(Some(path)),
+        _ => Err(invalid("port.netns", "is a relative path; begin it with /")),
+    }
+}
+
+fn prefix(field: &str, text: &str) -> Result<IpNet, Status> {
+    let prefix: IpNet = text_field(field, text)?;
+    if prefix.trunc() == prefix {
+        return Ok(prefix);
+    }
+    Err(invalid(
+        field,
+        format_args!("{text} has host bits; write {}", prefix.trunc()),
+    ))
+}

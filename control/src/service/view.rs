@@ -1,0 +1,201 @@
+//! From objects to messages, with what became of them.
+
+use crate::{
+    app::Engine,
+    compile::TunnelKey,
+    object::{Key, Kind, Neighbour, Network, Object, Port, Route, Source, Target, Vtep},
+    proto,
+};
+
+/// Which run of the daemon speaks, and how far it is.
+pub(super) fn instance(engine: &Engine) -> Option<proto::Instance> {
+    let uuid = engine.identity().uuid.clone();
+    Some(proto::Instance {
+        uuid,
+        generation: engine.generation(),
+    })
+}
+
+pub(super) fn network(engine: &Engine, source: Source, network: &Network) -> proto::Network {
+    let table = engine.compiler().network(&network.name);
+    let reason = match network.mtu {
+        Some(_) => "configured",
+        None => &engine.identity().mtu_reason,
+    };
+    let underlay = |port| std::net::SocketAddr::new(engine.rib().local(), port).to_string();
+    proto::Network {
+        name: network.name.to_string(),
+        vni: network.vni.value(),
+        encap: "vxlan".to_owned(),
+        mode: "routed".to_owned(),
+        port: Some(network.port.into()),
+        mtu: network.mtu.map(u32::from),
+        mac: text(network.mac),
+        accept_unknown_vteps: network.accept_unknown_vteps,
+        source: source.to_string(),
+        status: table.map(|(id, table)| proto::NetworkStatus {
+            id: id.0.into(),
+            mtu: table.mtu as u32, // at most 65535
+            mtu_reason: reason.to_owned(),
+            mac: table.mac.to_string(),
+            underlay: underlay(table.port),
+            accept_unknown_vteps: table.accept_unknown_vteps,
+        }),
+    }
+}
+
+pub(super) fn port(engine: &Engine, source: Source, port: &Port) -> proto::Port {
+    let id = engine.compiler().port(&port.name);
+    let status = engine
+        .ports()
+        .get(&port.name)
+        .zip(id)
+        .map(|(entry, id)| proto::PortStatus {
+            id: id.0.into(),
+            index: entry.open.device.index,
+            queues: entry.open.queues as u32, // one a worker
+            mtu: entry.open.mtu,
+            mode: entry.open.mode.clone(),
+            warnings: entry.warnings().cloned().collect(),
+        });
+    proto::Port {
+        name: port.name.to_string(),
+        network: port.network.to_string(),
+        kind: "tun".to_owned(),
+        device: port.device.to_string(),
+        netns: text(port.netns.as_ref().map(|path| path.display())),
+        addresses: port.addresses.iter().map(ToString::to_string).collect(),
+        queues: port.queues.map(u32::from),
+        routes: Some(port.routes),
+        source: source.to_string(),
+        status,
+    }
+}
+
+pub(super) fn vtep(engine: &Engine, source: Source, vtep: &Vtep) -> proto::Vtep {
+    let far_end = engine.far_end(&TunnelKey::to(&vtep.network, vtep.address, None));
+    proto::Vtep {
+        network: vtep.network.to_string(),
+        address: vtep.address.to_string(),
+        mac: text(vtep.mac),
+        source: source.to_string(),
+        status: far_end.map(|(id, status)| proto::VtepStatus {
+            tunnel: id.0,
+            state: status.state.to_owned(),
+            mac: text(status.mac),
+            target: text(status.target),
+        }),
+    }
+}
+
+pub(super) fn route(source: Source, route: &Route) -> proto::Route {
+    use proto::route::Target as Raw;
+    let target = match &route.target {
+        Target::Vteps(vteps) => {
+            let addresses = vteps.iter().map(ToString::to_string).collect();
+            Raw::Vteps(proto::VtepList { addresses })
+        }
+        Target::Port(name) => Raw::Port(name.to_string()),
+        Target::Drop => Raw::Drop(true),
+    };
+    proto::Route {
+        network: route.network.to_string(),
+        prefix: route.prefix.to_string(),
+        target: Some(target),
+        via: text(route.via),
+        source: source.to_string(),
+    }
+}
+
+pub(super) fn neighbour(source: Source, neighbour: &Neighbour) -> proto::Neighbour {
+    proto::Neighbour {
+        network: neighbour.network.to_string(),
+        address: neighbour.address.to_string(),
+        vtep: neighbour.vtep.to_string(),
+        mac: neighbour.mac.to_string(),
+        source: source.to_string(),
+        status: Some(proto::NeighbourStatus {
+            state: "static".to_owned(),
+            age_seconds: 0,
+        }),
+    }
+}
+
+/// What was learned through the tunnels of a network.
+pub(super) fn learned<'a>(
+    engine: &'a Engine,
+    network: &'a crate::object::Name,
+) -> impl Iterator<Item = proto::Neighbour> + 'a {
+    let far_ends = engine.compiler().tunnels_of(network);
+    far_ends.filter_map(move |key| {
+        let (_, status) = engine.far_end(key)?;
+        Some(proto::Neighbour {
+            network: network.to_string(),
+            address: status.target?.to_string(),
+            vtep: key.vtep.to_string(),
+            mac: status.mac?.to_string(),
+            source: "learned".to_owned(),
+            status: Some(proto::NeighbourStatus {
+                state: status.state.to_owned(),
+                age_seconds: status.age?.as_secs(),
+            }),
+        })
+    })
+}
+
+/// An object of any kind, as it is in force now.
+pub(super) fn object(engine: &Engine, source: Source, of: &Object) -> proto::Object {
+    use proto::object::Kind as Raw;
+    let kind = match of {
+        Object::Network(it) => Raw::Network(network(engine, source, it)),
+        Object::Port(it) => Raw::Port(port(engine, source, it)),
+        Object::Vtep(it) => Raw::Vtep(vtep(engine, source, it)),
+        Object::Route(it) => Raw::Route(route(source, it)),
+        Object::Neighbour(it) => Raw::Neighbour(neighbour(source, it)),
+    };
+    proto::Object { kind: Some(kind) }
+}
+
+pub(super) fn key(of: &Key) -> proto::ObjectKey {
+    use proto::object_key::Kind as Raw;
+    let kind = match of {
+        Key::Network(name) => Raw::Network(proto::NetworkKey {
+            name: name.to_string(),
+        }),
+        Key::Port(name) => Raw::Port(proto::PortKey {
+            name: name.to_string(),
+        }),
+        Key::Vtep(key) => Raw::Vtep(proto::VtepKey {
+            network: key.network.to_string(),
+            address: key.address.to_string(),
+        }),
+        Key::Route(key) => Raw::Route(proto::RouteKey {
+            network: key.network.to_string(),
+            prefix: key.prefix.to_string(),
+        }),
+        Key::Neighbour(key) => Raw::Neighbour(proto::NeighbourKey {
+            network: key.network.to_string(),
+            address: key.address.to_string(),
+        }),
+    };
+    proto::ObjectKey { kind: Some(kind) }
+}
+
+/// The objects of one kind: those in force, or of all sources.
+pub(super) fn list<T: Kind + TryFrom<Object>>(
+    engine: &Engine,
+    all: bool,
+    in_force: impl Iterator<Item = (Source, T)>,
+) -> Vec<(Source, T)> {
+    if !all {
+        return in_force.collect();
+    }
+    let objects = engine.rib().iter_all();
+    objects
+        .filter_map(|(source, object)| Some((source, T::try_from(object).ok()?)))
+        .collect()
+}
+
+fn text(value: Option<impl ToString>) -> String {
+    value.map(|value| value.to_string()).unwrap_or_default()
+}
