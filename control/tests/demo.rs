@@ -16,11 +16,11 @@ use serde_json::Value;
 
 const NOBODY: u32 = 65534;
 
-fn demo(arguments: &[&str]) -> Command {
+fn demo(seconds: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ringlay"));
     command
         .arg("demo")
-        .args(["--seconds", "1", "--rounds", "1"])
+        .args(["--seconds", seconds, "--rounds", "1"])
         .args(arguments);
     command
         .stdin(Stdio::null())
@@ -64,7 +64,9 @@ fn stderr(output: &Output) -> String {
 
 #[test]
 fn it_measures_every_overlay_and_leaves_nothing() {
-    let child = demo(&["--json", "--traffic", "built-in"]).spawn().unwrap();
+    let child = demo("1", &["--json", "--traffic", "built-in"])
+        .spawn()
+        .unwrap();
     let pid = child.id();
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
@@ -108,9 +110,7 @@ fn it_measures_every_overlay_and_leaves_nothing() {
 
 /// Starts a demo that would take long and reads its progress up to a line with `sign`.
 fn start_and_wait_for(sign: &str) -> Child {
-    let mut child = demo(&["--seconds", "600", "--traffic", "built-in"])
-        .spawn()
-        .unwrap();
+    let mut child = demo("600", &["--traffic", "built-in"]).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let found = lines.find(|line| line.as_ref().unwrap().contains(sign));
     assert!(found.is_some(), "the demo ended before `{sign}`");
