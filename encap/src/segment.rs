@@ -10,7 +10,7 @@ use thiserror::Error;
 use crate::{
     IpProtocol, Ipv4Packet, Ipv6Packet, Sum, TcpFlags, TcpPacket,
     bytes::{put_u16, put_u32, u16_at, u32_at},
-    checksum::sum,
+    checksum::{copy_and_sum, sum},
     ip::IpVersion,
     ipv6, udp,
 };
@@ -162,16 +162,38 @@ impl<'a> Segmenter<'a> {
     /// payload in the packet.
     ///
     /// # Panics
-    /// If `index` is not below [`count`](Self::count), or `out` is not exactly
+    /// If `index` is not below [`count`](Self::count), or `header` is not exactly
     /// [`header_len`](Self::header_len) bytes.
     #[inline]
-    pub fn write_header(&self, index: usize, out: &mut [u8]) -> Range<usize> {
-        assert!(index < self.count(), "segment {index} of {}", self.count());
+    pub fn write_header(&self, index: usize, header: &mut [u8]) -> Range<usize> {
         let payload = self.payload(index);
+        self.write(
+            index,
+            payload.len(),
+            sum(&self.packet[payload.clone()]),
+            header,
+        );
+        payload
+    }
+
+    /// Writes the headers of segment `index` and copies its payload, in the one pass over it that
+    /// its checksum needs.
+    ///
+    /// # Panics
+    /// As [`write_header`](Self::write_header); or if `payload` is not exactly as long as
+    /// [`payload`](Self::payload) says.
+    #[inline]
+    pub fn write_segment(&self, index: usize, header: &mut [u8], payload: &mut [u8]) {
+        let payload_sum = copy_and_sum(payload, &self.packet[self.payload(index)]);
+        self.write(index, payload.len(), payload_sum, header);
+    }
+
+    #[inline]
+    fn write(&self, index: usize, payload_len: usize, payload_sum: Sum, out: &mut [u8]) {
+        assert!(index < self.count(), "segment {index} of {}", self.count());
         out.copy_from_slice(&self.packet[..self.header_len]);
-        let transport_len = self.header_len - self.transport + payload.len();
+        let transport_len = self.header_len - self.transport + payload_len;
         self.write_ip(index, transport_len, out);
-        let payload_sum = sum(&self.packet[payload.clone()]);
         let out = &mut out[self.transport..];
         let base = self.transport_sum + Sum::of_u16(transport_len as u16) + payload_sum;
         match self.protocol {
@@ -182,7 +204,6 @@ impl<'a> Segmenter<'a> {
                 put_u16(out, udp_field::CHECKSUM, udp::nonzero(sum.checksum()));
             }
         }
-        payload
     }
 
     /// Sets the length, and in IPv4 counts the identification up, as `inet_gso_segment` does.

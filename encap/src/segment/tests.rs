@@ -63,6 +63,10 @@ pub(crate) fn cut(packet: &[u8], segment_len: u16) -> Vec<Vec<u8>> {
             let mut segment = vec![0; segmenter.header_len()];
             let payload = segmenter.write_header(index, &mut segment);
             segment.extend(&packet[payload]);
+            let mut copied = vec![0; segment.len()];
+            let (header, body) = copied.split_at_mut(segmenter.header_len());
+            segmenter.write_segment(index, header, body);
+            assert_eq!(copied, segment);
             segment
         })
         .collect()
