@@ -11,13 +11,20 @@ pub const BATCH_SIZE: usize = 64;
 #[derive(Debug)]
 pub struct Batch {
     frames: Vec<Frame>,
+    limit: usize,
 }
 
 impl Batch {
     /// An empty batch with room for [`BATCH_SIZE`] frames.
     pub fn new() -> Self {
+        Self::with_limit(BATCH_SIZE)
+    }
+
+    /// An empty batch with room for `limit` frames.
+    pub fn with_limit(limit: usize) -> Self {
         Self {
-            frames: Vec::with_capacity(BATCH_SIZE),
+            frames: Vec::with_capacity(limit),
+            limit,
         }
     }
 
@@ -38,7 +45,7 @@ impl Batch {
     /// How many more frames fit.
     #[inline]
     pub fn room(&self) -> usize {
-        BATCH_SIZE - self.frames.len()
+        self.limit - self.frames.len()
     }
 
     /// The number of frames.

@@ -5,7 +5,9 @@
 //! counting never moves a cache line from one core to another.
 //!
 //! Once a worker is idle, every frame is accounted for:
-//! `received + originated = sent + consumed + dropped + held`.
+//! `received + originated + segmented = sent + consumed + dropped + held + coalesced`.
+//! A super-frame of a TUN device is one frame; a train of datagrams on the underlay
+//! is as many frames as it has datagrams.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -52,6 +54,10 @@ pub struct WorkerCounters {
     pub originated: Counter,
     /// Frames that this node was the destination of: ARP and ND messages.
     pub consumed: Counter,
+    /// Frames by which cutting super-frames into datagrams added to their number.
+    pub segmented: Counter,
+    /// Frames that were merged into one received before them.
+    pub coalesced: Counter,
     /// Frames that wait for a MAC address now.
     pub held: Counter,
     /// ICMP errors that the rate limit withheld.
@@ -75,6 +81,8 @@ impl WorkerCounters {
             sent: Counter::default(),
             originated: Counter::default(),
             consumed: Counter::default(),
+            segmented: Counter::default(),
+            coalesced: Counter::default(),
             held: Counter::default(),
             icmp_limited: Counter::default(),
             events_lost: Counter::default(),

@@ -37,7 +37,7 @@ pub enum Gso {
 
 /// The checksum and segmentation metadata of a virtio-net header, in host order.
 ///
-/// Offsets count from the first byte of the frame's data as it was received.
+/// Offsets count from the first byte of the IP header.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Offload {
     /// Bytes `csum_start..` still need a checksum at `csum_start + csum_offset`.
@@ -77,7 +77,8 @@ pub struct Meta {
     pub fault: DropReason,
     /// Outer source of a frame from the underlay; outer destination of one to it.
     pub remote: SocketAddr,
-    /// Size of each datagram in a coalesced train from the underlay; zero if single.
+    /// Size of each datagram, the last perhaps shorter, in a train of them from or to
+    /// the underlay; zero if the frame is a single one.
     pub segment_size: u16,
     /// Pending checksum and segmentation work.
     pub offload: Offload,
@@ -166,6 +167,21 @@ impl Frame {
         let start = self.start as usize;
         let end = start + self.len as usize;
         &mut self.slot.bytes_mut()[start..end]
+    }
+
+    /// How many datagrams it is on the underlay.
+    #[inline]
+    pub fn datagrams(&self) -> usize {
+        match usize::from(self.meta.segment_size) {
+            0 => 1,
+            size => self.len().div_ceil(size).max(1),
+        }
+    }
+
+    /// Free bytes behind the data.
+    #[inline]
+    pub fn tailroom(&self) -> usize {
+        self.slot.bytes().len() - self.start as usize - self.len as usize
     }
 
     /// Number of bytes in the packet.

@@ -12,10 +12,10 @@ use crate::counters::{QueueCounters, WorkerCounters};
 use crate::driver::{Driver, Queue, QueueId};
 use crate::drop_reason::DropReason;
 use crate::event::Event;
-use crate::frame::Ingress;
+use crate::frame::{Frame, Ingress};
 use crate::id::{PortId, TunnelId, UnderlayId};
 use crate::mempool::Mempool;
-use crate::node::{Context, Graph};
+use crate::node::{Context, Graph, Output};
 use crate::snapshot::Reader;
 use crate::tables::Tables;
 
@@ -96,7 +96,7 @@ impl<D: Driver> Worker<D> {
     pub(crate) fn new(driver: D, wiring: Wiring) -> Self {
         Self {
             driver,
-            graph: Graph::new(wiring.hash_seed, Instant::now()),
+            graph: Graph::new(wiring.pool.clone(), wiring.hash_seed, Instant::now()),
             wiring,
             received: Batch::new(),
             ports: Vec::new(),
@@ -150,40 +150,24 @@ impl<D: Driver> Worker<D> {
         let now = Instant::now();
         let worked = changed || !self.received.is_empty() || holding.is_some_and(|at| at <= now);
         let context = self.wiring.context(now);
+        let output = &mut Queues {
+            driver: &mut self.driver,
+            ports: &self.ports,
+            underlays: &self.underlays,
+            counters: &self.wiring.counters,
+        };
         if !self.received.is_empty() {
             context.counters.batches.add(1);
-            self.graph.run(&mut self.received, &context);
-            self.output();
+            self.graph.run(&mut self.received, &context, output);
         }
         if holding.is_some() {
-            let context = self.wiring.context(now);
-            self.graph.expire_held(&context);
-            self.output();
+            self.graph.expire_held(&context, output);
             if changed {
-                let context = self.wiring.context(now);
-                self.graph.release_held(&context);
-                self.output();
+                self.graph.release_held(&context, output);
             }
         }
         self.driver.flush();
         worked
-    }
-
-    /// Gives what reached an output to the driver.
-    fn output(&mut self) {
-        let counters = &self.wiring.counters;
-        for frame in self.graph.port_output().drain() {
-            match queue_of(&self.ports, frame.meta.egress.index()) {
-                Some(queue) => self.driver.send(queue, frame),
-                None => counters.dropped(DropReason::PortGone, 1),
-            }
-        }
-        for frame in self.graph.underlay_output().drain() {
-            match queue_of(&self.underlays, frame.meta.underlay.index()) {
-                Some(queue) => self.driver.send(queue, frame),
-                None => counters.dropped(DropReason::TunnelGone, 1),
-            }
-        }
     }
 
     /// Carries out waiting commands; false when told to stop.
@@ -244,21 +228,24 @@ impl<D: Driver> Worker<D> {
     fn inject(&mut self, tunnel: TunnelId, data: &[u8]) {
         self.wiring.reader.refresh();
         let context = self.wiring.context(Instant::now());
+        let output = &mut Queues {
+            driver: &mut self.driver,
+            ports: &self.ports,
+            underlays: &self.underlays,
+            counters: &self.wiring.counters,
+        };
         match self.wiring.pool.copy_of(data) {
             Some(mut frame) => {
                 frame.meta.ingress = Ingress::Node;
-                self.graph.inject(frame, tunnel, &context);
+                self.graph.inject(frame, tunnel, &context, output);
             }
             None => {
                 context.counters.originated.add(1);
                 context.counters.dropped(DropReason::PoolExhausted, 1);
             }
         }
-        // Held frames may have become deliverable with the refresh above.
-        self.output();
-        let context = self.wiring.context(Instant::now());
-        self.graph.release_held(&context);
-        self.output();
+        // The refresh may have brought what held frames wait for.
+        self.graph.release_held(&context, output);
         self.driver.flush();
     }
 
@@ -271,6 +258,34 @@ impl<D: Driver> Worker<D> {
         }
         let context = self.wiring.context(Instant::now());
         self.graph.shut_down(&context);
+    }
+}
+
+/// Where frames go that leave the graph.
+struct Queues<'a, D> {
+    driver: &'a mut D,
+    ports: &'a [Option<QueueId>],
+    underlays: &'a [Option<QueueId>],
+    counters: &'a WorkerCounters,
+}
+
+impl<D: Driver> Output for Queues<'_, D> {
+    #[inline]
+    fn port(&mut self, frame: Frame) {
+        match queue_of(self.ports, frame.meta.egress.index()) {
+            Some(queue) => self.driver.send(queue, frame),
+            None => self.counters.dropped(DropReason::PortGone, 1),
+        }
+    }
+
+    #[inline]
+    fn underlay(&mut self, frame: Frame) {
+        match queue_of(self.underlays, frame.meta.underlay.index()) {
+            Some(queue) => self.driver.send(queue, frame),
+            None => self
+                .counters
+                .dropped(DropReason::TunnelGone, frame.datagrams() as u64),
+        }
     }
 }
 

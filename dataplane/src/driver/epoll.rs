@@ -225,7 +225,7 @@ impl Driver for EpollDriver {
     fn send(&mut self, id: QueueId, frame: Frame) {
         match self.queues.get_mut(usize::from(id.0)) {
             Some(Some(queue)) => queue.send(&mut self.io, frame),
-            _ => self.io.ledger.dropped(DropReason::PortGone, 1),
+            _ => self.io.ledger.dropped(DropReason::PortGone, &frame),
         }
     }
 

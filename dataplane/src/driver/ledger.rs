@@ -7,6 +7,7 @@ use crossbeam::utils::CachePadded;
 
 use crate::counters::{QueueCounters, WorkerCounters};
 use crate::drop_reason::DropReason;
+use crate::frame::Frame;
 
 /// The driver's view of its worker's counters.
 #[derive(Debug)]
@@ -19,12 +20,13 @@ impl Ledger {
         Self { worker }
     }
 
-    /// A frame of `bytes` was received and goes on.
+    /// A frame was received and goes on.
     #[inline]
-    pub(crate) fn received(&self, queue: &QueueCounters, bytes: usize) {
-        self.worker.received.add(1);
-        queue.rx_frames.add(1);
-        queue.rx_bytes.add(bytes as u64);
+    pub(crate) fn received(&self, queue: &QueueCounters, frame: &Frame) {
+        let datagrams = frame.datagrams() as u64;
+        self.worker.received.add(datagrams);
+        queue.rx_frames.add(datagrams);
+        queue.rx_bytes.add(frame.len() as u64);
     }
 
     /// A frame was received and goes no further.
@@ -34,18 +36,19 @@ impl Ledger {
         self.worker.dropped(reason, 1);
     }
 
-    /// The kernel took a frame of `bytes`.
+    /// The kernel took a frame, of which `header` bytes in front are the driver's own.
     #[inline]
-    pub(crate) fn sent(&self, queue: &QueueCounters, bytes: usize) {
-        self.worker.sent.add(1);
-        queue.tx_frames.add(1);
-        queue.tx_bytes.add(bytes as u64);
+    pub(crate) fn sent(&self, queue: &QueueCounters, frame: &Frame, header: usize) {
+        let datagrams = frame.datagrams() as u64;
+        self.worker.sent.add(datagrams);
+        queue.tx_frames.add(datagrams);
+        queue.tx_bytes.add((frame.len() - header) as u64);
     }
 
-    /// `frames` frames to be sent were not.
+    /// A frame to be sent was not.
     #[inline]
-    pub(crate) fn dropped(&self, reason: DropReason, frames: usize) {
-        self.worker.dropped(reason, frames as u64);
+    pub(crate) fn dropped(&self, reason: DropReason, frame: &Frame) {
+        self.worker.dropped(reason, frame.datagrams() as u64);
     }
 
     /// The driver entered the kernel.

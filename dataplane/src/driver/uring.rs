@@ -216,11 +216,10 @@ impl UringDriver {
         queue.in_flight -= 1;
         match (&queue.kind, result) {
             (Kind::Tun { .. }, Ok(_)) => {
-                self.ledger
-                    .sent(&queue.counters, frame.len() - VNET_HEADER_LEN);
+                self.ledger.sent(&queue.counters, &frame, VNET_HEADER_LEN);
             }
-            (Kind::Underlay { .. }, Ok(_)) => self.ledger.sent(&queue.counters, frame.len()),
-            (kind, Err(errno)) => self.ledger.dropped(kind.drop_reason(errno), 1),
+            (Kind::Underlay { .. }, Ok(_)) => self.ledger.sent(&queue.counters, &frame, 0),
+            (kind, Err(errno)) => self.ledger.dropped(kind.drop_reason(errno), &frame),
         }
     }
 
@@ -300,10 +299,15 @@ impl UringDriver {
     }
 
     /// Queues a frame on a file, making room by taking in completions.
-    fn transmit(&mut self, index: u16, file: FileId, mut frame: Frame) -> Result<(), DropReason> {
+    fn transmit(
+        &mut self,
+        index: u16,
+        file: FileId,
+        mut frame: Frame,
+    ) -> Result<(), (DropReason, Frame)> {
         for _ in 0..SUBMIT_ATTEMPTS {
             let Some(Some(queue)) = self.queues.get_mut(usize::from(index)) else {
-                return Err(DropReason::PortGone);
+                return Err((DropReason::PortGone, frame));
             };
             let queued = match queue.kind {
                 Kind::Tun { .. } => self.uring.write(file, frame, index),
@@ -319,21 +323,28 @@ impl UringDriver {
             self.submit();
         }
         let queue = self.queues.get(usize::from(index)).and_then(Option::as_ref);
-        Err(queue.map_or(DropReason::PortGone, |queue| {
+        let reason = queue.map_or(DropReason::PortGone, |queue| {
             queue.kind.drop_reason(libc::EAGAIN)
-        }))
+        });
+        Err((reason, frame))
     }
 
     /// Prepares a frame for its queue and queues it.
-    fn try_send(&mut self, index: u16, mut frame: Frame) -> Result<(), DropReason> {
-        let queue = self.queues.get(usize::from(index)).and_then(Option::as_ref);
-        let queue = queue.ok_or(DropReason::PortGone)?;
+    fn try_send(&mut self, index: u16, mut frame: Frame) -> Result<(), (DropReason, Frame)> {
+        let Some(Some(queue)) = self.queues.get(usize::from(index)) else {
+            return Err((DropReason::PortGone, frame));
+        };
         let file = match &queue.kind {
-            Kind::Tun { .. } if !vnet::wrap(&mut frame) => return Err(DropReason::PortTxError),
+            Kind::Tun { .. } if !vnet::wrap(&mut frame) => {
+                return Err((DropReason::PortTxError, frame));
+            }
             Kind::Tun { .. } => queue.file,
             Kind::Underlay { senders, .. } => {
                 let choice = frame.meta.flow_hash as usize % senders.len().max(1);
-                *senders.get(choice).ok_or(DropReason::UnderlayTxError)?
+                match senders.get(choice) {
+                    Some(&file) => file,
+                    None => return Err((DropReason::UnderlayTxError, frame)),
+                }
             }
         };
         self.transmit(index, file, frame)
@@ -401,7 +412,7 @@ impl Driver for UringDriver {
                 queue.waiting -= 1;
                 self.needy = true;
                 frame.meta.ingress = queue.kind.ingress();
-                self.ledger.received(&queue.counters, frame.len());
+                self.ledger.received(&queue.counters, &frame);
                 let refused = batch.push(frame);
                 debug_assert!(refused.is_ok(), "there was room");
             }
@@ -410,8 +421,8 @@ impl Driver for UringDriver {
     }
 
     fn send(&mut self, id: QueueId, frame: Frame) {
-        if let Err(reason) = self.try_send(id.0, frame) {
-            self.ledger.dropped(reason, 1);
+        if let Err((reason, frame)) = self.try_send(id.0, frame) {
+            self.ledger.dropped(reason, &frame);
         }
     }
 

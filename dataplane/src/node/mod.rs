@@ -5,11 +5,13 @@
 //! and allocate nothing.
 
 mod arp_input;
+mod coalesce;
 mod hold;
 mod icmp_error;
 mod ip_input;
 mod ip_lookup;
 mod ndisc_input;
+mod segment;
 mod tunnel_encap;
 mod vxlan_decap;
 mod vxlan_output;
@@ -22,14 +24,16 @@ use std::time::Instant;
 
 use crossbeam::channel::Sender;
 
-use crate::batch::Batch;
+use crate::batch::{BATCH_SIZE, Batch};
 use crate::counters::WorkerCounters;
 use crate::drop_reason::DropReason;
 use crate::event::Event;
 use crate::frame::{Frame, Ingress};
 use crate::id::TunnelId;
+use crate::mempool::Mempool;
 use crate::tables::{Network, NextHop, Tables};
 
+use self::coalesce::Coalesce;
 use self::hold::Hold;
 use self::icmp_error::TokenBucket;
 
@@ -62,9 +66,21 @@ impl Context<'_> {
     }
 }
 
-/// The batches between nodes. Every edge has room for a whole input batch, and
-/// each frame is on one edge, so none overflows.
-#[derive(Debug, Default)]
+/// Takes what leaves the graph.
+pub trait Output {
+    /// A packet for the access port `meta.egress`.
+    fn port(&mut self, frame: Frame);
+
+    /// An encapsulated frame for `meta.remote`, by the endpoint `meta.underlay`.
+    fn underlay(&mut self, frame: Frame);
+}
+
+/// Room for what leaves by the underlay: a super-frame becomes a few trains.
+const UNDERLAY_OUTPUT: usize = 16 * BATCH_SIZE;
+
+/// The batches between nodes. No more than a batch of frames is in the graph at a
+/// time and each is on one edge, so none overflows.
+#[derive(Debug)]
 struct Edges {
     vxlan_decap: Batch,
     ip_input: Batch,
@@ -76,6 +92,23 @@ struct Edges {
     hold: Batch,
     port_output: Batch,
     underlay_output: Batch,
+}
+
+impl Default for Edges {
+    fn default() -> Self {
+        Self {
+            vxlan_decap: Batch::new(),
+            ip_input: Batch::new(),
+            arp_input: Batch::new(),
+            ndisc_input: Batch::new(),
+            ip_lookup: Batch::new(),
+            tunnel_encap: Batch::new(),
+            icmp_error: Batch::new(),
+            hold: Batch::new(),
+            port_output: Batch::new(),
+            underlay_output: Batch::with_limit(UNDERLAY_OUTPUT),
+        }
+    }
 }
 
 #[inline]
@@ -99,75 +132,89 @@ pub struct Graph {
     edges: Edges,
     /// The batch that the running node consumes.
     input: Batch,
+    /// Frames that entered and were not forwarded yet.
+    entered: Batch,
+    coalesce: Coalesce,
     held: Hold,
     icmp_budget: TokenBucket,
+    pool: Mempool,
     hash_seed: u64,
 }
 
 impl Graph {
-    /// An empty graph. Graphs with the same seed give a flow the same hash.
-    pub fn new(hash_seed: u64, now: Instant) -> Self {
+    /// An empty graph that takes frames of its own from `pool`. Graphs with the
+    /// same seed give a flow the same hash.
+    pub fn new(pool: Mempool, hash_seed: u64, now: Instant) -> Self {
         Self {
             edges: Edges::default(),
             input: Batch::new(),
+            entered: Batch::new(),
+            coalesce: Coalesce::new(),
             held: Hold::new(),
             icmp_budget: TokenBucket::new(now),
+            pool,
             hash_seed,
         }
     }
 
     /// Forwards every frame of `received` to an output or a drop.
-    pub fn run(&mut self, received: &mut Batch, context: &Context<'_>) {
+    pub fn run(&mut self, received: &mut Batch, context: &Context<'_>, output: &mut impl Output) {
         for frame in received.drain() {
-            match frame.meta.ingress {
-                Ingress::Port(_) => put(&mut self.edges.ip_input, frame),
-                Ingress::Underlay(_) => put(&mut self.edges.vxlan_decap, frame),
-                Ingress::Node => put(&mut self.edges.ip_lookup, frame),
+            if !matches!(frame.meta.ingress, Ingress::Underlay(_)) {
+                self.enter(frame, context, output);
+                continue;
             }
+            // A field cannot lend itself to a closure that needs the others.
+            let mut coalesce = std::mem::take(&mut self.coalesce);
+            let pool = self.pool.clone();
+            coalesce.take(frame, &pool, self.hash_seed, context, |frame| {
+                self.enter(frame, context, output);
+            });
+            self.coalesce = coalesce;
         }
-        self.forward(context);
+        let mut coalesce = std::mem::take(&mut self.coalesce);
+        coalesce.finish(|frame| self.enter(frame, context, output));
+        self.coalesce = coalesce;
+        self.forward(context, output);
     }
 
     /// Sends an Ethernet frame of this node's own through a tunnel.
-    pub fn inject(&mut self, mut frame: Frame, tunnel: TunnelId, context: &Context<'_>) {
+    pub fn inject(
+        &mut self,
+        mut frame: Frame,
+        tunnel: TunnelId,
+        context: &Context<'_>,
+        output: &mut impl Output,
+    ) {
         context.counters.originated.add(1);
         let tables = context.tables;
         let known = tables
             .tunnel(tunnel)
-            .and_then(|t| Some((t, tables.network(t.network)?)));
+            .and_then(|tunnel| Some((tunnel, tables.network(tunnel.network)?)));
         let Some((tunnel, network)) = known else {
             return context.discard(frame, DropReason::TunnelGone);
         };
         vxlan_output::encapsulate(&mut frame, network, tunnel.remote);
         put(&mut self.edges.underlay_output, frame);
+        self.forward(context, output);
     }
 
     /// Tries the waiting frames again; call it when the tables changed.
-    pub fn release_held(&mut self, context: &Context<'_>) {
+    pub fn release_held(&mut self, context: &Context<'_>, output: &mut impl Output) {
         self.held
             .release(context.tables, &mut self.edges.tunnel_encap);
-        self.forward(context);
+        self.forward(context, output);
     }
 
     /// Gives up on frames that waited too long.
-    pub fn expire_held(&mut self, context: &Context<'_>) {
+    pub fn expire_held(&mut self, context: &Context<'_>, output: &mut impl Output) {
         self.held.expire(context.now, &mut self.edges);
-        self.forward(context);
+        self.forward(context, output);
     }
 
     /// When the oldest waiting frame is given up, if one waits.
     pub fn held_until(&self) -> Option<Instant> {
         self.held.deadline()
-    }
-
-    /// Frames for access ports, each with `meta.egress` set.
-    pub fn port_output(&mut self) -> &mut Batch {
-        &mut self.edges.port_output
-    }
-
-    /// Encapsulated frames, each with `meta.underlay` and `meta.remote` set.
-    pub fn underlay_output(&mut self) -> &mut Batch {
-        &mut self.edges.underlay_output
     }
 
     /// Drops what still waits, for a worker that stops.
@@ -178,8 +225,24 @@ impl Graph {
         context.counters.held.set(0);
     }
 
-    fn forward(&mut self, context: &Context<'_>) {
+    /// Lets a frame in, after forwarding a full batch.
+    #[inline]
+    fn enter(&mut self, frame: Frame, context: &Context<'_>, output: &mut impl Output) {
+        if self.entered.room() == 0 {
+            self.forward(context, output);
+        }
+        put(&mut self.entered, frame);
+    }
+
+    fn forward(&mut self, context: &Context<'_>, output: &mut impl Output) {
         let (edges, input) = (&mut self.edges, &mut self.input);
+        for frame in self.entered.drain() {
+            match frame.meta.ingress {
+                Ingress::Port(_) => put(&mut edges.ip_input, frame),
+                Ingress::Underlay(_) => put(&mut edges.vxlan_decap, frame),
+                Ingress::Node => put(&mut edges.ip_lookup, frame),
+            }
+        }
         macro_rules! run {
             ($node:ident $(, $state:expr)*) => {
                 if !edges.$node.is_empty() {
@@ -194,16 +257,24 @@ impl Graph {
         run!(ndisc_input);
         run!(ip_input, self.hash_seed);
         run!(ip_lookup);
-        run!(tunnel_encap);
+        run!(tunnel_encap, &self.pool);
         // Errors about what failed so far are routed once; an error about an
         // error is never sent, so the second round leaves none.
         run!(icmp_error, &mut self.icmp_budget, self.hash_seed);
         run!(ip_lookup);
-        run!(tunnel_encap);
+        run!(tunnel_encap, &self.pool);
         run!(icmp_error, &mut self.icmp_budget, self.hash_seed);
         run!(hold, &mut self.held);
-        context.counters.held.set(self.held.len() as u64);
         debug_assert!(edges.icmp_error.is_empty() && edges.ip_lookup.is_empty());
+        context.counters.held.set(self.held.len() as u64);
+        edges
+            .port_output
+            .drain()
+            .for_each(|frame| output.port(frame));
+        edges
+            .underlay_output
+            .drain()
+            .for_each(|frame| output.underlay(frame));
     }
 }
 

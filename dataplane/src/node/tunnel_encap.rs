@@ -1,15 +1,19 @@
-//! Puts the tunnel's ready-made headers in front of an IP packet.
+//! Puts the tunnel's ready-made headers in front of an IP packet, or of every
+//! packet that a super-frame stands for.
 
 use ringlay_encap::EtherType;
 use ringlay_encap::ipv4::Ipv4Packet;
+use ringlay_encap::segment::{self, Segmenter};
+use ringlay_encap::template::Template;
 
 use super::{Context, Edges, put};
 use crate::batch::Batch;
 use crate::drop_reason::DropReason;
-use crate::frame::{Frame, Gso};
+use crate::frame::{Frame, Gso, Offload};
+use crate::mempool::Mempool;
 use crate::tables::Network;
 
-pub(super) fn process(input: &mut Batch, edges: &mut Edges, context: &Context<'_>) {
+pub(super) fn process(input: &mut Batch, edges: &mut Edges, context: &Context<'_>, pool: &Mempool) {
     for mut frame in input.drain() {
         let tables = context.tables;
         let known = tables.tunnel(frame.meta.tunnel);
@@ -22,31 +26,95 @@ pub(super) fn process(input: &mut Batch, edges: &mut Edges, context: &Context<'_
             put(&mut edges.hold, frame);
             continue;
         };
-        if must_shrink(&frame, network) {
-            edges.refuse(frame, DropReason::TooBig);
-            continue;
-        }
-        let ethertype = if frame.data()[0] >> 4 == 4 {
-            EtherType::IPV4
-        } else {
-            EtherType::IPV6
-        };
-        let header = frame.prepend(template.tunnel_bytes().len());
-        template.write_tunnel(ethertype, header);
         frame.meta.underlay = network.underlay;
         frame.meta.remote = tunnel.remote;
-        put(&mut edges.underlay_output, frame);
+        match frame.meta.offload.gso {
+            Gso::None => encapsulate(frame, network, template, edges, context),
+            _ => encapsulate_each(frame, network, template, edges, pool, context),
+        }
     }
 }
 
-/// Whether the sender must be told to send smaller packets. An IPv4 packet that
-/// allows fragmentation is sent anyway: the underlay fragments the outer packet,
-/// which is better than a black hole.
+/// Encapsulates a packet.
 #[inline]
-fn must_shrink(frame: &Frame, network: &Network) -> bool {
-    if frame.len() <= network.mtu || frame.meta.offload.gso != Gso::None {
-        return false;
+fn encapsulate(
+    mut frame: Frame,
+    network: &Network,
+    template: &Template,
+    edges: &mut Edges,
+    context: &Context<'_>,
+) {
+    if must_shrink(frame.data(), frame.len(), network) {
+        return edges.refuse(frame, DropReason::TooBig);
     }
-    let data = frame.data();
-    data[0] >> 4 == 6 || Ipv4Packet::new_unchecked(data).dont_fragment()
+    if !finish_checksum(&mut frame) {
+        return context.discard(frame, DropReason::IpMalformed);
+    }
+    let ethertype = ethertype(&frame);
+    let header = frame.prepend(template.tunnel_bytes().len());
+    template.write_tunnel(ethertype, header);
+    put(&mut edges.underlay_output, frame);
+}
+
+/// Encapsulates the packets of a super-frame.
+fn encapsulate_each(
+    mut frame: Frame,
+    network: &Network,
+    template: &Template,
+    edges: &mut Edges,
+    pool: &Mempool,
+    context: &Context<'_>,
+) {
+    let Ok(segmenter) = Segmenter::new(frame.data(), frame.meta.offload.gso_size) else {
+        return context.discard(frame, DropReason::IpMalformed);
+    };
+    let longest = segmenter.header_len() + segmenter.payload(0).len();
+    if must_shrink(frame.data(), longest, network) {
+        return edges.refuse(frame, DropReason::TooBig);
+    }
+    if segmenter.count() == 1 {
+        frame.meta.offload.gso = Gso::None;
+        return encapsulate(frame, network, template, edges, context);
+    }
+    super::segment::cut(
+        &frame,
+        &segmenter,
+        template,
+        ethertype(&frame),
+        edges,
+        pool,
+        context,
+    );
+}
+
+#[inline]
+fn ethertype(frame: &Frame) -> EtherType {
+    if frame.data()[0] >> 4 == 4 {
+        EtherType::IPV4
+    } else {
+        EtherType::IPV6
+    }
+}
+
+/// Computes a checksum that the sender left to its device: none leaves the node
+/// unfinished. False if its place lies outside the packet.
+#[inline]
+fn finish_checksum(frame: &mut Frame) -> bool {
+    let Offload {
+        needs_checksum,
+        csum_start,
+        csum_offset,
+        ..
+    } = frame.meta.offload;
+    frame.meta.offload = Offload::default();
+    !needs_checksum
+        || segment::complete_checksum(frame.data_mut(), csum_start.into(), csum_offset.into())
+}
+
+/// Whether the sender must be told to send smaller packets than one of `len` bytes.
+/// An IPv4 packet that allows fragmentation is sent anyway: the underlay fragments
+/// the outer packet, which is better than a black hole.
+#[inline]
+fn must_shrink(packet: &[u8], len: usize, network: &Network) -> bool {
+    len > network.mtu && (packet[0] >> 4 == 6 || Ipv4Packet::new_unchecked(packet).dont_fragment())
 }

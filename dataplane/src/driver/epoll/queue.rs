@@ -14,6 +14,7 @@ use crate::drop_reason::DropReason;
 use crate::frame::{Frame, Ingress};
 use crate::id::{PortId, UnderlayId};
 use crate::mempool::Mempool;
+use crate::port::tun::VNET_HEADER_LEN;
 use crate::sys::mmsg::{ReceiveArray, SendArray};
 
 /// What queues need to do their IO.
@@ -91,7 +92,7 @@ impl Sender {
                 Ok(sent) => {
                     rest[..sent]
                         .iter()
-                        .for_each(|frame| io.ledger.sent(counters, frame.len()));
+                        .for_each(|frame| io.ledger.sent(counters, frame, 0));
                     rest = &rest[sent..];
                     continue;
                 }
@@ -104,8 +105,12 @@ impl Sender {
                 1
             };
             if error != libc::EINTR {
-                io.ledger
-                    .dropped(errors::underlay_drop_reason(error), refused);
+                let reason = errors::underlay_drop_reason(error);
+                let (refused, _) = rest.split_at(refused);
+                refused
+                    .iter()
+                    .for_each(|frame| io.ledger.dropped(reason, frame));
+                let refused = refused.len();
                 rest = &rest[refused..];
             }
         }
@@ -144,7 +149,7 @@ impl Attached {
             Kind::Underlay { senders, .. } => {
                 let count = senders.len().max(1);
                 let Some(sender) = senders.get_mut(frame.meta.flow_hash as usize % count) else {
-                    return io.ledger.dropped(DropReason::UnderlayTxError, 1);
+                    return io.ledger.dropped(DropReason::UnderlayTxError, &frame);
                 };
                 sender.pending.push(frame);
                 if sender.pending.len() == BATCH_SIZE {
@@ -183,7 +188,7 @@ impl Io {
             Ok(len) => match vnet::unwrap(slot, len) {
                 Ok(mut frame) => {
                     frame.meta.ingress = ingress;
-                    self.ledger.received(counters, frame.len());
+                    self.ledger.received(counters, &frame);
                     let refused = batch.push(frame);
                     debug_assert!(refused.is_ok(), "a share is never more than the room");
                 }
@@ -225,7 +230,7 @@ impl Io {
             match datagram::into_frame(datagram) {
                 Ok(mut frame) => {
                     frame.meta.ingress = ingress;
-                    self.ledger.received(counters, frame.len());
+                    self.ledger.received(counters, &frame);
                     let refused = batch.push(frame);
                     debug_assert!(refused.is_ok(), "a share is never more than the room");
                 }
@@ -248,9 +253,8 @@ impl Io {
     }
 
     fn write_packet(&mut self, mut file: &File, counters: &QueueCounters, mut frame: Frame) {
-        let len = frame.len();
         if !vnet::wrap(&mut frame) {
-            return self.ledger.dropped(DropReason::PortTxError, 1);
+            return self.ledger.dropped(DropReason::PortTxError, &frame);
         }
         self.ledger.system_calls(1);
         let mut written = file.write(frame.data());
@@ -261,10 +265,10 @@ impl Io {
             written = file.write(frame.data());
         }
         match written {
-            Ok(_) => self.ledger.sent(counters, len),
+            Ok(_) => self.ledger.sent(counters, &frame, VNET_HEADER_LEN),
             Err(error) => {
                 let errno = error.raw_os_error().unwrap_or(0);
-                self.ledger.dropped(errors::port_drop_reason(errno), 1);
+                self.ledger.dropped(errors::port_drop_reason(errno), &frame);
             }
         }
     }

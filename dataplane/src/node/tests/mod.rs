@@ -3,6 +3,7 @@
 mod forward;
 mod malformed;
 mod resolve;
+mod super_frames;
 mod tell;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -15,7 +16,7 @@ use ringlay_encap::template::Template;
 use ringlay_encap::{MacAddr, Vni};
 use ringlay_lpm::Prefix;
 
-use super::{Context, Graph};
+use super::{Context, Graph, Output};
 use crate::batch::Batch;
 use crate::counters::WorkerCounters;
 use crate::drop_reason::DropReason;
@@ -91,10 +92,28 @@ fn tunnel(remote: Ipv4Addr, mac: Option<MacAddr>) -> Tunnel {
     }
 }
 
+/// What came out.
+#[derive(Default)]
+struct Sink {
+    ports: Vec<Frame>,
+    underlays: Vec<Frame>,
+}
+
+impl Output for Sink {
+    fn port(&mut self, frame: Frame) {
+        self.ports.push(frame);
+    }
+
+    fn underlay(&mut self, frame: Frame) {
+        self.underlays.push(frame);
+    }
+}
+
 /// A graph with its surroundings. Dropping it checks that no frame got lost.
 struct Rig {
     tables: Tables,
     graph: Graph,
+    sink: Sink,
     pool: Mempool,
     counters: CachePadded<WorkerCounters>,
     event_sender: Sender<Event>,
@@ -106,10 +125,12 @@ impl Rig {
     fn new() -> Self {
         let (event_sender, events) = unbounded();
         let now = Instant::now();
+        let pool = Mempool::new(256).unwrap();
         Self {
             tables: tables(),
-            graph: Graph::new(1, now),
-            pool: Mempool::new(256).unwrap(),
+            graph: Graph::new(pool.clone(), 1, now),
+            sink: Sink::default(),
+            pool,
             counters: WorkerCounters::new(),
             event_sender,
             events,
@@ -117,33 +138,31 @@ impl Rig {
         }
     }
 
-    fn with_graph<T>(&mut self, act: impl FnOnce(&mut Graph, &Context<'_>) -> T) -> T {
+    fn with_graph(&mut self, act: impl FnOnce(&mut Graph, &Context<'_>, &mut Sink)) {
         let context = Context {
             tables: &self.tables,
             counters: &self.counters,
             events: &self.event_sender,
             now: self.now,
         };
-        act(&mut self.graph, &context)
+        act(&mut self.graph, &context, &mut self.sink);
     }
 
-    /// What comes out: packets for the port, then datagrams for the underlay.
+    /// What came out: packets for the port, then datagrams for the underlay.
     fn collect(&mut self) -> (Vec<Frame>, Vec<Frame>) {
-        let ports: Vec<_> = self.graph.port_output().drain().collect();
-        let underlays: Vec<_> = self.graph.underlay_output().drain().collect();
-        self.counters
-            .sent
-            .add((ports.len() + underlays.len()) as u64);
+        let Sink { ports, underlays } = std::mem::take(&mut self.sink);
+        let datagrams: usize = underlays.iter().map(Frame::datagrams).sum();
+        self.counters.sent.add((ports.len() + datagrams) as u64);
         (ports, underlays)
     }
 
     fn run(&mut self, frames: impl IntoIterator<Item = Frame>) -> (Vec<Frame>, Vec<Frame>) {
         let mut batch = Batch::new();
         for frame in frames {
-            self.counters.received.add(1);
+            self.counters.received.add(frame.datagrams() as u64);
             batch.push(frame).unwrap();
         }
-        self.with_graph(|graph, context| graph.run(&mut batch, context));
+        self.with_graph(|graph, context, sink| graph.run(&mut batch, context, sink));
         self.collect()
     }
 
@@ -186,10 +205,14 @@ impl Drop for Rig {
             return;
         }
         let c = &self.counters;
-        let came = c.received.value() + c.originated.value();
-        let went = c.sent.value() + c.consumed.value() + c.total_drops() + c.held.value();
+        let came = c.received.value() + c.originated.value() + c.segmented.value();
+        let went = c.sent.value()
+            + c.consumed.value()
+            + c.total_drops()
+            + c.held.value()
+            + c.coalesced.value();
         assert_eq!(came, went, "frames are conserved: {c:?}");
-        self.with_graph(|graph, context| graph.shut_down(context));
+        self.with_graph(|graph, context, _| graph.shut_down(context));
         assert_eq!(
             self.pool.available(),
             256,

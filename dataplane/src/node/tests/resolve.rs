@@ -176,12 +176,12 @@ fn no_more_packets_wait_than_a_batch() {
 fn what_this_node_injects_reaches_the_vtep() {
     let mut rig = Rig::new();
     let frame = rig.frame(Ingress::Node, b"an ethernet frame");
-    rig.with_graph(|graph, context| graph.inject(frame, STRANGER, context));
+    rig.with_graph(|graph, context, sink| graph.inject(frame, STRANGER, context, sink));
     let (_, underlays) = rig.collect();
     assert_eq!(underlays[0].meta.remote.ip(), STRANGER_VTEP);
     assert_eq!(underlays[0].data()[..8], vxlan_ip4(&[])[..8]);
     assert!(underlays[0].data().ends_with(b"an ethernet frame"));
     let frame = rig.frame(Ingress::Node, b"an ethernet frame");
-    rig.with_graph(|graph, context| graph.inject(frame, TunnelId(99), context));
+    rig.with_graph(|graph, context, sink| graph.inject(frame, TunnelId(99), context, sink));
     rig.assert_only_drop(DropReason::TunnelGone);
 }

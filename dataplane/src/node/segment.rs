@@ -1,0 +1,94 @@
+//! Cuts a super-frame into trains of encapsulated datagrams, each train one frame
+//! that the underlay's socket sends at once (UDP_SEGMENT, `udp(7)`).
+//!
+//! Each payload is copied once, behind its own headers: the pass over it is
+//! needed for its checksum anyway, and one contiguous train costs the kernel
+//! less than two vectors for every datagram.
+
+use ringlay_encap::EtherType;
+use ringlay_encap::segment::Segmenter;
+use ringlay_encap::template::Template;
+
+use super::{Context, Edges};
+use crate::drop_reason::DropReason;
+use crate::frame::{Frame, Meta, Offload};
+use crate::mempool::Mempool;
+
+/// The most datagrams in a train (`UDP_MAX_SEGMENTS` in `linux/udp.h`; later
+/// kernels allow more).
+const TRAIN_MAX: usize = 64;
+
+/// The most bytes in a train: the payload of the largest UDP datagram over IPv4.
+const TRAIN_LEN_MAX: usize = 65_535 - 20 - 8;
+
+/// Puts the trains of `frame` on `underlay_output`. Its `meta` must be that of the
+/// encapsulated frame already.
+pub(super) fn cut(
+    frame: &Frame,
+    segmenter: &Segmenter<'_>,
+    template: &Template,
+    ethertype: EtherType,
+    edges: &mut Edges,
+    pool: &Mempool,
+    context: &Context<'_>,
+) {
+    let tunnel_len = template.tunnel_bytes().len();
+    let stride = tunnel_len + segmenter.header_len() + segmenter.payload(0).len();
+    let per_train = (TRAIN_LEN_MAX / stride).clamp(1, TRAIN_MAX);
+    let count = segmenter.count();
+    context.counters.segmented.add(count as u64 - 1);
+    let mut tunnel = [0; 64];
+    template.write_tunnel(ethertype, &mut tunnel[..tunnel_len]);
+    for first in (0..count).step_by(per_train) {
+        let range = first..count.min(first + per_train);
+        let datagrams = range.len();
+        let Some(mut train) = pool.allocate() else {
+            context
+                .counters
+                .dropped(DropReason::PoolExhausted, datagrams as u64);
+            continue;
+        };
+        fill(
+            &mut train,
+            frame.data(),
+            segmenter,
+            &tunnel[..tunnel_len],
+            range,
+        );
+        train.meta = Meta {
+            segment_size: if datagrams > 1 { stride as u16 } else { 0 },
+            offload: Offload::default(),
+            ..frame.meta
+        };
+        if let Err(train) = edges.underlay_output.push(train) {
+            context
+                .counters
+                .dropped(DropReason::UnderlayTxFull, train.datagrams() as u64);
+        }
+    }
+}
+
+/// Writes the datagrams of the segments in `range` one after another.
+fn fill(
+    train: &mut Frame,
+    packet: &[u8],
+    segmenter: &Segmenter<'_>,
+    tunnel: &[u8],
+    range: std::ops::Range<usize>,
+) {
+    let header_len = tunnel.len() + segmenter.header_len();
+    let payload = range
+        .clone()
+        .map(|index| segmenter.payload(index).len())
+        .sum::<usize>();
+    train.set_len(range.len() * header_len + payload);
+    let mut rest = train.data_mut();
+    for index in range {
+        let payload = &packet[segmenter.payload(index)];
+        let (datagram, tail) = rest.split_at_mut(header_len + payload.len());
+        datagram[..tunnel.len()].copy_from_slice(tunnel);
+        let (header, body) = datagram[tunnel.len()..].split_at_mut(segmenter.header_len());
+        segmenter.write_segment(index, header, body);
+        rest = tail;
+    }
+}

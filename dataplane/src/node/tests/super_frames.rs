@@ -1,0 +1,249 @@
+//! Super-frames: cut into trains on the way out, merged on the way in.
+
+use ringlay_encap::segment::{Segmenter, complete_checksum};
+
+use super::*;
+use crate::frame::{Gso, Offload};
+
+/// A TCP packet of 10.42.1.1 or 10.42.2.1, with valid checksums.
+fn tcp(outwards: bool, seq: u32, push: bool, payload: &[u8]) -> Vec<u8> {
+    let (here, there) = ([10, 42, 1, 1], [10, 42, 2, 1]);
+    let (src, dst) = if outwards {
+        (here, there)
+    } else {
+        (there, here)
+    };
+    let mut packet = Vec::new();
+    let mut builder = PacketBuilder::ipv4(src, dst, 64)
+        .tcp(1000, 2000, seq, 512)
+        .ack(9);
+    if push {
+        builder = builder.psh();
+    }
+    builder.write(&mut packet, payload).unwrap();
+    packet
+}
+
+fn bytes(len: usize) -> Vec<u8> {
+    (0..len).map(|i| (i * 13 + i / 256) as u8).collect()
+}
+
+/// The packets that a super-frame of the TUN device stands for.
+fn cut(packet: &[u8], segment_len: u16) -> Vec<Vec<u8>> {
+    let segmenter = Segmenter::new(packet, segment_len).unwrap();
+    let one = |index| {
+        let mut segment = vec![0; segmenter.header_len()];
+        let payload = segmenter.write_header(index, &mut segment);
+        segment.extend(&packet[payload]);
+        segment
+    };
+    (0..segmenter.count()).map(one).collect()
+}
+
+/// The datagrams of all trains, without their tunnel headers.
+fn inner_packets(trains: &[Frame]) -> Vec<Vec<u8>> {
+    let datagrams = trains.iter().flat_map(|train| {
+        let size = match usize::from(train.meta.segment_size) {
+            0 => train.len(),
+            size => size,
+        };
+        train.data().chunks(size)
+    });
+    datagrams
+        .map(|datagram| {
+            assert_eq!(datagram[..20], vxlan(VNI, PEER_MAC, OUR_MAC, 0, &[])[..20]);
+            datagram[22..].to_vec()
+        })
+        .collect()
+}
+
+/// What the kernel hands over: a partial checksum, and how to cut.
+fn super_frame(rig: &Rig, packet: &[u8], gso_size: u16) -> Frame {
+    let mut frame = rig.frame(Ingress::Port(PORT), packet);
+    frame.meta.offload = Offload {
+        needs_checksum: true,
+        gso: Gso::TcpV4,
+        header_len: 40,
+        gso_size,
+        csum_start: 20,
+        csum_offset: 16,
+        ..Offload::default()
+    };
+    frame
+}
+
+#[test]
+fn a_super_frame_leaves_as_trains_of_packets_that_are_right() {
+    let mut rig = Rig::new();
+    let packet = tcp(true, 1, true, &bytes(64_000));
+    let frame = super_frame(&rig, &packet, 1400);
+    let (_, trains) = rig.run([frame]);
+    assert_eq!(trains.len(), 2);
+    assert!(
+        trains
+            .iter()
+            .all(|train| train.len() <= 65_507 && train.datagrams() <= 64)
+    );
+    assert!(
+        trains
+            .iter()
+            .all(|train| train.meta.remote.ip() == PEER_VTEP)
+    );
+    let mut forwarded = packet;
+    forwarded[8] -= 1;
+    assert_eq!(inner_packets(&trains), cut(&forwarded, 1400));
+    assert_eq!(rig.counters.segmented.value(), 45);
+}
+
+#[test]
+fn a_super_frame_of_one_packet_is_a_packet() {
+    let mut rig = Rig::new();
+    let packet = tcp(true, 1, true, &bytes(1000));
+    let frame = super_frame(&rig, &packet, 1400);
+    let mut partial = frame;
+    // The sum of the pseudo-header stands where the checksum belongs.
+    let pseudo = ringlay_encap::Ipv4Packet::new_unchecked(&packet[..]).pseudo_header(1020);
+    partial.data_mut()[36..38].copy_from_slice(&pseudo.fold().to_be_bytes());
+    let (_, trains) = rig.run([partial]);
+    let mut forwarded = packet;
+    forwarded[8] -= 1;
+    ringlay_encap::Ipv4Packet::new_unchecked(&mut forwarded[..]).fill_checksum();
+    assert_eq!(inner_packets(&trains), [forwarded]);
+}
+
+#[test]
+fn segments_too_big_for_the_tunnel_are_told() {
+    let mut rig = Rig::new();
+    let packet = tcp(true, 1, true, &bytes(5000));
+    let frame = super_frame(&rig, &packet, 1411);
+    let (ports, trains) = rig.run([frame]);
+    assert!(trains.is_empty());
+    assert_eq!(ports[0].data()[20..22], [3, 4]);
+    rig.assert_only_drop(DropReason::TooBig);
+}
+
+/// A train of datagrams from the peer.
+fn train(rig: &Rig, packets: &[Vec<u8>]) -> Frame {
+    let datagrams: Vec<_> = packets.iter().map(|packet| vxlan_ip4(packet)).collect();
+    let mut frame = rig.frame(Ingress::Underlay(UNDERLAY), &datagrams.concat());
+    frame.meta.remote = SocketAddr::new(IpAddr::V4(PEER_VTEP), 50_000);
+    frame.meta.segment_size = datagrams[0].len() as u16;
+    frame
+}
+
+/// A super-frame for the port as the packet that it stands for, forwarded once.
+fn completed(frame: &Frame) -> Vec<u8> {
+    let mut packet = frame.data().to_vec();
+    let Offload {
+        csum_start,
+        csum_offset,
+        needs_checksum,
+        ..
+    } = frame.meta.offload;
+    assert!(needs_checksum);
+    assert!(complete_checksum(
+        &mut packet,
+        csum_start.into(),
+        csum_offset.into()
+    ));
+    packet
+}
+
+fn forwarded(packet: &[u8]) -> Vec<u8> {
+    let mut packet = packet.to_vec();
+    ringlay_encap::Ipv4Packet::new_unchecked(&mut packet[..]).decrement_ttl();
+    packet
+}
+
+#[test]
+fn trains_and_datagrams_become_super_frames() {
+    for as_train in [true, false] {
+        let mut rig = Rig::new();
+        let packet = tcp(false, 5, true, &bytes(30_000));
+        let segments = cut(&packet, 1400);
+        let frames: Vec<_> = if as_train {
+            vec![train(&rig, &segments)]
+        } else {
+            segments
+                .iter()
+                .map(|segment| train(&rig, std::slice::from_ref(segment)))
+                .collect()
+        };
+        let (ports, _) = rig.run(frames);
+        let [frame] = &ports[..] else {
+            panic!("{} frames", ports.len())
+        };
+        assert_eq!(frame.meta.offload.gso, Gso::TcpV4);
+        assert_eq!(frame.meta.offload.gso_size, 1400);
+        assert_eq!(completed(frame), forwarded(&packet));
+        assert_eq!(rig.counters.coalesced.value(), segments.len() as u64 - 1);
+    }
+}
+
+#[test]
+fn flows_are_kept_apart_and_in_order() {
+    let mut rig = Rig::new();
+    let first = tcp(false, 1, true, &bytes(2800));
+    let other = udp4("10.42.2.9", "10.42.1.1", 64, b"another flow");
+    let pure_ack = tcp(false, 2801, false, &[]);
+    let second = tcp(false, 2801, true, &bytes(1400));
+    let a = cut(&first, 1400);
+    let frames = [&a[0], &other, &a[1], &pure_ack, &second]
+        .map(|packet| train(&rig, std::slice::from_ref(packet)));
+    let (ports, _) = rig.run(frames);
+    let lens: Vec<_> = ports.iter().map(Frame::len).collect();
+    // The acknowledgement pushes out what came before it in its flow.
+    assert_eq!(lens, [40 + 2800, 40, other.len(), 40 + 1400]);
+}
+
+#[test]
+fn what_is_corrupt_is_passed_as_it_is() {
+    let mut rig = Rig::new();
+    let segments = cut(&tcp(false, 1, true, &bytes(4200)), 1400);
+    let mut corrupt = segments.clone();
+    corrupt[1][100] ^= 1;
+    let batch = train(&rig, &corrupt);
+    let (ports, _) = rig.run([batch]);
+    assert_eq!(ports.len(), 3);
+    assert!(
+        ports
+            .iter()
+            .all(|frame| frame.meta.offload == Offload::default())
+    );
+    assert_eq!(ports[1].data(), forwarded(&corrupt[1]));
+}
+
+#[test]
+fn a_train_of_strangers_is_many_packets() {
+    let mut rig = Rig::new();
+    let packets: Vec<_> = (1..=64)
+        .map(|n| udp4(&format!("10.42.2.{n}"), "10.42.1.1", 64, b"x"))
+        .collect();
+    let batch = [train(&rig, &packets), train(&rig, &packets)];
+    let (ports, _) = rig.run(batch);
+    assert_eq!(ports.len(), 128, "more flows than are merged at once, more than one batch");
+}
+
+#[test]
+fn a_train_of_garbage_is_dropped_by_name() {
+    let mut rig = Rig::new();
+    let mut frame = rig.frame(Ingress::Underlay(UNDERLAY), &[0xff; 1000]);
+    frame.meta.remote = SocketAddr::new(IpAddr::V4(PEER_VTEP), 50_000);
+    frame.meta.segment_size = 30;
+    rig.run([frame]);
+    assert_eq!(rig.counters.total_drops(), 34);
+}
+
+#[test]
+fn a_merged_train_can_leave_by_another_tunnel() {
+    let mut rig = Rig::new();
+    let mut packet = tcp(false, 5, true, &bytes(10_000));
+    packet[16..20].copy_from_slice(&[10, 42, 2, 77]);
+    let mut view = ringlay_encap::Ipv4Packet::new_unchecked(&mut packet[..]);
+    view.fill_checksum();
+    let segments = cut(&packet, 1400);
+    let mut batch = train(&rig, &segments);
+    batch.meta.remote = SocketAddr::new(IpAddr::V4(STRANGER_VTEP), 50_000);
+    let (_, trains) = rig.run([batch]);
+    assert_eq!(inner_packets(&trains), cut(&forwarded(&packet), 1400));
+}
