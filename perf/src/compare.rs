@@ -185,9 +185,7 @@ impl Run<'_> {
         if report.samples.is_empty() {
             report.mode = leg.mode()?;
         }
-        let before = leg.drops()?;
         report.add(leg.measure(&bench, self.plan)?);
-        report.drops.add(leg.drops()?.since(&before));
         Ok(())
     }
 

@@ -140,7 +140,6 @@ fn measure(
     legs: &[Leg],
     reports: &mut [LegReport],
 ) -> Result<(), LabError> {
-    let before: Vec<_> = legs.iter().map(Leg::drops).collect::<Result<_, _>>()?;
     for round in 0..usize::from(args.rounds) {
         for turn in 0..legs.len() {
             let index = (round + turn) % legs.len();
@@ -156,9 +155,6 @@ fn measure(
             ));
             reports[index].add(sample);
         }
-    }
-    for ((leg, before), report) in legs.iter().zip(before).zip(reports) {
-        report.drops = leg.drops()?.since(&before);
     }
     Ok(())
 }

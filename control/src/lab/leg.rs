@@ -22,7 +22,7 @@ use super::traffic::request_response::{self, RoundTrips};
 use super::traffic::tcp_bulk::{self, TcpBulk};
 use super::traffic::udp_flood::{self, UdpFlood};
 use super::traffic::{Path, ping};
-use super::{LabError, kernel_vxlan, one_packet_loop, ringlay_node};
+use super::{LabError, kernel_drops, kernel_vxlan, one_packet_loop, ringlay_node};
 
 /// Which overlay.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +46,15 @@ impl LegKind {
             Self::Ringlay { driver } => format!("Ringlay ({driver})"),
             Self::KernelVxlan => "kernel VXLAN".into(),
             Self::OnePacketLoop => "one-packet loop".into(),
+        }
+    }
+
+    /// Name of the overlay's device in each host.
+    pub fn device(&self) -> &'static str {
+        match self {
+            Self::Ringlay { .. } => ringlay_node::DEVICE,
+            Self::KernelVxlan => kernel_vxlan::DEVICE,
+            Self::OnePacketLoop => one_packet_loop::DEVICE,
         }
     }
 
@@ -96,7 +105,7 @@ impl Plan {
 }
 
 /// One measurement of everything.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Sample {
     /// TCP in bulk.
     pub tcp: TcpBulk,
@@ -110,6 +119,8 @@ pub struct Sample {
     pub round_trips: RoundTrips,
     /// Processor time during it.
     pub round_trips_cpu: CpuUse,
+    /// Packets dropped meanwhile on both hosts, by the nodes and by the kernel.
+    pub drops: Drops,
 }
 
 /// An overlay that is up.
@@ -177,12 +188,9 @@ impl Leg {
         self.nodes.first().map(Node::mode).transpose()
     }
 
-    /// Packets that the nodes dropped so far, by reason.
-    ///
-    /// # Errors
-    /// If a node does not answer.
-    pub fn drops(&self) -> Result<Drops, LabError> {
-        let mut drops = Drops::default();
+    /// Packets dropped so far, by reason: by the nodes, and by the kernel around them.
+    fn drops(&self, topology: &Topology) -> Result<Drops, LabError> {
+        let mut drops = kernel_drops::count([&topology.a, &topology.b], self.kind.device())?;
         for node in &self.nodes {
             for drop in node.stats()?.drops {
                 drops.count(drop.reason, drop.frames);
@@ -205,6 +213,7 @@ impl Leg {
     /// If traffic fails or a process of the overlay has ended.
     pub fn measure(&self, bench: &Bench<'_>, plan: &Plan) -> Result<Sample, LabError> {
         self.check_running()?;
+        let before = self.drops(bench.topology)?;
         let run = Run {
             path: &self.path,
             cleanup: bench.cleanup,
@@ -221,6 +230,7 @@ impl Leg {
         let (round_trips, round_trips_cpu) =
             self.metered(|| request_response::run(&self.path, plan.duration / 2))?;
         self.check_running()?;
+        let drops = self.drops(bench.topology)?.since(&before);
         Ok(Sample {
             tcp,
             tcp_cpu,
@@ -228,6 +238,7 @@ impl Leg {
             udp_cpu,
             round_trips,
             round_trips_cpu,
+            drops,
         })
     }
 

@@ -10,6 +10,7 @@ pub mod cleanup;
 pub mod cpu;
 pub mod drops;
 mod error;
+pub mod kernel_drops;
 pub mod kernel_vxlan;
 pub mod leg;
 pub mod link;

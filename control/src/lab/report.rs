@@ -136,6 +136,7 @@ impl LegReport {
 
     /// Adds a round.
     pub fn add(&mut self, sample: Sample) {
+        self.drops.add(sample.drops.clone());
         self.samples.push(sample);
         self.medians = Medians::of(&self.samples);
     }
@@ -214,10 +215,8 @@ impl fmt::Display for Report {
             f.write_char('\n')?;
             write_table(f, &self.ratio_rows())?;
         }
-        for leg in &self.legs {
-            leg.write_notes(f)?;
-        }
-        Ok(())
+        f.write_char('\n')?;
+        self.legs.iter().try_for_each(|leg| leg.write_notes(f))
     }
 }
 
@@ -332,14 +331,10 @@ impl Medians {
 impl LegReport {
     fn write_notes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(mode) = &self.mode {
-            writeln!(f, "\n{}: {mode}", self.name)?;
+            writeln!(f, "{}: {mode}", self.name)?;
         }
-        if self.is_ringlay && self.medians.is_some() {
-            writeln!(
-                f,
-                "{}: packets dropped by the nodes: {}",
-                self.name, self.drops
-            )?;
+        if self.medians.is_some() {
+            writeln!(f, "{}: packets dropped: {}", self.name, self.drops)?;
         }
         Ok(())
     }

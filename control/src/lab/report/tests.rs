@@ -39,6 +39,7 @@ fn sample(gigabits: f64) -> Sample {
             p99: 99.5,
         },
         round_trips_cpu: cpu(0.5),
+        drops: Drops::default(),
     }
 }
 
@@ -108,7 +109,8 @@ ratio                       TCP  UDP kpps  UDP per CPU   p50   p99
 Ringlay / one-packet loop  2.00      1.00         1.00  1.00  1.00
 
 Ringlay: io_uring, since the kernel has it
-Ringlay: packets dropped by the nodes: unknown_vtep 12
+Ringlay: packets dropped: unknown_vtep 12
+one-packet loop: packets dropped: none
 ";
     assert_eq!(report().to_string(), expected);
 }
