@@ -20,6 +20,8 @@ pub struct Machine {
     pub date: String,
     /// Processors that others kept busy just before the measurement.
     pub background_cores: f64,
+    /// Whether this program was built without full optimisation.
+    pub is_debug_build: bool,
 }
 
 impl Machine {
@@ -35,6 +37,7 @@ impl Machine {
             cores: thread::available_parallelism().map_or(1, usize::from),
             date: utc_date(SystemTime::now()),
             background_cores: meter.stop()?.cores(),
+            is_debug_build: cfg!(debug_assertions),
         })
     }
 }

@@ -227,6 +227,7 @@ impl Report {
             cores,
             date,
             background_cores,
+            ..
         } = &self.machine;
         let Conditions {
             mtu,
@@ -253,6 +254,9 @@ impl Report {
                 text,
                 "caution: other programs kept {background_cores:.1} cores busy before the start"
             );
+        }
+        if self.machine.is_debug_build {
+            text.push_str("caution: this is a debug build, much slower than a release build\n");
         }
         text
     }

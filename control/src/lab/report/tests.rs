@@ -59,6 +59,7 @@ fn report() -> Report {
         cores: 2,
         date: "2026-11-21 12:00 UTC".into(),
         background_cores: 0.02,
+        is_debug_build: false,
     };
     let conditions = Conditions {
         mtu: 1500,
@@ -116,14 +117,17 @@ one-packet loop: packets dropped: none
 }
 
 #[test]
-fn a_busy_machine_is_said_to_be() {
+fn what_spoils_the_figures_is_said() {
     let mut report = report();
+    assert!(!report.to_string().contains("caution"));
     report.machine.background_cores = 0.84;
+    report.machine.is_debug_build = true;
+    let text = report.to_string();
     assert!(
-        report
-            .to_string()
-            .contains("caution: other programs kept 0.8 cores busy")
+        text.contains("caution: other programs kept 0.8 cores busy"),
+        "{text}"
     );
+    assert!(text.contains("caution: this is a debug build"), "{text}");
 }
 
 #[test]
