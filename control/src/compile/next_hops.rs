@@ -73,6 +73,12 @@ impl NextHops {
         }
     }
 
+    /// Whether nobody uses any entry.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.index.is_empty()
+    }
+
     fn acquire_one(&mut self, hop: Hop) -> NextHopId {
         if let Some(&id) = self.index.get(&hop) {
             self.entries[id.index()].1 += 1;

@@ -1,1 +1,486 @@
+use std::net::{Ipv4Addr, Ipv6Addr};
 
+use proptest::prelude::*;
+use ringlay_dataplane::tables::NextHop;
+
+use super::*;
+use crate::{
+    object::{Neighbour, Object, Source, Vtep},
+    rib::Operation,
+};
+
+const ENVIRONMENT: Environment = Environment {
+    local: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 100)),
+    mtu: 1450,
+    accept_unknown_vteps: false,
+};
+const FAR: MacAddr = MacAddr([2, 0, 0, 0, 0, 9]);
+
+/// A desired state and what is compiled from it.
+struct Bench {
+    rib: Rib,
+    compiler: Compiler,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self {
+            rib: Rib::new(ENVIRONMENT.local),
+            compiler: Compiler::new(ENVIRONMENT),
+        }
+    }
+
+    /// Does what makes sense; what does not is refused by the desired state.
+    fn apply(&mut self, operations: Vec<Operation>) -> bool {
+        let Ok(applied) = self.rib.apply(Source::Grpc, operations) else {
+            return false;
+        };
+        self.compiler.apply(&self.rib, &applied.delta);
+        true
+    }
+
+    fn put(&mut self, objects: impl IntoIterator<Item = Object>) {
+        let put = |object| Operation::Apply {
+            object,
+            exist_ok: true,
+        };
+        assert!(self.apply(objects.into_iter().map(put).collect()));
+    }
+
+    fn delete(&mut self, object: &Object) {
+        assert!(self.apply(vec![Operation::Delete {
+            key: object.key(),
+            missing_ok: false
+        }]));
+    }
+
+    /// Where a packet for `address` goes, in words.
+    fn lookup(&self, network: &str, address: &str) -> String {
+        let network = network.parse().unwrap();
+        lookup(
+            &self.compiler,
+            &self.compiler.tables(),
+            &network,
+            address.parse().unwrap(),
+        )
+    }
+
+    fn tunnel(&self, vtep: u8, via: Option<&str>) -> TunnelId {
+        let via = via.map(|via| via.parse().unwrap());
+        let network = "blue".parse().unwrap();
+        self.compiler
+            .tunnel(&TunnelKey::to(&network, address(vtep), via))
+            .unwrap()
+    }
+
+    fn template(&self, id: TunnelId) -> Option<Template> {
+        self.compiler.tables().tunnel(id).unwrap().template.clone()
+    }
+}
+
+fn lookup(compiler: &Compiler, tables: &Tables, network: &Name, address: IpAddr) -> String {
+    let Some((id, _)) = compiler.network(network) else {
+        return "no network".to_owned();
+    };
+    let fib = &tables.network(id).unwrap().fib;
+    let found = match address {
+        IpAddr::V4(address) => fib.v4.lookup(address).copied(),
+        IpAddr::V6(address) => fib.v6.lookup(address).copied(),
+    };
+    let Some(found) = found else {
+        return "no route".to_owned();
+    };
+    // Over so many flows every member of a group is seen.
+    let mut names: Vec<_> = (0..64)
+        .map(|flow| match tables.next_hop(found, flow) {
+            NextHop::Port(port) => {
+                assert_eq!(tables.port(*port).unwrap().network, id);
+                let mut ports = compiler.ports();
+                format!("port {}", ports.find(|(_, id)| id == port).unwrap().0)
+            }
+            NextHop::Tunnel(tunnel) => {
+                assert_eq!(tables.tunnel(*tunnel).unwrap().network, id);
+                compiler.tunnel_key(*tunnel).unwrap().to_string()
+            }
+            NextHop::Drop => "drop".to_owned(),
+            NextHop::Group(_) => panic!("a group inside a group"),
+        })
+        .collect();
+    names.sort();
+    names.dedup();
+    names.join(" or ")
+}
+
+fn address(end: u8) -> IpAddr {
+    IpAddr::from([192, 0, 2, end])
+}
+
+fn network(name: &str, vni: u32) -> Object {
+    let mac = None;
+    let (mtu, accept_unknown_vteps) = (None, None);
+    let (name, vni) = (name.parse().unwrap(), vni.try_into().unwrap());
+    Object::Network(Network {
+        name,
+        vni,
+        port: 4789,
+        mtu,
+        mac,
+        accept_unknown_vteps,
+    })
+}
+
+fn port(name: &str, network: &str, addresses: &[&str]) -> Object {
+    Object::Port(Port {
+        name: name.parse().unwrap(),
+        network: network.parse().unwrap(),
+        device: name.parse().unwrap(),
+        netns: None,
+        addresses: addresses
+            .iter()
+            .map(|address| address.parse().unwrap())
+            .collect(),
+        queues: None,
+        routes: true,
+    })
+}
+
+fn vtep(network: &str, end: u8, mac: Option<MacAddr>) -> Object {
+    Object::Vtep(Vtep {
+        network: network.parse().unwrap(),
+        address: address(end),
+        mac,
+    })
+}
+
+fn route(network: &str, prefix: &str, target: Target) -> Object {
+    let (network, prefix) = (network.parse().unwrap(), prefix.parse().unwrap());
+    Object::Route(Route {
+        network,
+        prefix,
+        target,
+        via: None,
+    })
+}
+
+fn route_via(prefix: &str, vtep: u8, via: &str) -> Object {
+    Object::Route(Route {
+        network: "blue".parse().unwrap(),
+        prefix: prefix.parse().unwrap(),
+        target: to(&[vtep]),
+        via: Some(via.parse().unwrap()),
+    })
+}
+
+fn neighbour(inner: &str, vtep: u8) -> Object {
+    Object::Neighbour(Neighbour {
+        network: "blue".parse().unwrap(),
+        address: inner.parse().unwrap(),
+        vtep: address(vtep),
+        mac: FAR,
+    })
+}
+
+fn to(vteps: &[u8]) -> Target {
+    Target::Vteps(vteps.iter().map(|end| address(*end)).collect())
+}
+
+fn filled() -> Bench {
+    let mut bench = Bench::new();
+    bench.put([
+        network("blue", 42),
+        port("rl0", "blue", &["10.0.1.1/24", "fd00:1::1/64"]),
+        vtep("blue", 1, None),
+        vtep("blue", 2, None),
+        route("blue", "10.0.2.0/24", to(&[1])),
+        route("blue", "fd00:2::/64", to(&[1])),
+    ]);
+    bench
+}
+
+#[test]
+fn packets_go_where_the_routes_say() {
+    let mut bench = filled();
+    assert_eq!(bench.lookup("blue", "10.0.1.1"), "port rl0");
+    assert_eq!(bench.lookup("blue", "10.0.1.200"), "port rl0");
+    assert_eq!(bench.lookup("blue", "fd00:1::7"), "port rl0");
+    assert_eq!(
+        bench.lookup("blue", "10.0.2.7"),
+        "vtep 192.0.2.1 network blue"
+    );
+    assert_eq!(
+        bench.lookup("blue", "fd00:2::7"),
+        "vtep 192.0.2.1 network blue"
+    );
+    assert_eq!(bench.lookup("blue", "10.0.3.7"), "no route");
+    bench.put([
+        route("blue", "0.0.0.0/0", to(&[1, 2])),
+        route("blue", "10.0.4.0/24", Target::Drop),
+        route("blue", "10.0.5.0/24", Target::Port("rl0".parse().unwrap())),
+    ]);
+    let both = "vtep 192.0.2.1 network blue or vtep 192.0.2.2 network blue";
+    assert_eq!(bench.lookup("blue", "10.0.3.7"), both);
+    assert_eq!(bench.lookup("blue", "10.0.4.7"), "drop");
+    assert_eq!(bench.lookup("blue", "10.0.5.7"), "port rl0");
+}
+
+#[test]
+fn own_addresses_come_before_routes_and_those_before_connected_prefixes() {
+    let mut bench = filled();
+    let stretched = route("blue", "10.0.1.0/24", to(&[2]));
+    let stolen = route("blue", "10.0.1.1/32", to(&[2]));
+    bench.put([stretched.clone(), stolen.clone()]);
+    assert_eq!(
+        bench.lookup("blue", "10.0.1.7"),
+        "vtep 192.0.2.2 network blue"
+    );
+    assert_eq!(bench.lookup("blue", "10.0.1.1"), "port rl0");
+    bench.delete(&stretched);
+    assert_eq!(bench.lookup("blue", "10.0.1.7"), "port rl0");
+    bench.put([port("rl0", "blue", &[])]);
+    assert_eq!(
+        bench.lookup("blue", "10.0.1.1"),
+        "vtep 192.0.2.2 network blue"
+    );
+    bench.delete(&stolen);
+    assert_eq!(bench.lookup("blue", "10.0.1.1"), "no route");
+}
+
+#[test]
+fn a_change_leaves_other_identifiers_alone() {
+    let mut bench = filled();
+    let (blue, _) = bench.compiler.network(&"blue".parse().unwrap()).unwrap();
+    let before = (bench.tunnel(1, None), bench.tunnel(2, None), blue);
+    bench.compiler.learn(&bench.rib, before.0, Some(FAR));
+    for n in 0..200u8 {
+        let object = route("blue", &format!("10.{n}.9.0/24"), to(&[1, 2]));
+        bench.put([network("red", 43), vtep("red", 9, None), object.clone()]);
+        bench.delete(&object);
+        bench.delete(&vtep("red", 9, None));
+        bench.delete(&network("red", 43));
+    }
+    let (blue, _) = bench.compiler.network(&"blue".parse().unwrap()).unwrap();
+    assert_eq!((bench.tunnel(1, None), bench.tunnel(2, None), blue), before);
+    assert!(bench.template(before.0).is_some(), "what was learned stays");
+}
+
+#[test]
+fn templates_take_configured_addresses_before_learned_ones() {
+    let mut bench = filled();
+    let tunnel = bench.tunnel(1, None);
+    let inner_dst = |bench: &Bench| {
+        let template = bench.template(tunnel)?;
+        let at = template.inner_ethernet_offset().unwrap();
+        Some(MacAddr(template.bytes()[at..at + 6].try_into().unwrap()))
+    };
+    assert_eq!(inner_dst(&bench), None);
+    let learned = MacAddr([2, 0, 0, 0, 0, 1]);
+    bench.compiler.learn(&bench.rib, tunnel, Some(learned));
+    assert_eq!(inner_dst(&bench), Some(learned));
+    bench.put([neighbour("10.0.2.1", 1)]);
+    assert_eq!(inner_dst(&bench), Some(FAR));
+    let configured = MacAddr([2, 0, 0, 0, 0, 2]);
+    bench.put([vtep("blue", 1, Some(configured))]);
+    assert_eq!(inner_dst(&bench), Some(configured));
+    bench.put([vtep("blue", 1, None)]);
+    bench.delete(&neighbour("10.0.2.1", 1));
+    assert_eq!(inner_dst(&bench), Some(learned));
+    bench.compiler.learn(&bench.rib, tunnel, None);
+    assert_eq!(inner_dst(&bench), None);
+}
+
+#[test]
+fn a_router_behind_a_vtep_has_a_tunnel_of_its_own_while_routes_name_it() {
+    let mut bench = filled();
+    bench.put([
+        route_via("10.0.7.0/24", 1, "10.0.2.254"),
+        neighbour("10.0.2.254", 1),
+    ]);
+    let via = bench.tunnel(1, Some("10.0.2.254"));
+    assert_ne!(via, bench.tunnel(1, None));
+    assert!(bench.template(via).is_some());
+    assert_eq!(
+        bench.lookup("blue", "10.0.7.1"),
+        "vtep 192.0.2.1 network blue via 10.0.2.254"
+    );
+    let touched = bench.compiler.take_touched(&bench.rib);
+    let view = touched
+        .into_iter()
+        .find(|(id, _)| *id == via)
+        .unwrap()
+        .1
+        .unwrap();
+    assert_eq!(
+        (view.via, view.configured),
+        (Some("10.0.2.254".parse().unwrap()), Some(FAR))
+    );
+    bench.put([route("blue", "10.0.7.0/24", Target::Drop)]);
+    assert!(bench.compiler.tables().tunnel(via).is_none());
+    assert_eq!(bench.compiler.take_touched(&bench.rib), [(via, None)]);
+}
+
+#[test]
+fn a_tunnel_is_hinted_at_a_host_behind_it() {
+    let mut bench = Bench::new();
+    bench.put([
+        network("blue", 42),
+        vtep("blue", 1, None),
+        route("blue", "0.0.0.0/0", to(&[1])),
+    ]);
+    let hint = |bench: &mut Bench| {
+        let touched = bench.compiler.take_touched(&bench.rib);
+        touched.into_iter().next().unwrap().1.unwrap().hint
+    };
+    assert_eq!(hint(&mut bench), None, "the default route tells nothing");
+    bench.put([route("blue", "10.0.2.0/24", to(&[1]))]);
+    assert_eq!(hint(&mut bench), Some("10.0.2.1".parse().unwrap()));
+}
+
+#[test]
+fn a_network_has_what_the_dataplane_asks_for() {
+    let bench = filled();
+    let (id, network) = bench.compiler.network(&"blue".parse().unwrap()).unwrap();
+    assert!(network.mac.is_local() && network.mac.is_unicast());
+    assert_eq!(network.mtu, 1450);
+    assert!(network.knows_vtep(address(2)) && !network.knows_vtep(address(3)));
+    assert_eq!(network.icmp_source_v4(), Ipv4Addr::new(10, 0, 1, 1));
+    assert_eq!(
+        network.icmp_source_v6(),
+        "fd00:1::1".parse::<Ipv6Addr>().unwrap()
+    );
+    let tables = bench.compiler.tables();
+    assert_eq!(
+        tables.network_by_vni(network.underlay, network.vni),
+        Some(id)
+    );
+    let other = Environment {
+        local: address(101),
+        ..ENVIRONMENT
+    };
+    let mut compiler = Compiler::new(other);
+    let mut rib = Rib::new(other.local);
+    let object = Operation::Apply {
+        object: self::network("blue", 42),
+        exist_ok: true,
+    };
+    let applied = rib.apply(Source::Static, [object]).unwrap();
+    compiler.apply(&rib, &applied.delta);
+    let (_, far) = compiler.network(&"blue".parse().unwrap()).unwrap();
+    assert_ne!(far.mac, network.mac, "nodes differ");
+}
+
+#[test]
+fn an_underlay_lasts_while_a_network_uses_it() {
+    let mut bench = filled();
+    let underlays = |bench: &Bench| bench.compiler.underlays().collect::<Vec<_>>();
+    let first = underlays(&bench);
+    assert_eq!(first.len(), 1);
+    bench.put([network("red", 43)]);
+    assert_eq!(underlays(&bench), first);
+    let Object::Network(mut moved) = network("blue", 42) else {
+        unreachable!()
+    };
+    moved.port = 8472;
+    bench.put([Object::Network(moved)]);
+    assert_eq!(underlays(&bench).len(), 2);
+    assert_eq!(underlays(&bench)[0], first[0]);
+    let remote = bench
+        .compiler
+        .tables()
+        .tunnel(bench.tunnel(1, None))
+        .unwrap()
+        .remote;
+    assert_eq!(remote.to_string(), "192.0.2.1:8472");
+    bench.delete(&network("red", 43));
+    assert_eq!(underlays(&bench).len(), 1);
+}
+
+/// Few keys, so that changes meet; many of them make no sense and are refused.
+fn any_operation() -> impl Strategy<Value = Operation> {
+    let name = || prop_oneof![Just("blue"), Just("red")];
+    let target = prop_oneof![
+        Just(Target::Drop),
+        (1u8..4).prop_map(|end| to(&[end])),
+        Just(to(&[1, 2])),
+        Just(Target::Port("rl0".parse().unwrap())),
+    ];
+    let prefix = prop_oneof![
+        Just("10.0.1.0/24"),
+        Just("10.0.1.1/32"),
+        Just("10.0.0.0/16"),
+        Just("10.0.2.0/24"),
+        Just("fd00:1::/64")
+    ];
+    let addresses = prop::sample::subsequence(
+        vec!["10.0.1.1/24", "10.0.1.2/24", "10.0.2.1/32", "fd00:1::1/64"],
+        0..4,
+    );
+    let object = prop_oneof![
+        1 => name().prop_map(|name| network(name, if name == "blue" { 42 } else { 43 })),
+        2 => (prop_oneof![Just("rl0"), Just("rl1")], name(), addresses)
+            .prop_map(|(port_name, name, addresses)| port(port_name, name, &addresses)),
+        2 => (name(), 1u8..4, prop::option::of(Just(FAR)))
+            .prop_map(|(name, end, mac)| vtep(name, end, mac)),
+        3 => (name(), prefix, target).prop_map(|(name, prefix, target)| route(name, prefix, target)),
+        1 => (1u8..4).prop_map(|end| route_via("10.0.3.0/24", end, "10.0.2.254")),
+        1 => (1u8..4).prop_map(|end| neighbour("10.0.2.254", end)),
+    ];
+    (object, prop::bool::weighted(0.3)).prop_map(|(object, delete)| {
+        if delete {
+            Operation::Delete {
+                key: object.key(),
+                missing_ok: true,
+            }
+        } else {
+            Operation::Apply {
+                object,
+                exist_ok: true,
+            }
+        }
+    })
+}
+
+proptest! {
+    /// Tables that grew by changes say the same as tables made at once from the final state.
+    #[test]
+    fn changes_add_up(changes in prop::collection::vec(
+        prop::collection::vec(any_operation(), 1..6), 1..40
+    )) {
+        let mut bench = Bench::new();
+        for change in changes {
+            bench.apply(change);
+            let mut fresh = Bench::new();
+            fresh.put(bench.rib.iter_all().map(|(_, object)| object));
+            for name in ["blue", "red"] {
+                for address in [
+                    "10.0.1.1", "10.0.1.2", "10.0.1.3", "10.0.2.1", "10.0.2.2", "10.0.3.1",
+                    "10.0.9.9", "11.0.0.1", "fd00:1::1", "fd00:1::2", "fd00:2::1",
+                ] {
+                    prop_assert_eq!(bench.lookup(name, address), fresh.lookup(name, address));
+                }
+                let name: Name = name.parse().unwrap();
+                let facts = |bench: &Bench| {
+                    let tables = bench.compiler.tables();
+                    let tunnels: Vec<_> = bench.compiler.tunnels_of(&name).map(|key| {
+                        let id = bench.compiler.tunnel(key).unwrap();
+                        let template = tables.tunnel(id).unwrap().template.clone();
+                        (key.clone(), template.map(|template| template.bytes().to_vec()))
+                    }).collect();
+                    let network = bench.compiler.network(&name).map(|(_, network)| {
+                        let fib = (network.fib.v4.len(), network.fib.v6.len());
+                        (network.vteps.clone(), network.addresses.clone(), network.mac, fib)
+                    });
+                    (tunnels, network)
+                };
+                prop_assert_eq!(facts(&bench), facts(&fresh));
+            }
+        }
+        // What is gone holds nothing.
+        let mut rib = bench.rib.iter_all().map(|(_, object)| object.key()).collect::<Vec<_>>();
+        rib.reverse();
+        let delete = |key| Operation::Delete { key, missing_ok: false };
+        prop_assert!(bench.apply(rib.into_iter().map(delete).collect()));
+        let compiler = &bench.compiler;
+        prop_assert_eq!(compiler.underlays().count() + compiler.ports().count(), 0);
+        prop_assert!(compiler.next_hops.is_empty());
+    }
+}

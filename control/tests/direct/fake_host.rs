@@ -1,0 +1,167 @@
+//! A machine that only remembers what it was told, and refuses what it is told to refuse.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    sync::Mutex,
+    time::Duration,
+};
+
+use ipnet::IpNet;
+use ringlay_control::{
+    app::{Host, HostError, OpenPort, PortChange},
+    netlink::Device,
+    object::Port,
+};
+use ringlay_dataplane::{
+    driver::{DriverKind, probe::DriverReport},
+    id::{PortId, TunnelId, UnderlayId},
+    stats::Stats,
+    tables::Tables,
+};
+
+/// The machine.
+#[derive(Debug, Default)]
+pub(crate) struct FakeHost {
+    state: Mutex<State>,
+}
+
+/// What the machine was told.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    /// Open devices by port, with their names.
+    pub(crate) ports: BTreeMap<PortId, String>,
+    /// Open sockets.
+    pub(crate) underlays: BTreeMap<UnderlayId, SocketAddr>,
+    /// Kernel routes: interface index and prefix.
+    pub(crate) routes: BTreeSet<(u32, IpNet)>,
+    /// Frames sent through tunnels.
+    pub(crate) injected: Vec<(TunnelId, Vec<u8>)>,
+    /// The tables in force.
+    pub(crate) tables: Tables,
+    /// How often there were new ones.
+    pub(crate) generation: u64,
+    /// Devices that cannot be opened.
+    pub(crate) broken: BTreeSet<String>,
+    /// UDP ports that are taken.
+    pub(crate) taken: BTreeSet<u16>,
+    /// Prefixes to which the kernel has a route already.
+    pub(crate) routed: BTreeSet<IpNet>,
+}
+
+impl FakeHost {
+    /// Looks at the machine, or changes it.
+    pub(crate) fn with<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
+        look(&mut self.state.lock().unwrap())
+    }
+}
+
+impl Host for FakeHost {
+    fn open_port(&self, id: PortId, port: &Port, mtu: u32) -> Result<OpenPort, HostError> {
+        self.with(|state| {
+            let name = port.device.to_string();
+            if state.broken.contains(&name) {
+                return Err(HostError::new(format!("{name} is broken")));
+            }
+            assert!(
+                !state.ports.values().any(|other| *other == name),
+                "{name} is open twice"
+            );
+            assert_eq!(state.ports.insert(id, name), None, "{id} is open twice");
+            let device = Device {
+                netns: port.netns.clone(),
+                index: u32::from(id.0) + 100,
+            };
+            Ok(OpenPort {
+                device,
+                queues: 2,
+                mtu,
+                mode: "fake".to_owned(),
+            })
+        })
+    }
+
+    fn close_port(&self, id: PortId) {
+        self.with(|state| {
+            state.ports.remove(&id).expect("open");
+            state
+                .routes
+                .retain(|(index, _)| *index != u32::from(id.0) + 100);
+        });
+    }
+
+    fn change_port(&self, _device: &Device, _change: &PortChange) -> Result<(), HostError> {
+        Ok(())
+    }
+
+    fn add_route(&self, device: &Device, prefix: IpNet) -> Result<(), HostError> {
+        self.with(|state| {
+            if state.routed.contains(&prefix) {
+                return Err(HostError::new("exists"));
+            }
+            assert!(
+                state.routes.insert((device.index, prefix)),
+                "{prefix} is routed twice"
+            );
+            Ok(())
+        })
+    }
+
+    fn delete_route(&self, device: &Device, prefix: IpNet) -> Result<(), HostError> {
+        self.with(|state| {
+            assert!(
+                state.routes.remove(&(device.index, prefix)),
+                "{prefix} is not routed"
+            );
+        });
+        Ok(())
+    }
+
+    fn open_underlay(&self, id: UnderlayId, local: SocketAddr) -> Result<(), HostError> {
+        self.with(|state| {
+            if state.taken.contains(&local.port()) {
+                return Err(HostError::new(format!("port {} is taken", local.port())));
+            }
+            assert_eq!(state.underlays.insert(id, local), None);
+            Ok(())
+        })
+    }
+
+    fn close_underlay(&self, id: UnderlayId) {
+        self.with(|state| state.underlays.remove(&id))
+            .expect("open");
+    }
+
+    fn publish(&self, tables: Tables) -> u64 {
+        self.with(|state| {
+            state.tables = tables;
+            state.generation += 1;
+            state.generation
+        })
+    }
+
+    fn wait_confirmed(&self, generation: u64, _timeout: Duration) -> bool {
+        self.with(|state| state.generation >= generation)
+    }
+
+    fn inject(&self, tunnel: TunnelId, frame: Vec<u8>) {
+        self.with(|state| state.injected.push((tunnel, frame)));
+    }
+
+    fn stats(&self) -> Stats {
+        let generation = self.with(|state| state.generation);
+        Stats {
+            generation,
+            workers: Vec::new(),
+            ports: Vec::new(),
+            underlays: Vec::new(),
+        }
+    }
+
+    fn driver(&self) -> DriverReport {
+        DriverReport {
+            kind: DriverKind::Epoll,
+            reason: "a fake".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! A node in this process: an engine on a fake machine, served on a socket of its own.
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Instant,
+};
+
+use ringlay_control::{
+    app::{Engine, Identity},
+    client,
+    compile::Environment,
+    config::Config,
+    object::Source,
+    proto::{
+        ShowConfigRequest, neighbour_service_client::NeighbourServiceClient,
+        network_service_client::NetworkServiceClient, node_service_client::NodeServiceClient,
+        port_service_client::PortServiceClient, route_service_client::RouteServiceClient,
+        state_service_client::StateServiceClient, vtep_service_client::VtepServiceClient,
+    },
+    service,
+};
+use tempfile::TempDir;
+use tokio::net::UnixListener;
+use tokio_stream::wrappers::UnixListenerStream;
+use tonic::transport::{Channel, Server};
+
+use super::fake_host::FakeHost;
+
+/// The local VTEP address.
+const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 100));
+
+/// A served engine.
+pub(crate) struct Node {
+    pub(crate) engine: Arc<Mutex<Engine>>,
+    pub(crate) host: Arc<FakeHost>,
+    pub(crate) channel: Channel,
+    pub(crate) uuid: String,
+    _folder: TempDir,
+}
+
+impl Node {
+    /// Starts one with this configuration.
+    pub(crate) async fn start(config: &str) -> Self {
+        let config = Config::parse(Path::new("test.toml"), config.to_owned()).unwrap();
+        let host = Arc::new(FakeHost::default());
+        let uuid = "1b4e28ba-2fa1-11d2-883f-0016d3cca427".to_owned();
+        let identity = Identity {
+            uuid: uuid.clone(),
+            name: "a".to_owned(),
+            settings: config.settings.clone(),
+            mtu_reason: "MTU 1500 of eth0 less 50".to_owned(),
+            workers: vec![Some(0), None],
+            started: Instant::now(),
+        };
+        let environment = Environment {
+            local: LOCAL,
+            mtu: 1450,
+            accept_unknown_vteps: false,
+        };
+        let mut engine = Engine::new(identity, environment, host.clone());
+        engine
+            .apply_snapshot(Source::Static, 0, config.objects)
+            .unwrap();
+        let engine = Arc::new(Mutex::new(engine));
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("ringlay.sock");
+        let incoming = UnixListenerStream::new(UnixListener::bind(&socket).unwrap());
+        let routes = service::routes(Arc::clone(&engine)).await;
+        tokio::spawn(
+            Server::builder()
+                .add_routes(routes)
+                .serve_with_incoming(incoming),
+        );
+        let channel = client::connect(&socket).await.unwrap();
+        Self {
+            engine,
+            host,
+            channel,
+            uuid,
+            _folder: folder,
+        }
+    }
+
+    /// The running state as a configuration file.
+    pub(crate) async fn show_config(&self) -> String {
+        let reply = self
+            .state()
+            .show_config(ShowConfigRequest {})
+            .await
+            .unwrap();
+        reply.into_inner().config
+    }
+
+    pub(crate) fn nodes(&self) -> NodeServiceClient<Channel> {
+        NodeServiceClient::new(self.channel.clone())
+    }
+
+    pub(crate) fn networks(&self) -> NetworkServiceClient<Channel> {
+        NetworkServiceClient::new(self.channel.clone())
+    }
+
+    pub(crate) fn ports(&self) -> PortServiceClient<Channel> {
+        PortServiceClient::new(self.channel.clone())
+    }
+
+    pub(crate) fn vteps(&self) -> VtepServiceClient<Channel> {
+        VtepServiceClient::new(self.channel.clone())
+    }
+
+    pub(crate) fn routes(&self) -> RouteServiceClient<Channel> {
+        RouteServiceClient::new(self.channel.clone())
+    }
+
+    pub(crate) fn neighbours(&self) -> NeighbourServiceClient<Channel> {
+        NeighbourServiceClient::new(self.channel.clone())
+    }
+
+    pub(crate) fn state(&self) -> StateServiceClient<Channel> {
+        StateServiceClient::new(self.channel.clone())
+    }
+}

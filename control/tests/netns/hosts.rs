@@ -1,0 +1,207 @@
+//! Two hosts as network namespaces, joined by a veth pair, and a node in each.
+
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Child, Command, Output, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+/// How long anything may take before the test fails.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Two hosts, 192.168.77.1 and .2; their nodes have 10.42.1.1/24 and 10.42.2.1/24.
+pub(crate) struct Hosts {
+    id: String,
+    folder: TempDir,
+    nodes: [Option<Child>; 2],
+}
+
+impl Hosts {
+    /// Makes the hosts; no node runs yet.
+    pub(crate) fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let id = format!(
+            "rlt{}-{}",
+            std::process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let hosts = Self {
+            id,
+            folder,
+            nodes: [None, None],
+        };
+        for host in 0..2 {
+            run("ip", &["netns", "add", &hosts.netns(host)]);
+            hosts.ip(host, "link set lo up");
+        }
+        let (a, b) = (hosts.netns(0), hosts.netns(1));
+        let veth = [
+            "link", "add", "eth0", "netns", &a, "type", "veth", "peer", "name", "eth0",
+        ];
+        run("ip", &[&veth[..], &["netns", &b]].concat());
+        for host in 0..2 {
+            hosts.ip(
+                host,
+                &format!("address add 192.168.77.{}/24 dev eth0", host + 1),
+            );
+            hosts.ip(host, "link set eth0 up");
+            fs::write(hosts.config(host), hosts.default_config(host)).unwrap();
+        }
+        hosts
+    }
+
+    /// The namespace of a host.
+    pub(crate) fn netns(&self, host: usize) -> String {
+        format!("{}{}", self.id, ["a", "b"][host])
+    }
+
+    /// The configuration file of a host's node.
+    pub(crate) fn config(&self, host: usize) -> PathBuf {
+        self.folder.path().join(format!("{host}.toml"))
+    }
+
+    /// Where a host's node listens.
+    pub(crate) fn socket(&self, host: usize) -> PathBuf {
+        self.folder.path().join(format!("{host}.sock"))
+    }
+
+    /// What a host's node logged.
+    pub(crate) fn log(&self, host: usize) -> String {
+        fs::read_to_string(self.folder.path().join(format!("{host}.log"))).unwrap_or_default()
+    }
+
+    fn default_config(&self, host: usize) -> String {
+        let (near, far) = (host + 1, 2 - host);
+        format!(
+            "[underlay]\naddress = \"192.168.77.{near}\"\n\
+             [node]\nsocket = \"{}\"\n\
+             [[network]]\nname = \"blue\"\nvni = 42\n\
+             [[port]]\nnetwork = \"blue\"\ndevice = \"rl0\"\naddresses = [\"10.42.{near}.1/24\", \"fd42:{near}::1/64\"]\n\
+             [[vtep]]\nnetwork = \"blue\"\naddress = \"192.168.77.{far}\"\n\
+             [[route]]\nnetwork = \"blue\"\nprefix = \"10.42.{far}.0/24\"\nvtep = \"192.168.77.{far}\"\n\
+             [[route]]\nnetwork = \"blue\"\nprefix = \"fd42:{far}::/64\"\nvtep = \"192.168.77.{far}\"\n",
+            self.socket(host).display()
+        )
+    }
+
+    /// Starts a host's node and waits until it is ready.
+    pub(crate) fn start(&mut self, host: usize) {
+        let log = fs::File::create(self.folder.path().join(format!("{host}.log"))).unwrap();
+        let config = self.config(host);
+        let child = Command::new("ip")
+            .args([
+                "netns",
+                "exec",
+                &self.netns(host),
+                env!("CARGO_BIN_EXE_ringlay"),
+            ])
+            .args(["run", "--config", config.to_str().unwrap()])
+            .stderr(Stdio::from(log))
+            .spawn()
+            .unwrap();
+        self.nodes[host] = Some(child);
+        self.wait_for(host, "the node is ready", || {
+            self.log(host).contains("ready")
+        });
+    }
+
+    /// Sends a host's node a signal.
+    pub(crate) fn signal(&self, host: usize, signal: &str) {
+        let id = self.nodes[host].as_ref().unwrap().id().to_string();
+        run("kill", &["-s", signal, &id]);
+    }
+
+    /// Waits for the end of a host's node; returns its exit status.
+    pub(crate) fn wait(&mut self, host: usize) -> Option<i32> {
+        self.nodes[host].take().unwrap().wait().unwrap().code()
+    }
+
+    /// Waits until something is so.
+    pub(crate) fn wait_for(&self, host: usize, what: &str, mut so: impl FnMut() -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !so() {
+            assert!(
+                Instant::now() < deadline,
+                "not so: {what}; log:\n{}",
+                self.log(host)
+            );
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Runs `ip` in a host; returns its output.
+    pub(crate) fn ip(&self, host: usize, args: &str) -> String {
+        let mut all = vec!["-n".to_owned(), self.netns(host)];
+        all.extend(args.split_whitespace().map(str::to_owned));
+        run("ip", &all.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// A command in a host, to be run.
+    pub(crate) fn command(&self, host: usize, args: &str) -> Command {
+        let mut command = Command::new("ip");
+        command
+            .args(["netns", "exec", &self.netns(host)])
+            .args(args.split_whitespace());
+        command
+    }
+
+    /// Runs a command in a host.
+    pub(crate) fn exec(&self, host: usize, args: &str) -> Output {
+        self.command(host, args).output().unwrap()
+    }
+
+    /// Asks a host's node by the `ringlay` command, which must succeed; returns its output.
+    pub(crate) fn ringlay(&self, host: usize, args: &str) -> String {
+        let socket = self.socket(host);
+        let mut all = vec!["--socket", socket.to_str().unwrap()];
+        all.extend(args.split_whitespace());
+        run(env!("CARGO_BIN_EXE_ringlay"), &all)
+    }
+
+    /// How many frames a host's node dropped for a reason.
+    pub(crate) fn drops(&self, host: usize, reason: &str) -> u64 {
+        let stats: serde_json::Value =
+            serde_json::from_str(&self.ringlay(host, "stats --json --all")).unwrap();
+        stats["drops"][reason]
+            .as_u64()
+            .unwrap_or_else(|| panic!("no {reason} in {stats:#}"))
+    }
+
+    /// Whether pings from host 0 to an address are all answered.
+    pub(crate) fn pings(&self, address: &str) -> bool {
+        self.exec(0, &format!("ping -c 3 -i 0.1 -W 3 {address}"))
+            .status
+            .success()
+    }
+}
+
+impl Drop for Hosts {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("log of a:\n{}\nlog of b:\n{}", self.log(0), self.log(1));
+        }
+        for node in self.nodes.iter_mut().flatten() {
+            let _ = node.kill();
+            let _ = node.wait();
+        }
+        for host in 0..2 {
+            let _ = Command::new("ip")
+                .args(["netns", "del", &self.netns(host)])
+                .output();
+        }
+    }
+}
+
+/// Runs a command that must succeed; returns its output.
+fn run(program: &str, args: &[&str]) -> String {
+    let output = Command::new(program).args(args).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program} {args:?}: {stderr}");
+    String::from_utf8(output.stdout).unwrap()
+}
