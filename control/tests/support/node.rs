@@ -1,0 +1,177 @@
+//! The node under test: a real daemon with a real configuration file.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use ringlay_control::lab::process::Process;
+use serde_json::Value;
+
+use super::pair::{Pair, Underlay};
+
+/// Name of the node's TUN device.
+pub(crate) const DEVICE: &str = "rl0";
+/// Name of its network.
+pub(crate) const NETWORK: &str = "blue";
+/// VNI of its network.
+pub(crate) const VNI: u32 = 42;
+
+const RINGLAY: &str = env!("CARGO_BIN_EXE_ringlay");
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What differs from test to test.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NodeConfig {
+    pub(crate) driver: &'static str,
+    pub(crate) underlay: Underlay,
+    /// MAC address of our own VTEP; derived by the node if absent.
+    pub(crate) mac: Option<&'static str>,
+    /// MAC address of the peer's VTEP; resolved through the tunnel if absent.
+    pub(crate) peer_mac: Option<&'static str>,
+    /// Inner addresses of the peer as a router; none if its addresses are on the link.
+    pub(crate) via: Option<[&'static str; 2]>,
+}
+
+/// A daemon that runs.
+#[derive(Debug)]
+pub(crate) struct Node {
+    process: Process,
+    socket: PathBuf,
+}
+
+impl Node {
+    /// Starts a daemon in the pair's first host and waits until it answers.
+    pub(crate) fn start(pair: &Pair, config: &NodeConfig) -> Self {
+        let file = |name: &str| pair.directory().join(name);
+        let socket = file("ringlay.sock");
+        fs::write(
+            file("ringlay.toml"),
+            config.to_toml(&socket.display().to_string()),
+        )
+        .unwrap();
+        let mut command = Command::new(RINGLAY);
+        command.arg("run").arg("--config").arg(file("ringlay.toml"));
+        let process =
+            Process::start(&pair.cleanup, &pair.node, command, &file("ringlay.log")).unwrap();
+        let node = Self { process, socket };
+        node.wait_until_ready();
+        node
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// Fails with the log if the daemon has ended.
+    pub(crate) fn assert_alive(&self) {
+        if let Err(error) = self.process.check_running() {
+            panic!("{error}\n{}", self.process.output());
+        }
+    }
+
+    /// Kills it without a chance to clean up.
+    pub(crate) fn kill(self) {
+        kill(Pid::from_raw(self.pid() as i32), Signal::SIGKILL).unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        while self.process.check_running().is_ok() {
+            assert!(Instant::now() < deadline, "the daemon outlives SIGKILL");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// What `ringlay ARGUMENTS --json` prints.
+    pub(crate) fn query(&self, arguments: &str) -> Value {
+        self.try_query(arguments).unwrap_or_else(|error| {
+            self.assert_alive();
+            panic!("ringlay {arguments}: {error}")
+        })
+    }
+
+    fn try_query(&self, arguments: &str) -> Result<Value, String> {
+        let output = Command::new(RINGLAY)
+            .arg("--socket")
+            .arg(&self.socket)
+            .args(arguments.split_whitespace())
+            .arg("--json")
+            .output()
+            .unwrap();
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+        }
+        serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())
+    }
+
+    fn wait_until_ready(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        while let Err(error) = self.try_query("stats") {
+            self.assert_alive();
+            let log = self.process.output();
+            assert!(
+                Instant::now() < deadline,
+                "the daemon does not answer: {error}\n{log}"
+            );
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl NodeConfig {
+    fn to_toml(self, socket: &str) -> String {
+        let Self {
+            driver, underlay, ..
+        } = self;
+        let (local, peer) = (underlay.node(), underlay.peer());
+        let line = |key: &str, value: Option<&str>| {
+            value
+                .map(|value| format!("{key} = \"{value}\"\n"))
+                .unwrap_or_default()
+        };
+        let own_mac = line("mac", self.mac);
+        let peer_mac = line("mac", self.peer_mac);
+        let mut text = format!(
+            r#"[node]
+name = "node"
+socket = "{socket}"
+
+[dataplane]
+driver = "{driver}"
+
+[underlay]
+address = "{local}"
+
+[[network]]
+name = "{NETWORK}"
+vni = {VNI}
+{own_mac}
+[[port]]
+network = "{NETWORK}"
+kind = "tun"
+device = "{DEVICE}"
+addresses = ["10.42.1.1/24", "fd42:1::1/64"]
+
+[[vtep]]
+network = "{NETWORK}"
+address = "{peer}"
+{peer_mac}"#
+        );
+        for (index, prefix) in ["10.42.2.0/24", "fd42:2::/64"].into_iter().enumerate() {
+            let via = line("via", self.via.map(|via| via[index]));
+            write!(
+                text,
+                r#"
+[[route]]
+network = "{NETWORK}"
+prefix = "{prefix}"
+vtep = "{peer}"
+{via}"#
+            )
+            .unwrap();
+        }
+        text
+    }
+}
