@@ -1,7 +1,7 @@
 //! `ringlay doctor`: what this host offers and what Ringlay will use of it.
 //!
 //! It looks and tries, changes nothing that outlives it, and says what it could not look at. Each
-//! file examines one thing; [`finding`] says what an examination yields.
+//! file examines one thing; `finding` says what an examination yields.
 
 mod engine;
 mod finding;
