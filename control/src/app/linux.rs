@@ -23,7 +23,7 @@ use crate::{netlink::Device, object::Port};
 const SENDERS: usize = 8;
 
 /// What a TUN device is asked to leave to us.
-const OFFLOADS: TunOffloads = TunOffloads::NONE;
+const OFFLOADS: TunOffloads = TunOffloads::SUPER_FRAMES;
 
 /// Linux, with running workers.
 #[derive(Debug)]
@@ -113,7 +113,7 @@ impl Host for Linux {
             local,
             workers,
             senders: SENDERS,
-            gro: false,
+            gro: true,
         };
         let queues = underlay::bind(&config).map_err(HostError::new)?;
         self.runtime

@@ -82,6 +82,8 @@ fn table(stats: &Stats, all: bool) -> String {
         "sent",
         "originated",
         "consumed",
+        "segmented",
+        "coalesced",
         "held",
         "drops",
         "frames/batch",
@@ -127,6 +129,8 @@ fn worker_row(worker: &WorkerStats) -> Vec<String> {
         worker.sent.to_string(),
         worker.originated.to_string(),
         worker.consumed.to_string(),
+        worker.segmented.to_string(),
+        worker.coalesced.to_string(),
         worker.held.to_string(),
         drops.to_string(),
         per_batch,
@@ -168,6 +172,8 @@ fn value(stats: &Stats, all: bool) -> Value {
                 "sent": worker.sent,
                 "originated": worker.originated,
                 "consumed": worker.consumed,
+                "segmented": worker.segmented,
+                "coalesced": worker.coalesced,
                 "held": worker.held,
                 "icmp_limited": worker.icmp_limited,
                 "events_lost": worker.events_lost,
@@ -292,9 +298,13 @@ mod tests {
     fn the_table_is_aligned_and_leaves_out_zero_drops() {
         let text = table(&stats(), false);
         let lines: Vec<_> = text.lines().collect();
+        // Numbers end where their header ends.
+        let end = |line: &str, word: &str| line.find(word).map(|at| at + word.len());
+        assert_eq!(end(lines[1], "30"), end(lines[0], "received"), "{text}");
         assert_eq!(
-            lines[1],
-            "0         1        30    25           0         0     0      5           7.5      0         0"
+            end(lines[1], "7.5"),
+            end(lines[0], "frames/batch"),
+            "{text}"
         );
         assert_eq!(lines[lines.len() - 1], "ip_no_route       5");
         assert!(table(&stats(), true).contains("shutdown          0"));

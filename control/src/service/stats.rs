@@ -121,6 +121,8 @@ fn worker(stats: stats::WorkerStats) -> WorkerStats {
         sent: stats.sent,
         originated: stats.originated,
         consumed: stats.consumed,
+        segmented: stats.segmented,
+        coalesced: stats.coalesced,
         held: stats.held,
         icmp_limited: stats.icmp_limited,
         events_lost: stats.events_lost,

@@ -45,6 +45,9 @@ impl TunOffloads {
     pub const USO4: Self = Self(0x20);
     /// UDP super-frames over IPv6 (Linux 6.2).
     pub const USO6: Self = Self(0x40);
+    /// Super-frames of every kind that the nodes cut and merge.
+    pub const SUPER_FRAMES: Self =
+        Self(Self::CSUM.0 | Self::TSO4.0 | Self::TSO6.0 | Self::USO4.0 | Self::USO6.0);
     /// Super-frames inside UDP tunnels (Linux 6.17).
     pub const UDP_TUNNEL_GSO: Self = Self(0x80);
     /// The same with an outer checksum (Linux 6.17).
