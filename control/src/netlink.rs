@@ -33,13 +33,6 @@ pub struct NetlinkError {
     source: io::Error,
 }
 
-impl NetlinkError {
-    /// Whether the kernel has one already, perhaps another's.
-    pub fn is_exists(&self) -> bool {
-        self.source.kind() == io::ErrorKind::AlreadyExists
-    }
-}
-
 /// A device of one namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Device {
@@ -81,30 +74,36 @@ impl Device {
         })
     }
 
-    /// Routes a prefix through the device.
+    /// Takes back and adds routes through the device; returns those that the kernel refused.
     ///
     /// # Errors
     ///
-    /// If the kernel refuses, e.g. because there is a route to the prefix.
-    pub fn add_route(&self, prefix: IpNet) -> Result<(), NetlinkError> {
-        let message = self.route(prefix);
-        self.each(&[prefix], "add kernel route", move |handle, _| {
-            let message = message.clone();
-            async move { handle.route().add(message).execute().await }
-        })
-    }
-
-    /// Takes back a route through the device.
-    ///
-    /// # Errors
-    ///
-    /// If the kernel refuses.
-    pub fn delete_route(&self, prefix: IpNet) -> Result<(), NetlinkError> {
-        let message = self.route(prefix);
-        self.each(&[prefix], "delete kernel route", move |handle, _| {
-            let message = message.clone();
-            async move { handle.route().del(message).execute().await }
-        })
+    /// If the kernel cannot be asked.
+    pub fn change_routes(
+        &self,
+        remove: &[IpNet],
+        add: &[IpNet],
+    ) -> Result<Vec<(IpNet, NetlinkError)>, NetlinkError> {
+        run(
+            self.netns.as_deref(),
+            "change kernel routes",
+            async |handle: Handle| {
+                let mut refused = Vec::new();
+                for &prefix in remove {
+                    let request = handle.route().del(self.route(prefix));
+                    if let Err(error) = request.execute().await {
+                        refused.push((prefix, failed("delete kernel route", error)));
+                    }
+                }
+                for &prefix in add {
+                    let request = handle.route().add(self.route(prefix));
+                    if let Err(error) = request.execute().await {
+                        refused.push((prefix, failed("add kernel route", error)));
+                    }
+                }
+                Ok(refused)
+            },
+        )
     }
 
     /// Sets the device's MTU, in bytes.

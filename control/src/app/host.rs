@@ -74,19 +74,13 @@ pub trait Host: Send + Sync + fmt::Debug {
     /// If the kernel refuses; some may then be done.
     fn change_port(&self, device: &Device, change: &PortChange) -> Result<(), HostError>;
 
-    /// Routes a prefix through a device.
-    ///
-    /// # Errors
-    ///
-    /// If the kernel refuses.
-    fn add_route(&self, device: &Device, prefix: IpNet) -> Result<(), HostError>;
-
-    /// Takes back a route through a device.
-    ///
-    /// # Errors
-    ///
-    /// If the kernel refuses.
-    fn delete_route(&self, device: &Device, prefix: IpNet) -> Result<(), HostError>;
+    /// Takes back and adds routes through a device; returns what the kernel refused, and why.
+    fn change_routes(
+        &self,
+        device: &Device,
+        remove: &[IpNet],
+        add: &[IpNet],
+    ) -> Vec<(IpNet, HostError)>;
 
     /// Opens the sockets of a local tunnel endpoint and gives them to the workers.
     ///

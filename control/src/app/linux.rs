@@ -99,12 +99,25 @@ impl Host for Linux {
         }
     }
 
-    fn add_route(&self, device: &Device, prefix: IpNet) -> Result<(), HostError> {
-        device.add_route(prefix).map_err(HostError::new)
-    }
-
-    fn delete_route(&self, device: &Device, prefix: IpNet) -> Result<(), HostError> {
-        device.delete_route(prefix).map_err(HostError::new)
+    fn change_routes(
+        &self,
+        device: &Device,
+        remove: &[IpNet],
+        add: &[IpNet],
+    ) -> Vec<(IpNet, HostError)> {
+        match device.change_routes(remove, add) {
+            Ok(refused) => refused
+                .into_iter()
+                .map(|(prefix, error)| (prefix, HostError::new(error)))
+                .collect(),
+            // Nobody could be asked: all were refused.
+            Err(error) => {
+                let text = HostError::new(error).to_string();
+                let all = remove.iter().chain(add).copied();
+                all.map(|prefix| (prefix, HostError::new(text.clone())))
+                    .collect()
+            }
+        }
     }
 
     fn open_underlay(&self, id: UnderlayId, local: SocketAddr) -> Result<(), HostError> {

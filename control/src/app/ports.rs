@@ -292,27 +292,25 @@ impl Ports {
         let Some(entry) = self.entries.get_mut(name) else {
             return;
         };
+        let (mut add, mut remove) = (Vec::new(), Vec::new());
         for prefix in prefixes {
-            let wanted = wants_route(rib, &entry.port, prefix);
-            let device = &entry.open.device;
-            if wanted && !entry.routes.contains(&prefix) {
-                match self.host.add_route(device, prefix) {
-                    Ok(()) => {
-                        entry.refused.remove(&prefix);
-                        entry.routes.insert(prefix);
-                    }
-                    Err(error) => {
-                        tracing::warn!(port = %name, %prefix, %error, "no kernel route");
-                        entry.refused.insert(prefix, error.to_string());
-                    }
+            entry.refused.remove(&prefix);
+            if !wants_route(rib, &entry.port, prefix) {
+                if entry.routes.remove(&prefix) {
+                    remove.push(prefix);
                 }
-            } else if !wanted {
-                entry.refused.remove(&prefix);
-                if entry.routes.remove(&prefix)
-                    && let Err(error) = self.host.delete_route(device, prefix)
-                {
-                    tracing::warn!(port = %name, %prefix, %error, "kernel route left");
-                }
+            } else if entry.routes.insert(prefix) {
+                add.push(prefix);
+            }
+        }
+        if add.is_empty() && remove.is_empty() {
+            return;
+        }
+        let refused = self.host.change_routes(&entry.open.device, &remove, &add);
+        for (prefix, error) in refused {
+            tracing::warn!(port = %name, %prefix, %error, "kernel route refused");
+            if entry.routes.remove(&prefix) {
+                entry.refused.insert(prefix, format!("{prefix}: {error}"));
             }
         }
     }

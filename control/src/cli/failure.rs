@@ -4,7 +4,10 @@ use std::{fmt, process::ExitCode};
 
 use tonic::{Code, Status};
 
-use crate::client::{ConnectError, error_detail};
+use crate::{
+    client::{ConnectError, error_detail},
+    proto::ErrorDetail,
+};
 
 /// Exit status of wrong usage and wrong configuration.
 pub(super) const EXIT_USAGE: u8 = 2;
@@ -49,7 +52,7 @@ impl From<ConnectError> for Failure {
 impl From<Status> for Failure {
     fn from(status: Status) -> Self {
         let hint = error_detail(&status)
-            .map(|detail| detail.hint)
+            .map(hint)
             .filter(|hint| !hint.is_empty());
         let message = match hint {
             Some(hint) => format!("{}; {hint}", status.message()),
@@ -60,6 +63,17 @@ impl From<Status> for Failure {
             Code::InvalidArgument => Self::usage(message),
             _ => Self::new(message),
         }
+    }
+}
+
+/// The remedy, in words of the command line where it has its own.
+fn hint(detail: ErrorDetail) -> String {
+    match detail.reason.as_str() {
+        "EXISTS" => "use --replace to replace it".to_owned(),
+        "MISSING" => "see `list` for what there is".to_owned(),
+        "NOT_YOURS" => "change it where it comes from, or name that --source".to_owned(),
+        "INVALID" => "see --help".to_owned(),
+        _ => detail.hint,
     }
 }
 

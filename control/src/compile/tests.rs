@@ -5,7 +5,7 @@ use ringlay_dataplane::tables::NextHop;
 
 use super::*;
 use crate::{
-    object::{Neighbour, Object, Source, Vtep},
+    object::{Neighbour, Object, Source, Target, Vtep},
     rib::Operation,
 };
 

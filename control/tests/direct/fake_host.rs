@@ -94,27 +94,32 @@ impl Host for FakeHost {
         Ok(())
     }
 
-    fn add_route(&self, device: &Device, prefix: IpNet) -> Result<(), HostError> {
+    fn change_routes(
+        &self,
+        device: &Device,
+        remove: &[IpNet],
+        add: &[IpNet],
+    ) -> Vec<(IpNet, HostError)> {
         self.with(|state| {
-            if state.routed.contains(&prefix) {
-                return Err(HostError::new("exists"));
+            for prefix in remove {
+                assert!(
+                    state.routes.remove(&(device.index, *prefix)),
+                    "{prefix} is not routed"
+                );
             }
-            assert!(
-                state.routes.insert((device.index, prefix)),
-                "{prefix} is routed twice"
-            );
-            Ok(())
+            let mut refused = Vec::new();
+            for prefix in add {
+                if state.routed.contains(prefix) {
+                    refused.push((*prefix, HostError::new("exists")));
+                } else {
+                    assert!(
+                        state.routes.insert((device.index, *prefix)),
+                        "{prefix} is routed twice"
+                    );
+                }
+            }
+            refused
         })
-    }
-
-    fn delete_route(&self, device: &Device, prefix: IpNet) -> Result<(), HostError> {
-        self.with(|state| {
-            assert!(
-                state.routes.remove(&(device.index, prefix)),
-                "{prefix} is not routed"
-            );
-        });
-        Ok(())
     }
 
     fn open_underlay(&self, id: UnderlayId, local: SocketAddr) -> Result<(), HostError> {

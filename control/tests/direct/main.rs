@@ -1,7 +1,10 @@
 //! The whole control plane over a Unix socket, on a machine that only remembers: needs no
 //! privilege and moves no packet. See `netns.rs` for the real thing.
 
-#![allow(clippy::unwrap_used, reason = "the helpers of a test fail it by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "the helpers of a test fail it by panicking"
+)]
 
 mod fake_host;
 mod node;
@@ -203,7 +206,10 @@ async fn kernel_routes_follow_remote_prefixes() {
         .await
         .unwrap()
         .into_inner();
-    assert_eq!(ports.ports[0].status.as_ref().unwrap().warnings, ["exists"]);
+    assert_eq!(
+        ports.ports[0].status.as_ref().unwrap().warnings,
+        ["10.7.0.0/16: exists"]
+    );
 }
 
 #[tokio::test]
