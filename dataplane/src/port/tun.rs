@@ -229,6 +229,8 @@ fn failed(config: &TunConfig, step: &'static str) -> impl FnOnce(io::Error) -> O
 }
 
 /// Asks for all offloads together and, if that is refused, for one after the other.
+/// The kernel grants USO for both IP versions or for none, and tunnel GSO only on
+/// top of the others (`set_offload` in `drivers/net/tun.c`).
 fn set_offloads(
     queue: &TunQueue,
     wanted: TunOffloads,
@@ -238,7 +240,11 @@ fn set_offloads(
     }
     let mut granted = TunOffloads::NONE;
     let mut refused = Vec::new();
-    for kind in wanted.iter() {
+    let uso = TunOffloads::USO4 | TunOffloads::USO6;
+    let kinds = wanted
+        .iter()
+        .map(|kind| if uso.contains(kind) { uso } else { kind });
+    for kind in kinds.filter(|&kind| wanted.contains(kind)) {
         match queue.set_offloads(granted | kind) {
             Ok(()) => granted = granted | kind,
             Err(error) => refused.push((kind, error)),
