@@ -13,6 +13,8 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::os::fd::{AsFd, OwnedFd};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
@@ -29,6 +31,11 @@ const RECEIVE_BUFFER: u32 = 8 << 20;
 /// Bytes on their way through the local link; a queue discipline that holds less
 /// drops first, as it does for the kernel's own tunnels.
 const SEND_BUFFER: u32 = 8 << 20;
+
+/// How long the port of a process that was killed may stay taken: the kernel closes
+/// what an io_uring holds some time after the process is gone.
+const RELEASE_TIME: Duration = Duration::from_secs(1);
+const RELEASE_POLL: Duration = Duration::from_millis(2);
 
 /// What sockets to make.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,9 +132,16 @@ pub fn bind(config: &UnderlayConfig) -> Result<Vec<UnderlayQueue>, BindUnderlayE
 /// lose half of the tunnel's traffic: make sure to be the only one.
 fn check_port_is_free(config: &UnderlayConfig) -> Result<(), BindUnderlayError> {
     let socket = socket(config)?;
-    socket
-        .bind(&config.local.into())
-        .map_err(|error| bind_error(config, error))
+    let deadline = Instant::now() + RELEASE_TIME;
+    loop {
+        match socket.bind(&config.local.into()) {
+            Ok(()) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline => {
+                thread::sleep(RELEASE_POLL);
+            }
+            Err(error) => return Err(bind_error(config, error)),
+        }
+    }
 }
 
 fn bind_receiver(config: &UnderlayConfig) -> Result<OwnedFd, BindUnderlayError> {
