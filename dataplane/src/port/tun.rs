@@ -245,6 +245,9 @@ fn set_offloads(
         .iter()
         .map(|kind| if uso.contains(kind) { uso } else { kind });
     for kind in kinds.filter(|&kind| wanted.contains(kind)) {
+        if granted.contains(kind) || refused.iter().any(|&(other, _)| other == kind) {
+            continue;
+        }
         match queue.set_offloads(granted | kind) {
             Ok(()) => granted = granted | kind,
             Err(error) => refused.push((kind, error)),
