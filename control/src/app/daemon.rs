@@ -102,53 +102,57 @@ pub fn run(file: &Path, socket: &Path) -> Result<(), RunError> {
     let listener = Listener::bind(config.settings.socket.as_deref().unwrap_or(socket))?;
     let workers = workers(&config.settings.workers);
     let runtime = Runtime::start(runtime_config(&config.settings, workers.clone()))?;
-    let driver = runtime.driver().clone();
+    let driver = runtime.driver();
     tracing::info!(driver = %driver.kind, reason = driver.reason, ?workers, "workers run");
     let events = runtime.events();
-    let identity = Identity {
-        uuid: random_uuid(),
-        name: config.settings.name.clone().unwrap_or_else(host_name),
-        settings: config.settings.clone(),
-        mtu_reason: local.mtu_reason.clone(),
-        workers,
-        started: Instant::now(),
-    };
-    let environment = Environment {
-        local: local.address,
-        mtu: local.mtu,
-        accept_unknown_vteps: config.settings.accept_unknown_vteps,
-    };
-    tracing::info!(
-        node = identity.name,
-        instance = identity.uuid,
-        "node starts"
-    );
-    let mut engine = Engine::new(identity, environment, Arc::new(Linux::new(runtime)));
+    let mut engine = engine(&config, &local, workers, Linux::new(runtime));
     let started = engine.apply_snapshot(Source::Static, 0, config.objects.clone());
     log_networks(&engine);
     let engine = Arc::new(Mutex::new(engine));
-    let result = started
-        .map_err(|error| match error {
-            ChangeError::Apply(error) => config.locate(&error).into(),
-            other => RunError::Change(other),
-        })
-        .and_then(|_| {
-            let events = EventThread::spawn(Arc::clone(&engine), events).map_err(|source| {
-                RunError::Step {
-                    step: "start a thread",
-                    source,
-                }
-            })?;
-            let served = serve(&engine, listener, file);
-            events.stop();
-            served
-        });
+    let result = match started {
+        Ok(_) => EventThread::spawn(Arc::clone(&engine), events)
+            .map_err(|source| RunError::Step {
+                step: "start a thread",
+                source,
+            })
+            .and_then(|events| {
+                let served = serve(&engine, listener, file);
+                events.stop();
+                served
+            }),
+        Err(ChangeError::Apply(error)) => Err(config.locate(&error).into()),
+        Err(other) => Err(other.into()),
+    };
     engine
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .close();
     tracing::info!("stopped");
     result
+}
+
+/// An engine without objects, as the settings want it.
+fn engine(config: &Config, local: &Local, workers: Vec<Option<usize>>, host: Linux) -> Engine {
+    let settings = config.settings.clone();
+    let environment = Environment {
+        local: local.address,
+        mtu: local.mtu,
+        accept_unknown_vteps: settings.accept_unknown_vteps,
+    };
+    let identity = Identity {
+        uuid: random_uuid(),
+        name: settings.name.clone().unwrap_or_else(host_name),
+        settings,
+        mtu_reason: local.mtu_reason.clone(),
+        workers,
+        started: Instant::now(),
+    };
+    tracing::info!(
+        node = identity.name,
+        instance = identity.uuid,
+        "node starts"
+    );
+    Engine::new(identity, environment, Arc::new(host))
 }
 
 /// Serves gRPC and signals.
@@ -225,10 +229,7 @@ fn reload(engine: &Mutex<Engine>, file: &Path) {
 fn log_networks(engine: &Engine) {
     for (_, network) in engine.rib().networks() {
         if let Some((_, table)) = engine.compiler().network(&network.name) {
-            let mtu_from = match network.mtu {
-                Some(_) => "configured",
-                None => &engine.identity().mtu_reason,
-            };
+            let mtu_from = engine.mtu_reason(network);
             tracing::info!(
                 network = %network.name, vni = %network.vni, port = network.port, mac = %table.mac,
                 mtu = table.mtu, mtu_from, mode = "routed, vxlan over udp", "network open"

@@ -26,7 +26,7 @@ use crate::{
     compile::{Compiler, Environment, TunnelKey},
     config::{Config, Settings},
     neighbour::{Resolver, Status},
-    object::{Key, Name, Object, Source, VtepKey},
+    object::{Key, Name, Network, Object, Source, VtepKey},
     rib::{Delta, Operation, Rib},
 };
 
@@ -260,6 +260,16 @@ impl Engine {
     /// The open local tunnel endpoints.
     pub fn underlays(&self) -> &BTreeMap<UnderlayId, SocketAddr> {
         &self.underlays
+    }
+
+    /// Where the MTU of a network comes from, and whether packets of that size fit the underlay.
+    pub fn mtu_reason(&self, network: &Network) -> String {
+        let fits = self.compiler.environment().mtu;
+        match network.mtu {
+            None => self.identity.mtu_reason.clone(),
+            Some(mtu) if mtu <= fits => "configured".to_owned(),
+            Some(_) => format!("configured, but packets above {fits} are fragmented underneath"),
+        }
     }
 
     /// The machine.

@@ -189,6 +189,11 @@ impl Compiler {
         tables
     }
 
+    /// What the tables depend on besides the desired state.
+    pub fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
     /// The identifier of a port.
     pub fn port(&self, name: &Name) -> Option<PortId> {
         self.ports.get(name).map(|entry| entry.id)

@@ -1,6 +1,6 @@
 //! The configuration file, version 1 (TOML).
 //!
-//! Reading goes from text to [`raw`] values to typed objects ([`convert`]); whether the objects
+//! Reading goes from text to raw values to typed objects; whether the objects
 //! make sense together is for the [`crate::rib`] to say. Every error is one message that names
 //! file, line, key and remedy. Nothing here touches the system, apart from reading the file.
 

@@ -18,10 +18,7 @@ pub(super) fn instance(engine: &Engine) -> Option<proto::Instance> {
 
 pub(super) fn network(engine: &Engine, source: Source, network: &Network) -> proto::Network {
     let table = engine.compiler().network(&network.name);
-    let reason = match network.mtu {
-        Some(_) => "configured",
-        None => &engine.identity().mtu_reason,
-    };
+    let reason = engine.mtu_reason(network);
     let underlay = |port| std::net::SocketAddr::new(engine.rib().local(), port).to_string();
     proto::Network {
         name: network.name.to_string(),
@@ -36,7 +33,7 @@ pub(super) fn network(engine: &Engine, source: Source, network: &Network) -> pro
         status: table.map(|(id, table)| proto::NetworkStatus {
             id: id.0.into(),
             mtu: table.mtu as u32, // at most 65535
-            mtu_reason: reason.to_owned(),
+            mtu_reason: reason,
             mac: table.mac.to_string(),
             underlay: underlay(table.port),
             accept_unknown_vteps: table.accept_unknown_vteps,
