@@ -2,6 +2,7 @@
 
 use std::net::UdpSocket;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ use nix::sys::time::{TimeVal, TimeValLike};
 use crate::books::{Books, Kernel};
 use crate::mutate;
 use crate::samples::Samples;
+use crate::stop::StopOnDrop;
 use crate::support::kernel_peer::{self, Style};
 use crate::support::node::{self, Node, NodeConfig};
 use crate::support::pair::{Pair, Underlay};
@@ -26,7 +28,7 @@ use crate::support::traffic::{exchange_tcp, ping, wait_for_ping};
 const TUNNEL_FRAMES: u64 = 600_000;
 const TUN_PACKETS: u64 = 400_000;
 /// After so many, all that is allocated once has been.
-const WARM_UP: u64 = 50_000;
+const WARM_UP: u64 = 100_000;
 /// What memory may grow by in KiB between then and the end: 4 bytes a frame would be too much.
 const GROWTH_MAX: u64 = 4 << 10;
 /// Frames sent between two looks at the queues.
@@ -85,19 +87,19 @@ fn survives_a_million_hostile_frames(driver: &'static str, seed: u64) {
 
     let kernel = Kernel { pid: node.pid() };
     let mut random = Random::new(seed);
-    flood_tunnel(&pair, kernel, &mut random, &samples, WARM_UP);
-    flood_tun(&pair, kernel, &mut random, &samples, WARM_UP);
+    let mut flood = |tunnel_frames, tun_packets| {
+        let over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let _stop = StopOnDrop(&over);
+            scope.spawn(|| talk_until(&over, &pair));
+            flood_tunnel(&pair, kernel, &mut random, &samples, tunnel_frames);
+            flood_tun(&pair, kernel, &mut random, &samples, tun_packets);
+        });
+    };
+    flood(WARM_UP, WARM_UP);
     let (memory, files) = (kernel.memory(), kernel.open_files());
     let before = Books::closed(&node);
-
-    flood_tunnel(
-        &pair,
-        kernel,
-        &mut random,
-        &samples,
-        TUNNEL_FRAMES - WARM_UP,
-    );
-    flood_tun(&pair, kernel, &mut random, &samples, TUN_PACKETS - WARM_UP);
+    flood(TUNNEL_FRAMES - WARM_UP, TUN_PACKETS - WARM_UP);
 
     node.assert_alive();
     let after = Books::closed(&node);
@@ -129,6 +131,24 @@ fn survives_a_million_hostile_frames(driver: &'static str, seed: u64) {
     wait_for_ping(&pair.node, theirs);
     wait_for_ping(&pair.peer, ours);
     exchange_tcp(&pair.node, &pair.peer, theirs, 1 << 20);
+}
+
+/// Others' frames arrive whole, whatever is beside them in a batch.
+fn talk_until(over: &AtomicBool, pair: &Pair) {
+    while !over.load(Ordering::Relaxed) {
+        exchange_tcp(
+            &pair.node,
+            &pair.peer,
+            "10.42.2.1".parse().unwrap(),
+            1 << 18,
+        );
+        exchange_tcp(
+            &pair.peer,
+            &pair.node,
+            "fd42:1::1".parse().unwrap(),
+            1 << 18,
+        );
+    }
 }
 
 /// Sends frames to the tunnel socket until `count` of them have got past its buffer.

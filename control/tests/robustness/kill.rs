@@ -4,6 +4,7 @@ use std::net::{IpAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use crate::stop::StopOnDrop;
 use crate::support::kernel_peer::{self, Style};
 use crate::support::node::{DEVICE, Node, NodeConfig};
 use crate::support::pair::{Pair, Underlay, ip};
@@ -75,13 +76,4 @@ fn routes(pair: &Pair) -> Vec<String> {
         .collect();
     prefixes.sort();
     prefixes
-}
-
-/// Lets the senders end when a check fails, too.
-struct StopOnDrop<'a>(&'a AtomicBool);
-
-impl Drop for StopOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }

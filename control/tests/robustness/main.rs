@@ -13,3 +13,4 @@ mod kill;
 mod mutate;
 mod pcap;
 mod samples;
+mod stop;
