@@ -48,7 +48,7 @@ id!(
     u32
 );
 id!(
-    /// An entry of [`crate::tables::Tables::next_hops`].
+    /// An entry of `Tables::next_hops`.
     NextHopId,
     u32
 );
