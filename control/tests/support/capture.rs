@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 use ringlay_control::lab::namespace::Namespace;
 use ringlay_control::lab::process::Process;
 
-use super::pair::Pair;
+use super::pair::{EPHEMERAL_PORTS, Pair};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -83,6 +83,11 @@ pub(crate) fn decode(file: &Path, filter: &str, fields: &[&str]) -> Vec<Vec<Vec<
     ]);
     for protocol in ["ip", "udp", "tcp"] {
         command.args(["-o", &format!("{protocol}.check_checksum:TRUE")]);
+    }
+    // Random data on a random port is not the protocol that happens to be at home there.
+    let (first, last) = EPHEMERAL_PORTS;
+    for protocol in ["udp", "tcp"] {
+        command.args(["-d", &format!("{protocol}.port=={first}-{last},data")]);
     }
     // What a capture says of a connection's loss and order is not what is in its packets.
     command.args(["-o", "tcp.analyze_sequence_numbers:FALSE"]);

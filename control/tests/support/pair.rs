@@ -1,5 +1,6 @@
 //! Two hosts on one underlay: one for the node under test, one for its peer.
 
+use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::process::{self, Command, Output};
@@ -13,6 +14,10 @@ use tempfile::TempDir;
 pub(crate) const UNDERLAY_DEVICE: &str = "eth0";
 /// The underlay's MTU in bytes.
 pub(crate) const UNDERLAY_MTU: u32 = 1500;
+
+/// The ports that the hosts choose from for sockets that ask for none: not those that tunnels are
+/// sent from.
+pub(crate) const EPHEMERAL_PORTS: (u16, u16) = (32768, 40000);
 
 /// Which IP version the underlay is used with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +115,10 @@ impl Pair {
                 &format!("address add fd77::{number}/64 dev {device} nodad"),
             );
             ip(host, &format!("link set {device} mtu {UNDERLAY_MTU} up"));
+            let (first, last) = EPHEMERAL_PORTS;
+            let path = "/proc/sys/net/ipv4/ip_local_port_range";
+            let written = host.run(|| fs::write(path, format!("{first} {last}")));
+            written.unwrap().unwrap();
         }
         let stranger = Underlay::V4.stranger();
         ip(
