@@ -1,6 +1,9 @@
 //! The `ringlay` command where it needs neither daemon nor privilege.
 
-#![allow(clippy::unwrap_used, reason = "the helpers of a test fail it by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "the helpers of a test fail it by panicking"
+)]
 
 use std::{
     fs,

@@ -1,6 +1,9 @@
 //! Two daemons in two network namespaces, with real devices and packets. Needs root and iproute2.
 
-#![allow(clippy::unwrap_used, reason = "the helpers of a test fail it by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "the helpers of a test fail it by panicking"
+)]
 
 mod hosts;
 

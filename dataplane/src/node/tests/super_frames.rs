@@ -221,7 +221,11 @@ fn a_train_of_strangers_is_many_packets() {
         .collect();
     let batch = [train(&rig, &packets), train(&rig, &packets)];
     let (ports, _) = rig.run(batch);
-    assert_eq!(ports.len(), 128, "more flows than are merged at once, more than one batch");
+    assert_eq!(
+        ports.len(),
+        128,
+        "more flows than are merged at once, more than one batch"
+    );
 }
 
 #[test]
