@@ -115,10 +115,12 @@ fn datagram(vni: u8, ethertype: u16, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// How to change a frame's `meta`.
+type Change = fn(&mut Meta);
+
 /// One packet for every kind of treatment: forwarded both ways, cut, merged,
-/// refused with an ICMP error, answered, held, dropped. With each, how to change
-/// the frame's `meta`.
-fn traffic() -> Vec<(Ingress, Vec<u8>, fn(&mut Meta))> {
+/// refused with an ICMP error, answered, held, dropped.
+fn traffic() -> Vec<(Ingress, Vec<u8>, Change)> {
     let (here, there) = ([10, 42, 1, 1], [10, 42, 2, 1]);
     let port = Ingress::Port(PortId(0));
     let underlay = Ingress::Underlay(UnderlayId(0));
@@ -129,7 +131,7 @@ fn traffic() -> Vec<(Ingress, Vec<u8>, fn(&mut Meta))> {
     arp.extend(here);
     let single = datagram(42, 0x0800, &udp(there, here, 64));
     let train = [&single[..], &single[..], &single[..]].concat();
-    let plain: fn(&mut Meta) = |_| ();
+    let plain: Change = |_| ();
     vec![
         (port, udp(here, there, 64), plain),
         (port, udp(here, there, 64), |meta| {
@@ -145,7 +147,7 @@ fn traffic() -> Vec<(Ingress, Vec<u8>, fn(&mut Meta))> {
         (port, vec![0xff; 90], plain),
         (underlay, single, plain),
         (underlay, train, |meta| {
-            meta.segment_size = 8 + 14 + 28 + 600
+            meta.segment_size = 8 + 14 + 28 + 600;
         }),
         (underlay, datagram(42, 0x0800, &udp(there, here, 1)), plain),
         (underlay, datagram(43, 0x0800, &udp(there, here, 64)), plain),
