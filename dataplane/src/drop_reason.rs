@@ -40,6 +40,10 @@ drop_reasons! {
     Hairpin = "ip_hairpin",
     /// The packet does not fit the network's MTU.
     TooBig = "ip_too_big",
+    /// The uplink handed over something that is no UDP packet for its tunnel endpoint.
+    UplinkForeign = "uplink_foreign",
+    /// The outer UDP checksum is wrong, or missing over IPv6.
+    UnderlayBadChecksum = "underlay_bad_checksum",
     /// Shorter than a VXLAN header, or no Ethernet frame inside.
     VxlanMalformed = "vxlan_malformed",
     /// The VXLAN header lacks the I flag (RFC 7348 section 5).

@@ -5,6 +5,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use ringlay_encap::ip::IpVersion;
+
 use crate::drop_reason::DropReason;
 use crate::id::{NetworkId, PortId, TunnelId, UnderlayId};
 use crate::sys::arena::Slot;
@@ -16,6 +18,8 @@ pub enum Ingress {
     Port(PortId),
     /// The underlay; the data starts at the tunnel header.
     Underlay(UnderlayId),
+    /// The uplink of an underlay; the data starts at the outer Ethernet header.
+    Uplink(UnderlayId),
     /// This node made it (an ICMP error, an ARP request).
     Node,
 }
@@ -35,9 +39,25 @@ pub enum Gso {
     UdpL4,
 }
 
+/// Where the headers are of a super-frame inside a UDP tunnel. What is to be cut, and
+/// what lacks a checksum, is then the inner packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Encapsulation {
+    /// The version of the outer IP header.
+    pub outer: IpVersion,
+    /// Where the outer UDP header starts.
+    pub transport: u16,
+    /// Where the inner IP header starts.
+    pub inner: u16,
+    /// Every packet that is cut from it gets an outer UDP checksum; in the super-frame
+    /// there is the sum of the pseudo-header.
+    pub checksum: bool,
+}
+
 /// The checksum and segmentation metadata of a virtio-net header, in host order.
 ///
-/// Offsets count from the first byte of the IP header.
+/// Offsets count from the first byte of the frame: on a port that of the IP header, on
+/// an uplink that of the outer Ethernet header.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Offload {
     /// Bytes `csum_start..` still need a checksum at `csum_start + csum_offset`.
@@ -56,6 +76,8 @@ pub struct Offload {
     pub csum_start: u16,
     /// Where in that range the checksum is stored.
     pub csum_offset: u16,
+    /// The tunnel that the super-frame is in already.
+    pub tunnel: Option<Encapsulation>,
 }
 
 /// What the nodes know about a frame.
@@ -104,6 +126,7 @@ impl Meta {
             gso_size: 0,
             csum_start: 0,
             csum_offset: 0,
+            tunnel: None,
         },
     };
 }

@@ -22,8 +22,10 @@ use crate::driver::{Driver, DriverConfig, DriverKind, Queue};
 use crate::event::Event;
 use crate::id::{PortId, TunnelId, UnderlayId, WorkerId};
 use crate::mempool::Mempool;
+use crate::port::redirect::Redirect;
 use crate::port::tun::TunDevice;
 use crate::port::underlay::UnderlayQueue;
+use crate::port::uplink::UplinkDevice;
 use crate::snapshot::Publisher;
 use crate::stats::{QueueStats, Stats, WorkerStats};
 use crate::sys::affinity;
@@ -299,7 +301,33 @@ impl Runtime {
         }
     }
 
-    /// Closes a tunnel endpoint's sockets; when it returns no worker uses them.
+    /// Serves the queues of an endpoint's uplink, one by each worker, besides its sockets.
+    /// Returns what leads packets to the uplink; drop it before [`Self::remove_underlay`].
+    ///
+    /// # Errors
+    ///
+    /// See [`AttachError`]; then neither uplink nor sockets are served.
+    pub fn add_uplink(
+        &self,
+        id: UnderlayId,
+        device: UplinkDevice,
+    ) -> Result<Redirect, AttachError> {
+        self.check_count(device.queues.len())?;
+        let queue = |fd: OwnedFd| Queue::Uplink { id, fd };
+        match self.attach(device.queues.into_iter().map(queue)) {
+            Ok(counters) => {
+                let mut queues = self.queues();
+                queues.underlays.entry(id).or_default().extend(counters);
+                Ok(device.redirect)
+            }
+            Err(error) => {
+                self.remove_underlay(id);
+                Err(error)
+            }
+        }
+    }
+
+    /// Closes a tunnel endpoint's sockets and uplink; when it returns no worker uses them.
     pub fn remove_underlay(&self, id: UnderlayId) {
         if self.queues().underlays.remove(&id).is_some() {
             self.broadcast(|done| Command::DetachUnderlay { id, done });

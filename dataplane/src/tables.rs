@@ -103,7 +103,8 @@ pub struct Tunnel {
     /// Outer destination address and port.
     pub remote: SocketAddr,
     /// The headers of every frame through it; `None` until the far end's MAC
-    /// address is known.
+    /// address is known. With an outer Ethernet header, frames leave by the
+    /// underlay's uplink, otherwise by its sockets.
     pub template: Option<Template>,
 }
 
@@ -120,6 +121,8 @@ pub struct Tables {
     networks: Vec<Option<Network>>,
     tunnels: Vec<Option<Tunnel>>,
     ports: Vec<Option<Port>>,
+    /// Local address and UDP port of each endpoint.
+    underlays: Vec<Option<SocketAddr>>,
     next_hops: Vec<NextHop>,
     /// Sorted by key.
     vnis: Vec<((UnderlayId, Vni), NetworkId)>,
@@ -152,6 +155,11 @@ impl Tables {
         place(&mut self.ports, id.index(), port);
     }
 
+    /// Adds or replaces a local tunnel endpoint: its address and UDP port.
+    pub fn insert_underlay(&mut self, id: UnderlayId, local: SocketAddr) {
+        place(&mut self.underlays, id.index(), local);
+    }
+
     /// Adds a next hop and names it, for use in a network's `fib`.
     ///
     /// # Panics
@@ -179,6 +187,12 @@ impl Tables {
     #[inline]
     pub fn port(&self, id: PortId) -> Option<&Port> {
         self.ports.get(id.index())?.as_ref()
+    }
+
+    /// Address and UDP port of the local tunnel endpoint with this identifier.
+    #[inline]
+    pub fn underlay(&self, id: UnderlayId) -> Option<SocketAddr> {
+        *self.underlays.get(id.index())?
     }
 
     /// The network that a tunnel frame belongs to.

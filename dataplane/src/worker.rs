@@ -90,6 +90,8 @@ pub(crate) struct Worker<D> {
     ports: Vec<Option<QueueId>>,
     /// By [`UnderlayId`].
     underlays: Vec<Option<QueueId>>,
+    /// By [`UnderlayId`].
+    uplinks: Vec<Option<QueueId>>,
 }
 
 impl<D: Driver> Worker<D> {
@@ -101,6 +103,7 @@ impl<D: Driver> Worker<D> {
             received: Batch::new(),
             ports: Vec::new(),
             underlays: Vec::new(),
+            uplinks: Vec::new(),
         }
     }
 
@@ -154,6 +157,7 @@ impl<D: Driver> Worker<D> {
             driver: &mut self.driver,
             ports: &self.ports,
             underlays: &self.underlays,
+            uplinks: &self.uplinks,
             counters: &self.wiring.counters,
         };
         if !self.received.is_empty() {
@@ -204,6 +208,7 @@ impl<D: Driver> Worker<D> {
         let (table, index) = match &queue {
             Queue::Tun { port, .. } => (&mut self.ports, port.index()),
             Queue::Underlay { id, .. } => (&mut self.underlays, id.index()),
+            Queue::Uplink { id, .. } => (&mut self.uplinks, id.index()),
         };
         if table.len() <= index {
             table.resize(index + 1, None);
@@ -220,8 +225,10 @@ impl<D: Driver> Worker<D> {
     }
 
     fn detach_underlay(&mut self, id: UnderlayId) {
-        if let Some(queue) = self.underlays.get_mut(id.index()).and_then(Option::take) {
-            self.driver.detach(queue);
+        for table in [&mut self.underlays, &mut self.uplinks] {
+            if let Some(queue) = table.get_mut(id.index()).and_then(Option::take) {
+                self.driver.detach(queue);
+            }
         }
     }
 
@@ -232,6 +239,7 @@ impl<D: Driver> Worker<D> {
             driver: &mut self.driver,
             ports: &self.ports,
             underlays: &self.underlays,
+            uplinks: &self.uplinks,
             counters: &self.wiring.counters,
         };
         match self.wiring.pool.copy_of(data) {
@@ -266,6 +274,7 @@ struct Queues<'a, D> {
     driver: &'a mut D,
     ports: &'a [Option<QueueId>],
     underlays: &'a [Option<QueueId>],
+    uplinks: &'a [Option<QueueId>],
     counters: &'a WorkerCounters,
 }
 
@@ -285,6 +294,14 @@ impl<D: Driver> Output for Queues<'_, D> {
             None => self
                 .counters
                 .dropped(DropReason::TunnelGone, frame.datagrams() as u64),
+        }
+    }
+
+    #[inline]
+    fn uplink(&mut self, frame: Frame) {
+        match queue_of(self.uplinks, frame.meta.underlay.index()) {
+            Some(queue) => self.driver.send(queue, frame),
+            None => self.counters.dropped(DropReason::TunnelGone, 1),
         }
     }
 }

@@ -173,6 +173,10 @@ impl Output for Count {
     fn underlay(&mut self, frame: Frame) {
         self.datagrams += frame.datagrams();
     }
+
+    fn uplink(&mut self, _frame: Frame) {
+        unreachable!("the tunnel has no uplink");
+    }
 }
 
 #[test]

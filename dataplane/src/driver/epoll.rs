@@ -1,6 +1,6 @@
 //! The driver for kernels and containers without `io_uring`: `epoll(7)` to learn
 //! what is readable, `recvmmsg(2)` and `sendmmsg(2)` on the underlay, one
-//! `read(2)` or `write(2)` a packet on TUN queues.
+//! `read(2)` or `write(2)` a packet on the queues of devices.
 //!
 //! Readiness is edge-triggered: a queue stays marked as ready until the kernel
 //! says that it is empty, so that nothing is asked twice.
@@ -21,6 +21,7 @@ use crate::batch::{BATCH_SIZE, Batch};
 use crate::counters::{QueueCounters, WorkerCounters};
 use crate::driver::epoll::queue::{Attached, Io, Kind, Sender, Turn};
 use crate::driver::ledger::Ledger;
+use crate::driver::vnet::Device;
 use crate::driver::{Driver, DriverConfig, Queue, QueueId, errors};
 use crate::drop_reason::DropReason;
 use crate::frame::Frame;
@@ -146,8 +147,12 @@ impl Driver for EpollDriver {
         let index = vacant.unwrap_or(self.queues.len());
         let id = u16::try_from(index).map_err(|_| io::ErrorKind::QuotaExceeded)?;
         let kind = match queue {
-            Queue::Tun { port, fd } => Kind::Tun {
-                port,
+            Queue::Tun { port, fd } => Kind::Device {
+                device: Device::Port(port),
+                file: File::from(fd),
+            },
+            Queue::Uplink { id, fd } => Kind::Device {
+                device: Device::Uplink(id),
                 file: File::from(fd),
             },
             Queue::Underlay {

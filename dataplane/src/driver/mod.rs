@@ -31,6 +31,15 @@ pub enum Queue {
         /// The queue's descriptor, non-blocking.
         fd: OwnedFd,
     },
+    /// One queue of the TAP device that is the uplink of a local tunnel endpoint. Each read
+    /// and write starts with a virtio-net header of
+    /// [`crate::port::uplink::VNET_HEADER_LEN`] bytes.
+    Uplink {
+        /// The endpoint it belongs to.
+        id: UnderlayId,
+        /// The queue's descriptor, non-blocking.
+        fd: OwnedFd,
+    },
     /// A worker's sockets of a local tunnel endpoint.
     Underlay {
         /// The endpoint they belong to.

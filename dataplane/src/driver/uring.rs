@@ -19,11 +19,11 @@ use crate::batch::Batch;
 use crate::counters::{QueueCounters, WorkerCounters};
 use crate::driver::ledger::Ledger;
 use crate::driver::uring::queue::{Attached, Kind};
-use crate::driver::{Driver, DriverConfig, Queue, QueueId, datagram, errors, vnet};
+use crate::driver::vnet::Device;
+use crate::driver::{Driver, DriverConfig, Queue, QueueId, datagram, errors};
 use crate::drop_reason::DropReason;
 use crate::frame::Frame;
 use crate::mempool::{HEADROOM, Mempool};
-use crate::port::tun::VNET_HEADER_LEN;
 use crate::sys::eventfd::Waker;
 use crate::sys::uring::{Completion, FileId, PREFIX_LEN, ReceiveMode, Uring, UringConfig};
 
@@ -88,10 +88,13 @@ impl UringDriver {
         queue: Queue,
         counters: Arc<QueueCounters>,
     ) -> io::Result<Attached> {
+        let read = |fd, device: Device| {
+            let kind = Kind::Device(device);
+            (fd, ReceiveMode::Read, device.read_offset(), kind)
+        };
         let (fd, mode, offset, kind) = match queue {
-            Queue::Tun { port, fd } => {
-                (fd, ReceiveMode::Read, vnet::READ_OFFSET, Kind::Tun { port })
-            }
+            Queue::Tun { port, fd } => read(fd, Device::Port(port)),
+            Queue::Uplink { id, fd } => read(fd, Device::Uplink(id)),
             Queue::Underlay {
                 id,
                 receiver,
@@ -180,7 +183,12 @@ impl UringDriver {
         while let Some(completion) = self.uring.complete() {
             match completion {
                 Completion::Packet { tag, slot, len } => {
-                    self.arrive(tag, vnet::unwrap(slot, len));
+                    let queue = self.queues.get(usize::from(tag));
+                    let frame = match queue.and_then(Option::as_ref).map(|queue| &queue.kind) {
+                        Some(Kind::Device(device)) => device.unwrap(slot, len),
+                        _ => Err(DropReason::PortGone),
+                    };
+                    self.arrive(tag, frame);
                 }
                 Completion::Datagram { tag, datagram } => {
                     let datagram = datagram.ok_or(DropReason::RxTruncated);
@@ -215,8 +223,9 @@ impl UringDriver {
         };
         queue.in_flight -= 1;
         match (&queue.kind, result) {
-            (Kind::Tun { .. }, Ok(_)) => {
-                self.ledger.sent(&queue.counters, &frame, VNET_HEADER_LEN);
+            (Kind::Device(device), Ok(_)) => {
+                let header = device.header_len();
+                self.ledger.sent(&queue.counters, &frame, header);
             }
             (Kind::Underlay { .. }, Ok(_)) => self.ledger.sent(&queue.counters, &frame, 0),
             (kind, Err(errno)) => self.ledger.dropped(kind.drop_reason(errno), &frame),
@@ -310,7 +319,7 @@ impl UringDriver {
                 return Err((DropReason::PortGone, frame));
             };
             let queued = match queue.kind {
-                Kind::Tun { .. } => self.uring.write(file, frame, index),
+                Kind::Device(_) => self.uring.write(file, frame, index),
                 Kind::Underlay { .. } => self.uring.send(file, frame, index),
             };
             match queued {
@@ -335,10 +344,10 @@ impl UringDriver {
             return Err((DropReason::PortGone, frame));
         };
         let file = match &queue.kind {
-            Kind::Tun { .. } if !vnet::wrap(&mut frame) => {
-                return Err((DropReason::PortTxError, frame));
+            Kind::Device(device) if !device.wrap(&mut frame) => {
+                return Err((device.drop_reason(0), frame));
             }
-            Kind::Tun { .. } => queue.file,
+            Kind::Device(_) => queue.file,
             Kind::Underlay { senders, .. } => {
                 let choice = frame.meta.flow_hash as usize % senders.len().max(1);
                 match senders.get(choice) {

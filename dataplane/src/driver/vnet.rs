@@ -1,92 +1,176 @@
-//! Frames as they cross a TUN queue: behind their virtio-net header.
+//! Frames as they cross a queue of a TUN or TAP device: behind their virtio-net header.
 
+use std::fmt;
+
+use crate::driver::errors;
 use crate::drop_reason::DropReason;
-use crate::frame::Frame;
+use crate::frame::{Frame, Ingress};
+use crate::id::{PortId, UnderlayId};
 use crate::mempool::HEADROOM;
-use crate::port::tun::VNET_HEADER_LEN;
 use crate::sys::arena::Slot;
 use crate::sys::virtio;
 
-/// Where in a slot a TUN queue's bytes go, so that the packet starts at [`HEADROOM`].
-pub(crate) const READ_OFFSET: usize = HEADROOM - VNET_HEADER_LEN;
-
-/// Makes a frame of the `len` bytes that were read to [`READ_OFFSET`].
-///
-/// # Errors
-///
-/// The drop reason, when it is no whole packet: shorter than its header, of a
-/// kind never asked for, or as long as the memory, so that more was cut off.
-#[inline]
-pub(crate) fn unwrap(slot: Slot, len: usize) -> Result<Frame, DropReason> {
-    let bytes = &slot.bytes()[READ_OFFSET..];
-    let header = bytes
-        .first_chunk()
-        .filter(|_| (VNET_HEADER_LEN..bytes.len()).contains(&len));
-    let offload = header
-        .and_then(virtio::decode)
-        .ok_or(DropReason::RxTruncated)?;
-    let mut frame = Frame::from_slot(slot, HEADROOM, len - VNET_HEADER_LEN);
-    frame.meta.offload = offload;
-    Ok(frame)
+/// What a device is to us, which decides the form of its header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Device {
+    /// The TUN device of a port, with IP packets.
+    Port(PortId),
+    /// The TAP device that is the uplink of an underlay, with Ethernet frames.
+    Uplink(UnderlayId),
 }
 
-/// Puts the header in front of a packet; false if there is no room for it.
-#[inline]
-pub(crate) fn wrap(frame: &mut Frame) -> bool {
-    if frame.headroom() < VNET_HEADER_LEN {
-        return false;
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Port(id) => write!(f, "port {id}"),
+            Self::Uplink(id) => write!(f, "uplink of underlay {id}"),
+        }
     }
-    let offload = frame.meta.offload;
-    let header = frame.prepend(VNET_HEADER_LEN);
-    if let Some(header) = header.first_chunk_mut() {
-        virtio::encode(&offload, header);
+}
+
+impl Device {
+    /// Bytes of header in front of each packet.
+    #[inline]
+    pub(crate) const fn header_len(self) -> usize {
+        match self {
+            Self::Port(_) => virtio::HEADER_LEN,
+            Self::Uplink(_) => virtio::TUNNEL_HEADER_LEN,
+        }
     }
-    true
+
+    /// Where in a slot the queue's bytes go, so that the packet starts at [`HEADROOM`].
+    #[inline]
+    pub(crate) const fn read_offset(self) -> usize {
+        HEADROOM - self.header_len()
+    }
+
+    /// Where its frames come from.
+    #[inline]
+    pub(crate) const fn ingress(self) -> Ingress {
+        match self {
+            Self::Port(id) => Ingress::Port(id),
+            Self::Uplink(id) => Ingress::Uplink(id),
+        }
+    }
+
+    /// Why the queue did not take a packet.
+    pub(crate) fn drop_reason(self, errno: i32) -> DropReason {
+        match self {
+            Self::Port(_) => errors::port_drop_reason(errno),
+            Self::Uplink(_) => errors::underlay_drop_reason(errno),
+        }
+    }
+
+    /// Makes a frame of the `len` bytes that were read to [`Self::read_offset`].
+    ///
+    /// # Errors
+    ///
+    /// The drop reason, when it is no whole packet: shorter than its header, of a
+    /// kind never asked for, or as long as the memory, so that more was cut off.
+    #[inline]
+    pub(crate) fn unwrap(self, slot: Slot, len: usize) -> Result<Frame, DropReason> {
+        let bytes = &slot.bytes()[self.read_offset()..];
+        let whole = (self.header_len()..bytes.len()).contains(&len);
+        let offload = match self {
+            _ if !whole => None,
+            Self::Port(_) => bytes.first_chunk().and_then(virtio::decode),
+            Self::Uplink(_) => bytes.first_chunk().and_then(virtio::decode_tunnel),
+        };
+        let offload = offload.ok_or(DropReason::RxTruncated)?;
+        let mut frame = Frame::from_slot(slot, HEADROOM, len - self.header_len());
+        frame.meta.offload = offload;
+        Ok(frame)
+    }
+
+    /// Puts the header in front of a packet; false if there is no room for it.
+    #[inline]
+    pub(crate) fn wrap(self, frame: &mut Frame) -> bool {
+        if frame.headroom() < self.header_len() {
+            return false;
+        }
+        let offload = frame.meta.offload;
+        let header = frame.prepend(self.header_len());
+        match self {
+            Self::Port(_) => {
+                if let Some(header) = header.first_chunk_mut() {
+                    virtio::encode(&offload, header);
+                }
+            }
+            Self::Uplink(_) => {
+                if let Some(header) = header.first_chunk_mut() {
+                    virtio::encode_tunnel(&offload, header);
+                }
+            }
+        }
+        true
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use ringlay_encap::ip::IpVersion;
+
     use super::*;
-    use crate::frame::{Gso, Offload};
+    use crate::frame::{Encapsulation, Gso, Offload};
     use crate::mempool::Mempool;
+
+    const DEVICES: [Device; 2] = [Device::Port(PortId(3)), Device::Uplink(UnderlayId(4))];
 
     #[test]
     fn a_packet_crosses_with_its_offload() {
         let pool = Mempool::new(1).unwrap();
-        let mut frame = pool.copy_of(b"packet").unwrap();
-        frame.meta.offload = Offload {
-            needs_checksum: true,
-            gso: Gso::TcpV6,
-            gso_size: 7,
-            ..Offload::default()
-        };
-        let offload = frame.meta.offload;
-        assert!(wrap(&mut frame));
-        let len = frame.len();
-        let frame = unwrap(frame.into_slot(), len).unwrap();
-        assert_eq!(frame.data(), b"packet");
-        assert_eq!(frame.headroom(), HEADROOM);
-        assert_eq!(frame.meta.offload, offload);
+        for device in DEVICES {
+            let mut frame = pool.copy_of(b"packet").unwrap();
+            frame.meta.offload = Offload {
+                needs_checksum: true,
+                gso: Gso::TcpV6,
+                gso_size: 7,
+                tunnel: matches!(device, Device::Uplink(_)).then_some(Encapsulation {
+                    outer: IpVersion::V6,
+                    transport: 54,
+                    inner: 84,
+                    checksum: true,
+                }),
+                ..Offload::default()
+            };
+            let offload = frame.meta.offload;
+            assert!(device.wrap(&mut frame));
+            let len = frame.len();
+            let frame = device.unwrap(frame.into_slot(), len).unwrap();
+            assert_eq!(frame.data(), b"packet");
+            assert_eq!(frame.headroom(), HEADROOM);
+            assert_eq!(frame.meta.offload, offload);
+        }
     }
 
     #[test]
     fn what_is_no_whole_packet_is_dropped() {
         let pool = Mempool::new(1).unwrap();
-        for len in [0, 1, VNET_HEADER_LEN - 1, usize::MAX] {
+        for device in DEVICES {
+            for len in [0, 1, device.header_len() - 1, usize::MAX] {
+                let slot = pool.allocate().unwrap().into_slot();
+                assert_eq!(
+                    device.unwrap(slot, len).err(),
+                    Some(DropReason::RxTruncated)
+                );
+            }
             let slot = pool.allocate().unwrap().into_slot();
-            assert_eq!(unwrap(slot, len).err(), Some(DropReason::RxTruncated));
+            let full = slot.bytes().len() - device.read_offset();
+            assert_eq!(
+                device.unwrap(slot, full).err(),
+                Some(DropReason::RxTruncated)
+            );
         }
-        let slot = pool.allocate().unwrap().into_slot();
-        let full = slot.bytes().len() - READ_OFFSET;
-        assert_eq!(unwrap(slot, full).err(), Some(DropReason::RxTruncated));
     }
 
     #[test]
     fn without_headroom_nothing_is_written() {
         let pool = Mempool::new(1).unwrap();
-        let mut frame = pool.allocate().unwrap();
-        frame.prepend(HEADROOM - VNET_HEADER_LEN + 1);
-        assert!(!wrap(&mut frame));
-        assert_eq!(frame.headroom(), VNET_HEADER_LEN - 1);
+        for device in DEVICES {
+            let mut frame = pool.allocate().unwrap();
+            frame.prepend(HEADROOM - device.header_len() + 1);
+            assert!(!device.wrap(&mut frame));
+            assert_eq!(frame.headroom(), device.header_len() - 1);
+        }
     }
 }

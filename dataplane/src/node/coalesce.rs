@@ -91,6 +91,14 @@ impl Coalesce {
             return Verdict::Alone { flow: None };
         };
         let flow = flow_hash(inner, hash_seed);
+        let Offload {
+            needs_checksum,
+            gso,
+            ..
+        } = carrier.meta.offload;
+        if needs_checksum || gso != Gso::None {
+            return Verdict::Alone { flow: Some(flow) };
+        }
         if let Some(open) = self.open.iter_mut().find(|open| open.flow == flow)
             && open.append(datagram, inner, carrier)
         {

@@ -13,6 +13,8 @@ mod ip_lookup;
 mod ndisc_input;
 mod segment;
 mod tunnel_encap;
+mod uplink_input;
+mod uplink_output;
 mod vxlan_decap;
 mod vxlan_output;
 
@@ -36,6 +38,7 @@ use crate::tables::{Network, NextHop, Tables};
 use self::coalesce::Coalesce;
 use self::hold::Hold;
 use self::icmp_error::TokenBucket;
+use self::uplink_output::Idents;
 
 /// What nodes may use besides the frames.
 #[derive(Debug)]
@@ -73,6 +76,9 @@ pub trait Output {
 
     /// An encapsulated frame for `meta.remote`, by the endpoint `meta.underlay`.
     fn underlay(&mut self, frame: Frame);
+
+    /// A frame with all its outer headers, by the uplink of the endpoint `meta.underlay`.
+    fn uplink(&mut self, frame: Frame);
 }
 
 /// Room for what leaves by the underlay: a super-frame becomes a few trains.
@@ -92,6 +98,7 @@ struct Edges {
     hold: Batch,
     port_output: Batch,
     underlay_output: Batch,
+    uplink_output: Batch,
 }
 
 impl Default for Edges {
@@ -107,6 +114,7 @@ impl Default for Edges {
             hold: Batch::new(),
             port_output: Batch::new(),
             underlay_output: Batch::with_limit(UNDERLAY_OUTPUT),
+            uplink_output: Batch::new(),
         }
     }
 }
@@ -137,6 +145,7 @@ pub struct Graph {
     coalesce: Coalesce,
     held: Hold,
     icmp_budget: TokenBucket,
+    idents: Idents,
     pool: Mempool,
     hash_seed: u64,
 }
@@ -152,6 +161,7 @@ impl Graph {
             coalesce: Coalesce::new(),
             held: Hold::new(),
             icmp_budget: TokenBucket::new(now),
+            idents: Idents::default(),
             pool,
             hash_seed,
         }
@@ -159,7 +169,13 @@ impl Graph {
 
     /// Forwards every frame of `received` to an output or a drop.
     pub fn run(&mut self, received: &mut Batch, context: &Context<'_>, output: &mut impl Output) {
-        for frame in received.drain() {
+        for mut frame in received.drain() {
+            if let Ingress::Uplink(id) = frame.meta.ingress
+                && let Err(reason) = uplink_input::strip(&mut frame, id, context)
+            {
+                context.discard(frame, reason);
+                continue;
+            }
             if !matches!(frame.meta.ingress, Ingress::Underlay(_)) {
                 self.enter(frame, context, output);
                 continue;
@@ -239,7 +255,8 @@ impl Graph {
         for frame in self.entered.drain() {
             match frame.meta.ingress {
                 Ingress::Port(_) => put(&mut edges.ip_input, frame),
-                Ingress::Underlay(_) => put(&mut edges.vxlan_decap, frame),
+                // What came by an uplink is stripped before.
+                Ingress::Underlay(_) | Ingress::Uplink(_) => put(&mut edges.vxlan_decap, frame),
                 Ingress::Node => put(&mut edges.ip_lookup, frame),
             }
         }
@@ -257,12 +274,12 @@ impl Graph {
         run!(ndisc_input);
         run!(ip_input, self.hash_seed);
         run!(ip_lookup);
-        run!(tunnel_encap, &self.pool);
+        run!(tunnel_encap, &self.pool, &mut self.idents);
         // Errors about what failed so far are routed once; an error about an
         // error is never sent, so the second round leaves none.
         run!(icmp_error, &mut self.icmp_budget, self.hash_seed);
         run!(ip_lookup);
-        run!(tunnel_encap, &self.pool);
+        run!(tunnel_encap, &self.pool, &mut self.idents);
         run!(icmp_error, &mut self.icmp_budget, self.hash_seed);
         run!(hold, &mut self.held);
         debug_assert!(edges.icmp_error.is_empty() && edges.ip_lookup.is_empty());
@@ -275,6 +292,10 @@ impl Graph {
             .underlay_output
             .drain()
             .for_each(|frame| output.underlay(frame));
+        edges
+            .uplink_output
+            .drain()
+            .for_each(|frame| output.uplink(frame));
     }
 }
 

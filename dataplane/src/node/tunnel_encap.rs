@@ -1,11 +1,13 @@
 //! Puts the tunnel's ready-made headers in front of an IP packet, or of every
-//! packet that a super-frame stands for.
+//! packet that a super-frame stands for; where the underlay has an uplink, in front of
+//! the super-frame.
 
 use ringlay_encap::EtherType;
 use ringlay_encap::ipv4::Ipv4Packet;
 use ringlay_encap::segment::{self, Segmenter};
 use ringlay_encap::template::Template;
 
+use super::uplink_output::{self, Idents};
 use super::{Context, Edges, put};
 use crate::batch::Batch;
 use crate::drop_reason::DropReason;
@@ -13,7 +15,13 @@ use crate::frame::{Frame, Gso, Offload};
 use crate::mempool::Mempool;
 use crate::tables::Network;
 
-pub(super) fn process(input: &mut Batch, edges: &mut Edges, context: &Context<'_>, pool: &Mempool) {
+pub(super) fn process(
+    input: &mut Batch,
+    edges: &mut Edges,
+    context: &Context<'_>,
+    pool: &Mempool,
+    idents: &mut Idents,
+) {
     for mut frame in input.drain() {
         let tables = context.tables;
         let known = tables.tunnel(frame.meta.tunnel);
@@ -29,8 +37,8 @@ pub(super) fn process(input: &mut Batch, edges: &mut Edges, context: &Context<'_
         frame.meta.underlay = network.underlay;
         frame.meta.remote = tunnel.remote;
         match frame.meta.offload.gso {
-            Gso::None => encapsulate(frame, network, template, edges, context),
-            _ => encapsulate_each(frame, network, template, edges, pool, context),
+            Gso::None => encapsulate(frame, network, template, edges, context, idents),
+            _ => encapsulate_each(frame, network, template, edges, pool, context, idents),
         }
     }
 }
@@ -43,6 +51,7 @@ fn encapsulate(
     template: &Template,
     edges: &mut Edges,
     context: &Context<'_>,
+    idents: &mut Idents,
 ) {
     if must_shrink(frame.data(), frame.len(), network) {
         return edges.refuse(frame, DropReason::TooBig);
@@ -51,12 +60,17 @@ fn encapsulate(
         return context.discard(frame, DropReason::IpMalformed);
     }
     let ethertype = ethertype(&frame);
+    if uplink_output::is_for(template)
+        && uplink_output::encapsulate(&mut frame, template, ethertype, 0, 1, idents)
+    {
+        return put(&mut edges.uplink_output, frame);
+    }
     let header = frame.prepend(template.tunnel_bytes().len());
     template.write_tunnel(ethertype, header);
     put(&mut edges.underlay_output, frame);
 }
 
-/// Encapsulates the packets of a super-frame.
+/// Encapsulates a super-frame for the uplink, or its packets for the sockets.
 fn encapsulate_each(
     mut frame: Frame,
     network: &Network,
@@ -64,6 +78,7 @@ fn encapsulate_each(
     edges: &mut Edges,
     pool: &Mempool,
     context: &Context<'_>,
+    idents: &mut Idents,
 ) {
     let Ok(segmenter) = Segmenter::new(frame.data(), frame.meta.offload.gso_size) else {
         return context.discard(frame, DropReason::IpMalformed);
@@ -74,17 +89,25 @@ fn encapsulate_each(
     }
     if segmenter.count() == 1 {
         frame.meta.offload.gso = Gso::None;
-        return encapsulate(frame, network, template, edges, context);
+        return encapsulate(frame, network, template, edges, context, idents);
     }
-    super::segment::cut(
-        &frame,
-        &segmenter,
-        template,
-        ethertype(&frame),
-        edges,
-        pool,
-        context,
-    );
+    let (header_len, count) = (segmenter.header_len(), segmenter.count());
+    let ethertype = ethertype(&frame);
+    if !uplink_output::is_for(template) {
+        return super::segment::cut(
+            &frame, &segmenter, template, ethertype, edges, pool, context,
+        );
+    }
+    if uplink_output::encapsulate(&mut frame, template, ethertype, header_len, count, idents) {
+        return put(&mut edges.uplink_output, frame);
+    }
+    // Too long for one outer packet: the sockets take it in pieces.
+    match Segmenter::new(frame.data(), frame.meta.offload.gso_size) {
+        Ok(segmenter) => super::segment::cut(
+            &frame, &segmenter, template, ethertype, edges, pool, context,
+        ),
+        Err(_) => context.discard(frame, DropReason::IpMalformed),
+    }
 }
 
 #[inline]

@@ -1,5 +1,7 @@
 //! What frames enter and leave by: opening the devices and sockets whose queues
 //! the drivers then serve. No frame passes through this module.
 
+pub mod redirect;
 pub mod tun;
 pub mod underlay;
+pub mod uplink;

@@ -140,11 +140,21 @@ pub enum OpenTunError {
 ///
 /// See [`OpenTunError`]; then no device is left behind.
 pub fn open(config: &TunConfig) -> Result<TunDevice, OpenTunError> {
+    open_as(config, Layer::Ip, VNET_HEADER_LEN)
+}
+
+/// The same for a device of either layer, with a virtio-net header of `header_len` bytes.
+pub(super) fn open_as(
+    config: &TunConfig,
+    layer: Layer,
+    header_len: usize,
+) -> Result<TunDevice, OpenTunError> {
     check(config)?;
+    let open_here = || open_here(config, layer, header_len);
     let Some(path) = &config.netns else {
-        return open_here(config);
+        return open_here();
     };
-    netns::run_in(path, || open_here(config)).map_err(|source| OpenTunError::Netns {
+    netns::run_in(path, open_here).map_err(|source| OpenTunError::Netns {
         path: path.clone(),
         source,
     })?
@@ -169,20 +179,24 @@ fn check(config: &TunConfig) -> Result<(), OpenTunError> {
 }
 
 /// Opens the device in this thread's namespace.
-fn open_here(config: &TunConfig) -> Result<TunDevice, OpenTunError> {
+fn open_here(
+    config: &TunConfig,
+    layer: Layer,
+    header_len: usize,
+) -> Result<TunDevice, OpenTunError> {
     let first = open_queue(config)?;
     let name = first
-        .attach(&config.name, Layer::Ip, true)
+        .attach(&config.name, layer, true)
         .map_err(|error| attach_error(config, 0, error))?;
     first
-        .set_header_len(VNET_HEADER_LEN)
+        .set_header_len(header_len)
         .map_err(failed(config, "set the header length"))?;
     let (offloads, refused) = set_offloads(&first, config.offloads);
     let mut queues = vec![first];
     for granted in 1..config.queues {
         let queue = open_queue(config)?;
         queue
-            .attach(&name, Layer::Ip, false)
+            .attach(&name, layer, false)
             .map_err(|e| attach_error(config, granted, e))?;
         queues.push(queue);
     }

@@ -47,6 +47,38 @@ pub fn set_transmit_queue_len(socket: BorrowedFd<'_>, name: &str, packets: u32) 
     }
 }
 
+/// Sets the MAC address of an Ethernet device.
+///
+/// `socket` is any socket in the device's network namespace.
+///
+/// # Errors
+///
+/// `EPERM` without `CAP_NET_ADMIN`, `ENODEV` when there is no such device.
+pub fn set_hardware_address(socket: BorrowedFd<'_>, name: &str, mac: [u8; 6]) -> io::Result<()> {
+    let mut request = request(name)?;
+    let mut address = libc::sockaddr {
+        sa_family: libc::ARPHRD_ETHER,
+        sa_data: [0; 14],
+    };
+    for (to, from) in address.sa_data.iter_mut().zip(mac) {
+        *to = from as libc::c_char;
+    }
+    request.ifr_ifru.ifru_hwaddr = address;
+    // SAFETY: SIOCSIFHWADDR reads one `ifreq`, which `request` is.
+    let rc = unsafe {
+        libc::ioctl(
+            socket.as_raw_fd(),
+            libc::SIOCSIFHWADDR as _,
+            &raw mut request,
+        )
+    };
+    if rc == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
 /// A zeroed `ifreq` that names a device.
 ///
 /// # Errors

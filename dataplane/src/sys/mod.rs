@@ -7,6 +7,7 @@
 
 pub mod affinity;
 pub mod arena;
+pub mod bpf;
 pub mod cmsg;
 pub mod datagram;
 pub mod ethtool;

@@ -1,4 +1,4 @@
-//! One queue's IO: a system call for each packet of a TUN queue, one for many
+//! One queue's IO: a system call for each packet of a device's queue, one for many
 //! datagrams of an underlay socket.
 
 use std::fs::File;
@@ -9,12 +9,12 @@ use std::sync::Arc;
 use crate::batch::{BATCH_SIZE, Batch};
 use crate::counters::QueueCounters;
 use crate::driver::ledger::Ledger;
-use crate::driver::{datagram, errors, vnet};
+use crate::driver::vnet::Device;
+use crate::driver::{datagram, errors};
 use crate::drop_reason::DropReason;
 use crate::frame::{Frame, Ingress};
-use crate::id::{PortId, UnderlayId};
+use crate::id::UnderlayId;
 use crate::mempool::Mempool;
-use crate::port::tun::VNET_HEADER_LEN;
 use crate::sys::mmsg::{ReceiveArray, SendArray};
 
 /// What queues need to do their IO.
@@ -37,8 +37,8 @@ pub(super) struct Attached {
 
 #[derive(Debug)]
 pub(super) enum Kind {
-    Tun {
-        port: PortId,
+    Device {
+        device: Device,
         file: File,
     },
     Underlay {
@@ -70,7 +70,7 @@ pub(super) enum Turn {
 impl Kind {
     pub(super) fn label(&self) -> String {
         match self {
-            Self::Tun { port, .. } => format!("port {port}"),
+            Self::Device { device, .. } => device.to_string(),
             Self::Underlay { id, .. } => format!("underlay {id}"),
         }
     }
@@ -122,7 +122,7 @@ impl Attached {
     /// The descriptor that frames come in by.
     pub(super) fn receive_fd(&self) -> RawFd {
         match &self.kind {
-            Kind::Tun { file, .. } => file.as_raw_fd(),
+            Kind::Device { file, .. } => file.as_raw_fd(),
             Kind::Underlay { receiver, .. } => receiver.as_raw_fd(),
         }
     }
@@ -131,12 +131,9 @@ impl Attached {
     pub(super) fn receive(&mut self, io: &mut Io, share: usize, batch: &mut Batch) -> Turn {
         let counters = &self.counters;
         match &mut self.kind {
-            Kind::Tun { port, file } => {
-                let ingress = Ingress::Port(*port);
-                (0..share)
-                    .find_map(|_| io.read_packet(file, ingress, counters, batch))
-                    .unwrap_or(Turn::Over)
-            }
+            Kind::Device { device, file } => (0..share)
+                .find_map(|_| io.read_packet(file, *device, counters, batch))
+                .unwrap_or(Turn::Over),
             Kind::Underlay { id, receiver, .. } => {
                 io.receive_datagrams(receiver, Ingress::Underlay(*id), counters, share, batch)
             }
@@ -145,7 +142,9 @@ impl Attached {
 
     pub(super) fn send(&mut self, io: &mut Io, frame: Frame) {
         match &mut self.kind {
-            Kind::Tun { file, .. } => io.write_packet(file, &self.counters, frame),
+            Kind::Device { device, file } => {
+                io.write_packet(file, *device, &self.counters, frame);
+            }
             Kind::Underlay { senders, .. } => {
                 let count = senders.len().max(1);
                 let Some(sender) = senders.get_mut(frame.meta.flow_hash as usize % count) else {
@@ -174,7 +173,7 @@ impl Io {
     fn read_packet(
         &mut self,
         mut file: &File,
-        ingress: Ingress,
+        device: Device,
         counters: &QueueCounters,
         batch: &mut Batch,
     ) -> Option<Turn> {
@@ -182,12 +181,12 @@ impl Io {
             return Some(Turn::Starved);
         };
         self.ledger.system_calls(1);
-        match file.read(&mut slot.bytes_mut()[vnet::READ_OFFSET..]) {
+        match file.read(&mut slot.bytes_mut()[device.read_offset()..]) {
             // Packets have a header at least: this is the end of a file.
             Ok(0) => return Some(Turn::Failed(io::Error::from_raw_os_error(libc::ENODEV))),
-            Ok(len) => match vnet::unwrap(slot, len) {
+            Ok(len) => match device.unwrap(slot, len) {
                 Ok(mut frame) => {
-                    frame.meta.ingress = ingress;
+                    frame.meta.ingress = device.ingress();
                     self.ledger.received(counters, &frame);
                     let refused = batch.push(frame);
                     debug_assert!(refused.is_ok(), "a share is never more than the room");
@@ -252,9 +251,15 @@ impl Io {
         }
     }
 
-    fn write_packet(&mut self, mut file: &File, counters: &QueueCounters, mut frame: Frame) {
-        if !vnet::wrap(&mut frame) {
-            return self.ledger.dropped(DropReason::PortTxError, &frame);
+    fn write_packet(
+        &mut self,
+        mut file: &File,
+        device: Device,
+        counters: &QueueCounters,
+        mut frame: Frame,
+    ) {
+        if !device.wrap(&mut frame) {
+            return self.ledger.dropped(device.drop_reason(0), &frame);
         }
         self.ledger.system_calls(1);
         let mut written = file.write(frame.data());
@@ -265,10 +270,10 @@ impl Io {
             written = file.write(frame.data());
         }
         match written {
-            Ok(_) => self.ledger.sent(counters, &frame, VNET_HEADER_LEN),
+            Ok(_) => self.ledger.sent(counters, &frame, device.header_len()),
             Err(error) => {
                 let errno = error.raw_os_error().unwrap_or(0);
-                self.ledger.dropped(errors::port_drop_reason(errno), &frame);
+                self.ledger.dropped(device.drop_reason(errno), &frame);
             }
         }
     }

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use crate::counters::QueueCounters;
 use crate::driver::errors;
+use crate::driver::vnet::Device;
 use crate::drop_reason::DropReason;
 use crate::frame::Ingress;
-use crate::id::{PortId, UnderlayId};
+use crate::id::UnderlayId;
 use crate::sys::uring::{FileId, SourceId};
 
 #[derive(Debug)]
@@ -29,9 +30,7 @@ pub(super) struct Attached {
 
 #[derive(Debug)]
 pub(super) enum Kind {
-    Tun {
-        port: PortId,
-    },
+    Device(Device),
     Underlay {
         id: UnderlayId,
         senders: Vec<FileId>,
@@ -41,7 +40,7 @@ pub(super) enum Kind {
 impl Kind {
     pub(super) fn label(&self) -> String {
         match self {
-            Self::Tun { port } => format!("port {port}"),
+            Self::Device(device) => device.to_string(),
             Self::Underlay { id, .. } => format!("underlay {id}"),
         }
     }
@@ -49,14 +48,14 @@ impl Kind {
     #[inline]
     pub(super) fn ingress(&self) -> Ingress {
         match self {
-            Self::Tun { port } => Ingress::Port(*port),
+            Self::Device(device) => device.ingress(),
             Self::Underlay { id, .. } => Ingress::Underlay(*id),
         }
     }
 
     pub(super) fn drop_reason(&self, errno: i32) -> DropReason {
         match self {
-            Self::Tun { .. } => errors::port_drop_reason(errno),
+            Self::Device(device) => device.drop_reason(errno),
             Self::Underlay { .. } => errors::underlay_drop_reason(errno),
         }
     }

@@ -5,6 +5,7 @@ mod malformed;
 mod resolve;
 mod super_frames;
 mod tell;
+mod uplink;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -97,6 +98,7 @@ fn tunnel(remote: Ipv4Addr, mac: Option<MacAddr>) -> Tunnel {
 struct Sink {
     ports: Vec<Frame>,
     underlays: Vec<Frame>,
+    uplinks: Vec<Frame>,
 }
 
 impl Output for Sink {
@@ -106,6 +108,10 @@ impl Output for Sink {
 
     fn underlay(&mut self, frame: Frame) {
         self.underlays.push(frame);
+    }
+
+    fn uplink(&mut self, frame: Frame) {
+        self.uplinks.push(frame);
     }
 }
 
@@ -150,7 +156,8 @@ impl Rig {
 
     /// What came out: packets for the port, then datagrams for the underlay.
     fn collect(&mut self) -> (Vec<Frame>, Vec<Frame>) {
-        let Sink { ports, underlays } = std::mem::take(&mut self.sink);
+        let ports = std::mem::take(&mut self.sink.ports);
+        let underlays = std::mem::take(&mut self.sink.underlays);
         let datagrams: usize = underlays.iter().map(Frame::datagrams).sum();
         self.counters.sent.add((ports.len() + datagrams) as u64);
         (ports, underlays)

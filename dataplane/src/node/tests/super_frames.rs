@@ -6,7 +6,7 @@ use super::*;
 use crate::frame::{Gso, Offload};
 
 /// A TCP packet of 10.42.1.1 or 10.42.2.1, with valid checksums.
-fn tcp(outwards: bool, seq: u32, push: bool, payload: &[u8]) -> Vec<u8> {
+pub(super) fn tcp(outwards: bool, seq: u32, push: bool, payload: &[u8]) -> Vec<u8> {
     let (here, there) = ([10, 42, 1, 1], [10, 42, 2, 1]);
     let (src, dst) = if outwards {
         (here, there)
@@ -24,7 +24,7 @@ fn tcp(outwards: bool, seq: u32, push: bool, payload: &[u8]) -> Vec<u8> {
     packet
 }
 
-fn bytes(len: usize) -> Vec<u8> {
+pub(super) fn bytes(len: usize) -> Vec<u8> {
     (0..len).map(|i| (i * 13 + i / 256) as u8).collect()
 }
 
@@ -58,7 +58,7 @@ fn inner_packets(trains: &[Frame]) -> Vec<Vec<u8>> {
 }
 
 /// What the kernel hands over: a partial checksum, and how to cut.
-fn super_frame(rig: &Rig, packet: &[u8], gso_size: u16) -> Frame {
+pub(super) fn super_frame(rig: &Rig, packet: &[u8], gso_size: u16) -> Frame {
     let mut frame = rig.frame(Ingress::Port(PORT), packet);
     frame.meta.offload = Offload {
         needs_checksum: true,

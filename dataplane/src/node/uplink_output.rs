@@ -1,0 +1,87 @@
+//! Puts the whole stack of outer headers in front of a packet or super-frame, and leaves
+//! the cutting and the outer checksum to the kernel behind the uplink.
+
+use ringlay_encap::flow::source_port;
+use ringlay_encap::template::{OuterChecksum, Stamp, Template};
+use ringlay_encap::{EtherType, udp};
+
+use crate::frame::{Encapsulation, Frame, Gso, Offload};
+
+/// Where a UDP header has its checksum.
+const UDP_CHECKSUM: u16 = 6;
+
+/// Numbers outer packets, for the case that they are fragmented on their way.
+#[derive(Debug, Default)]
+pub(super) struct Idents(u16);
+
+impl Idents {
+    /// The first of `count` numbers in a row.
+    #[inline]
+    fn take(&mut self, count: usize) -> u16 {
+        let first = self.0;
+        self.0 = first.wrapping_add(count as u16);
+        first
+    }
+}
+
+/// Whether the packets of this template leave by an uplink.
+#[inline]
+pub(super) fn is_for(template: &Template) -> bool {
+    template.l2_offset().is_some()
+}
+
+/// Encapsulates a frame that stands for `count` packets, each with `header_len` bytes of
+/// inner IP and transport headers. False, with the frame as it was, if it is too long, or
+/// if its checksum is not left to the kernel as that of a super-frame must be.
+#[inline]
+pub(super) fn encapsulate(
+    frame: &mut Frame,
+    template: &Template,
+    ethertype: EtherType,
+    header_len: usize,
+    count: usize,
+    idents: &mut Idents,
+) -> bool {
+    let inner = frame.meta.offload;
+    let cut = inner.gso != Gso::None;
+    let Some(transport) = template
+        .udp_offset()
+        .filter(|_| !cut || inner.needs_checksum)
+    else {
+        return false;
+    };
+    let stamp = Stamp {
+        ident: idents.take(count),
+        source_port: source_port(frame.meta.flow_hash),
+        checksum: OuterChecksum::Partial,
+        ..Stamp::new(ethertype, frame.len())
+    };
+    let outer = template.len();
+    if template.stamp(frame.prepend(outer), &stamp).is_err() {
+        frame.trim_front(outer);
+        return false;
+    }
+    let (outer, transport) = (outer as u16, transport as u16);
+    frame.meta.offload = if cut {
+        Offload {
+            header_len: outer + header_len as u16,
+            csum_start: outer.saturating_add(inner.csum_start),
+            tunnel: Some(Encapsulation {
+                outer: template.version(),
+                transport,
+                inner: outer,
+                checksum: true,
+            }),
+            ..inner
+        }
+    } else {
+        Offload {
+            needs_checksum: true,
+            header_len: transport + udp::HEADER_LEN as u16,
+            csum_start: transport,
+            csum_offset: UDP_CHECKSUM,
+            ..Offload::default()
+        }
+    };
+    true
+}
