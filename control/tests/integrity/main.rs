@@ -6,7 +6,6 @@
 
 mod faulty_link;
 #[path = "../support/mod.rs"]
-#[allow(dead_code, reason = "each test uses its part")]
 mod support;
 
 use std::fs;
