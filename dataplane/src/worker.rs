@@ -31,13 +31,16 @@ pub enum PollMode {
     Interrupt,
 }
 
+/// How long an adaptive worker looks for work before it sleeps: about what the far
+/// end of a request takes to answer. Waking a sleeping thread costs as much, on a
+/// virtual machine more.
+const SPIN: Duration = Duration::from_micros(50);
+
 impl PollMode {
-    /// How long to look for work before sleeping; `None` is forever. Longer than
-    /// a peer's answer takes over a local network's first hop would only burn the
-    /// processor that the peer may need.
+    /// How long to look for work before sleeping; `None` is forever.
     fn spin(self) -> Option<Duration> {
         match self {
-            Self::Adaptive => Some(Duration::from_micros(5)),
+            Self::Adaptive => Some(SPIN),
             Self::Busy => None,
             Self::Interrupt => Some(Duration::ZERO),
         }
@@ -135,7 +138,8 @@ impl<D: Driver> Worker<D> {
                 self.driver.wait(timeout)?;
                 idle_since = None;
             } else {
-                std::hint::spin_loop();
+                // Whoever else wants this CPU, such as the peer of the conversation, has it.
+                std::thread::yield_now();
             }
         }
         self.stop();
