@@ -16,7 +16,7 @@ use ringlay_dataplane::sys::netns;
 use rtnetlink::{
     Handle, LinkMessageBuilder, LinkUnspec, RouteMessageBuilder,
     packet_route::{
-        address::AddressAttribute,
+        address::{AddressAttribute, AddressScope},
         link::LinkAttribute,
         route::{RouteMessage, RouteScope},
     },
@@ -57,6 +57,23 @@ impl Device {
                 .replace()
                 .execute()
                 .await
+        })
+    }
+
+    /// Gives the device an address that is good for nothing beyond this host.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses.
+    pub fn add_host_address(&self, address: IpNet) -> Result<(), NetlinkError> {
+        let index = self.index;
+        self.each(&[address], "add address", move |handle, net| async move {
+            let mut request = handle
+                .address()
+                .add(index, net.addr(), net.prefix_len())
+                .replace();
+            request.message_mut().header.scope = AddressScope::Host;
+            request.execute().await
         })
     }
 
@@ -165,6 +182,8 @@ impl Device {
 /// A link and what it offers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
+    /// Its interface index.
+    pub index: u32,
     /// Its name.
     pub name: String,
     /// Its MTU in bytes.
@@ -234,6 +253,7 @@ async fn link(handle: &Handle, index: u32) -> Result<Option<Link>, NetlinkError>
         return Ok(None);
     };
     let mut link = Link {
+        index,
         name: String::new(),
         mtu: 0,
     };

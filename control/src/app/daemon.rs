@@ -31,7 +31,7 @@ use super::{
     listener::{ListenError, Listener},
     notify,
     privileges::{self, MissingCapability},
-    underlay::{Local, LocalError},
+    underlay::{Chosen, Local, LocalError},
 };
 use crate::{
     compile::Environment,
@@ -98,14 +98,19 @@ pub fn check(file: &Path) -> Result<(Config, Local), ConfigError> {
 /// If it cannot start; then nothing is left behind.
 pub fn run(file: &Path, socket: &Path) -> Result<(), RunError> {
     let (config, local) = check(file)?;
-    privileges::check(uses_namespaces(&config))?;
+    let underlay_driver = Chosen::new(config.settings.underlay_driver);
+    privileges::check(uses_namespaces(&config), underlay_driver.has_uplinks())?;
     let listener = Listener::bind(config.settings.socket.as_deref().unwrap_or(socket))?;
     let workers = workers(&config.settings.workers);
     let runtime = Runtime::start(runtime_config(&config.settings, workers.clone()))?;
     let driver = runtime.driver();
     tracing::info!(driver = %driver.kind, reason = driver.reason, ?workers, "workers run");
     let events = runtime.events();
-    let mut engine = engine(&config, &local, workers, Linux::new(runtime));
+    tracing::info!(
+        driver = %underlay_driver.driver, reason = underlay_driver.reason, "underlay"
+    );
+    let host = Linux::new(runtime, underlay_driver.has_uplinks().then_some(local.link));
+    let mut engine = engine(&config, &local, workers, underlay_driver, host);
     let started = engine.apply_snapshot(Source::Static, 0, config.objects.clone());
     log_networks(&engine);
     let engine = Arc::new(Mutex::new(engine));
@@ -132,18 +137,26 @@ pub fn run(file: &Path, socket: &Path) -> Result<(), RunError> {
 }
 
 /// An engine without objects, as the settings want it.
-fn engine(config: &Config, local: &Local, workers: Vec<Option<usize>>, host: Linux) -> Engine {
+fn engine(
+    config: &Config,
+    local: &Local,
+    workers: Vec<Option<usize>>,
+    underlay_driver: Chosen,
+    host: Linux,
+) -> Engine {
     let settings = config.settings.clone();
     let environment = Environment {
         local: local.address,
         mtu: local.mtu,
         accept_unknown_vteps: settings.accept_unknown_vteps,
+        uplink: underlay_driver.has_uplinks(),
     };
     let identity = Identity {
         uuid: random_uuid(),
         name: settings.name.clone().unwrap_or_else(host_name),
         settings,
         mtu_reason: local.mtu_reason.clone(),
+        underlay_driver,
         workers,
         started: Instant::now(),
     };
@@ -230,9 +243,13 @@ fn log_networks(engine: &Engine) {
     for (_, network) in engine.rib().networks() {
         if let Some((_, table)) = engine.compiler().network(&network.name) {
             let mtu_from = engine.mtu_reason(network);
+            let mode = format!(
+                "routed, vxlan over {}",
+                engine.identity().underlay_driver.driver
+            );
             tracing::info!(
                 network = %network.name, vni = %network.vni, port = network.port, mac = %table.mac,
-                mtu = table.mtu, mtu_from, mode = "routed, vxlan over udp", "network open"
+                mtu = table.mtu, mtu_from, mode, "network open"
             );
         }
     }

@@ -21,6 +21,7 @@ use super::{
     error::{ChangeError, ReloadError},
     host::Host,
     ports::Ports,
+    underlay::Chosen,
 };
 use crate::{
     compile::{Compiler, Environment, TunnelKey},
@@ -44,6 +45,8 @@ pub struct Identity {
     pub settings: Settings,
     /// Where the MTU of networks comes from, for people to read.
     pub mtu_reason: String,
+    /// How packets reach the underlay.
+    pub underlay_driver: Chosen,
     /// The CPU of each worker.
     pub workers: Vec<Option<usize>>,
     /// When it was started.
@@ -400,6 +403,10 @@ impl Settings {
             ("dataplane.driver", self.driver != other.driver),
             ("dataplane.poll", self.poll != other.poll),
             ("underlay.address", self.local != other.local),
+            (
+                "underlay.driver",
+                self.underlay_driver != other.underlay_driver,
+            ),
             (
                 "underlay.accept_unknown_vteps",
                 self.accept_unknown_vteps != other.accept_unknown_vteps,

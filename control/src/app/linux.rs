@@ -1,14 +1,21 @@
 //! The machine as it is: TUN devices, UDP sockets, netlink, and the dataplane's workers.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::{Mutex, MutexGuard},
+    time::Duration,
+};
 
 use ipnet::IpNet;
 use ringlay_dataplane::{
     driver::probe::DriverReport,
     id::{PortId, TunnelId, UnderlayId},
     port::{
+        redirect::Redirect,
         tun::{self, TunConfig, TunDevice, TunOffloads},
         underlay::{self, UnderlayConfig},
+        uplink::{self, UplinkConfig},
     },
     runtime::Runtime,
     stats::Stats,
@@ -25,10 +32,18 @@ const SENDERS: usize = 8;
 /// What a TUN device is asked to leave to us.
 const OFFLOADS: TunOffloads = TunOffloads::SUPER_FRAMES;
 
+/// The address of uplinks. The kernel's check of source addresses (rp_filter) refuses all that
+/// comes from a device without one. Of the range for hosts' own use (RFC 7335).
+const UPLINK_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 0, 7);
+
 /// Linux, with running workers.
 #[derive(Debug)]
 pub(super) struct Linux {
     runtime: Runtime,
+    /// The interface index of the underlay's link, if tunnel endpoints have uplinks.
+    uplinks: Option<u32>,
+    /// What leads packets to the uplinks.
+    redirects: Mutex<BTreeMap<UnderlayId, Redirect>>,
 }
 
 /// A port asks for what the workers cannot serve.
@@ -40,9 +55,40 @@ struct QueueCount {
 }
 
 impl Linux {
-    /// The machine, served by these workers.
-    pub(super) fn new(runtime: Runtime) -> Self {
-        Self { runtime }
+    /// The machine, served by these workers. Tunnel endpoints get uplinks if the underlay's link
+    /// is given.
+    pub(super) fn new(runtime: Runtime, uplinks: Option<u32>) -> Self {
+        Self {
+            runtime,
+            uplinks,
+            redirects: Mutex::default(),
+        }
+    }
+
+    fn open_uplink(&self, id: UnderlayId, config: &UplinkConfig) -> Result<(), HostError> {
+        let uplink = uplink::open(config).map_err(HostError::new)?;
+        if config.local.is_ipv4() {
+            let device = Device {
+                netns: None,
+                index: uplink.index,
+            };
+            let address = IpNet::from(IpAddr::V4(UPLINK_ADDRESS));
+            device.add_host_address(address).map_err(HostError::new)?;
+        }
+        tracing::info!(
+            endpoint = %config.local, device = uplink.name, offloads = %uplink.offloads,
+            "uplink open"
+        );
+        let redirect = self.runtime.add_uplink(id, uplink);
+        let redirect = redirect.map_err(HostError::new)?;
+        self.redirects().insert(id, redirect);
+        Ok(())
+    }
+
+    fn redirects(&self) -> MutexGuard<'_, BTreeMap<UnderlayId, Redirect>> {
+        self.redirects
+            .lock()
+            .expect("no holder of this lock panics")
     }
 
     fn open_device(&self, port: &Port, mtu: u32) -> Result<TunDevice, HostError> {
@@ -131,10 +177,25 @@ impl Host for Linux {
         let queues = underlay::bind(&config).map_err(HostError::new)?;
         self.runtime
             .add_underlay(id, queues)
-            .map_err(HostError::new)
+            .map_err(HostError::new)?;
+        let Some(underlay) = self.uplinks else {
+            return Ok(());
+        };
+        let config = UplinkConfig {
+            local,
+            underlay,
+            queues: workers,
+        };
+        let opened = self.open_uplink(id, &config);
+        if opened.is_err() {
+            self.runtime.remove_underlay(id);
+        }
+        opened
     }
 
     fn close_underlay(&self, id: UnderlayId) {
+        // From now on the sockets get everything.
+        self.redirects().remove(&id);
         self.runtime.remove_underlay(id);
     }
 

@@ -18,5 +18,5 @@ pub use self::{
     error::{ChangeError, ReloadError},
     host::{Host, HostError, OpenPort, PortChange},
     ports::{Entry, Ports},
-    underlay::{Local, LocalError},
+    underlay::{Chosen, Local, LocalError},
 };

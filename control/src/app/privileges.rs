@@ -17,23 +17,24 @@ pub struct MissingCapability {
 /// Numbers of linux/capability.h.
 const CAP_NET_ADMIN: u32 = 12;
 const CAP_SYS_ADMIN: u32 = 21;
+const CAP_BPF: u32 = 39;
 
 /// Checks the effective capabilities. `namespaces` tells whether devices live in other network
-/// namespaces.
+/// namespaces, `uplinks` whether tunnel endpoints have uplinks.
 ///
 /// # Errors
 ///
 /// If one is missing.
-pub(super) fn check(namespaces: bool) -> Result<(), MissingCapability> {
+pub(super) fn check(namespaces: bool, uplinks: bool) -> Result<(), MissingCapability> {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     match effective(&status) {
         // Without /proc nothing is known: what fails later will say so.
         None => Ok(()),
-        Some(capabilities) => check_set(capabilities, namespaces),
+        Some(capabilities) => check_set(capabilities, namespaces, uplinks),
     }
 }
 
-fn check_set(capabilities: u64, namespaces: bool) -> Result<(), MissingCapability> {
+fn check_set(capabilities: u64, namespaces: bool, uplinks: bool) -> Result<(), MissingCapability> {
     let has = |number: u32| capabilities & (1 << number) != 0;
     if !has(CAP_NET_ADMIN) {
         let purpose = "create TUN devices and set addresses and routes";
@@ -46,6 +47,13 @@ fn check_set(capabilities: u64, namespaces: bool) -> Result<(), MissingCapabilit
         let purpose = "enter the network namespaces of ports";
         return Err(MissingCapability {
             name: "CAP_SYS_ADMIN",
+            purpose,
+        });
+    }
+    if uplinks && !has(CAP_BPF) && !has(CAP_SYS_ADMIN) {
+        let purpose = "lead tunnel packets to the uplink";
+        return Err(MissingCapability {
+            name: "CAP_BPF",
             purpose,
         });
     }
@@ -68,12 +76,21 @@ mod tests {
         let status = "Name:\tringlay\nCapEff:\t0000000000001000\nCapBnd:\t0\n";
         let net_admin = effective(status).unwrap();
         assert_eq!(net_admin, 1 << CAP_NET_ADMIN);
-        assert_eq!(check_set(net_admin, false), Ok(()));
+        assert_eq!(check_set(net_admin, false, false), Ok(()));
         assert_eq!(
-            check_set(net_admin, true).unwrap_err().name,
+            check_set(net_admin, true, false).unwrap_err().name,
             "CAP_SYS_ADMIN"
         );
-        assert_eq!(check_set(0, false).unwrap_err().name, "CAP_NET_ADMIN");
-        assert_eq!(check_set(net_admin | 1 << CAP_SYS_ADMIN, true), Ok(()));
+        assert_eq!(
+            check_set(0, false, false).unwrap_err().name,
+            "CAP_NET_ADMIN"
+        );
+        let sys_admin = net_admin | 1 << CAP_SYS_ADMIN;
+        assert_eq!(check_set(sys_admin, true, true), Ok(()));
+        assert_eq!(
+            check_set(net_admin, false, true).unwrap_err().name,
+            "CAP_BPF"
+        );
+        assert_eq!(check_set(net_admin | 1 << CAP_BPF, false, true), Ok(()));
     }
 }

@@ -1,11 +1,12 @@
-//! Finds the local VTEP address and what fits through its link. Opens nothing.
+//! Finds the local VTEP address and what fits through its link, and chooses how packets reach
+//! it. Opens nothing.
 
 use std::net::IpAddr;
 
 use thiserror::Error;
 
 use crate::{
-    config,
+    config::{self, UnderlayDriver},
     netlink::{self, NetlinkError},
     object::DeviceName,
 };
@@ -15,10 +16,40 @@ use crate::{
 pub struct Local {
     /// The local VTEP address.
     pub address: IpAddr,
+    /// The interface index of the link that has it.
+    pub link: u32,
     /// The largest inner IP packet whose tunnel packet fits the link.
     pub mtu: u16,
     /// Where the MTU comes from, for people to read.
     pub mtu_reason: String,
+}
+
+/// How packets reach the underlay, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chosen {
+    /// The driver in use, never `Auto`.
+    pub driver: UnderlayDriver,
+    /// Why this one, for people to read.
+    pub reason: String,
+}
+
+impl Chosen {
+    /// Follows the configuration; left to us, the sockets that every kernel has are it.
+    pub fn new(setting: UnderlayDriver) -> Self {
+        let (driver, reason) = match setting {
+            UnderlayDriver::Auto => (UnderlayDriver::Udp, "works on every underlay"),
+            configured => (configured, "as configured"),
+        };
+        Self {
+            driver,
+            reason: reason.to_owned(),
+        }
+    }
+
+    /// Whether tunnel endpoints have uplinks.
+    pub fn has_uplinks(&self) -> bool {
+        self.driver == UnderlayDriver::TunnelGso
+    }
 }
 
 /// Why the local VTEP address cannot be used.
@@ -83,6 +114,7 @@ impl Local {
         let mtu_reason = format!("MTU {} of {} less {overhead}", link.mtu, link.name);
         Ok(Self {
             address,
+            link: link.index,
             mtu,
             mtu_reason,
         })

@@ -64,6 +64,8 @@ fn node(socket: &Path, json: bool) -> Result<(), Failure> {
             "driver": node.driver,
             "driver_reason": node.driver_reason,
             "underlay": node.underlay,
+            "underlay_driver": node.underlay_driver,
+            "underlay_driver_reason": node.underlay_driver_reason,
             "workers": cpus.iter().map(|cpu| json!({ "cpu": cpu })).collect::<Vec<_>>(),
         }));
     }
@@ -77,10 +79,16 @@ fn node(socket: &Path, json: bool) -> Result<(), Failure> {
         .word("underlay", &node.underlay)
         .done();
     let driver = format!("    driver {} ({})", node.driver, node.driver_reason);
+    let underlay = format!(
+        "    underlay driver {} ({})",
+        node.underlay_driver, node.underlay_driver_reason
+    );
     let workers = format!("    workers {} cpus {}", node.workers.len(), cpus.join(","));
     let instance = format!(
         "    instance {} generation {}",
         instance.uuid, instance.generation
     );
-    print(&format!("{line}\n{driver}\n{workers}\n{instance}\n"))
+    print(&format!(
+        "{line}\n{driver}\n{underlay}\n{workers}\n{instance}\n"
+    ))
 }

@@ -20,6 +20,7 @@ use std::{
 use ipnet::IpNet;
 use ringlay_dataplane::{
     id::{NetworkId, PortId, TunnelId, UnderlayId},
+    port::uplink,
     tables::{self, Fib, Tables},
 };
 use ringlay_encap::{MacAddr, Template};
@@ -36,6 +37,9 @@ use crate::{
     rib::{Change, Delta, Rib},
 };
 
+/// Time to live or hop limit of tunnel packets.
+const TTL: u8 = 64;
+
 /// What the tables depend on besides the desired state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Environment {
@@ -45,6 +49,8 @@ pub struct Environment {
     pub mtu: u16,
     /// Whether tunnel frames from unlisted VTEPs are accepted, unless a network says.
     pub accept_unknown_vteps: bool,
+    /// Whether each local tunnel endpoint has an uplink for super-frames.
+    pub uplink: bool,
 }
 
 /// The tables' contents, kept up to date by changes.
@@ -170,6 +176,9 @@ impl Compiler {
     pub fn tables(&self) -> Tables {
         let mut tables = Tables::default();
         self.next_hops.write(&mut tables);
+        for (id, local) in self.underlays() {
+            tables.insert_underlay(id, local);
+        }
         for entry in self.networks.values() {
             tables.insert_network(entry.id, entry.table.clone());
         }
@@ -434,8 +443,12 @@ impl Compiler {
         };
         let mac = configured_mac(rib, key).or(tunnel.learned);
         tunnel.template = mac.and_then(|mac| {
-            let builder =
+            let mut builder =
                 Template::builder(self.environment.local, key.vtep).port(network.table.port);
+            if self.environment.uplink {
+                // The kernel that routes it on takes one from its time to live.
+                builder = builder.ethernet(uplink::MAC, uplink::PEER_MAC).ttl(TTL + 1);
+            }
             // Fails if the addresses are of two IP versions, which the desired state excludes.
             builder
                 .vxlan(network.table.vni, mac, network.table.mac)

@@ -13,6 +13,7 @@ const ENVIRONMENT: Environment = Environment {
     local: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 100)),
     mtu: 1450,
     accept_unknown_vteps: false,
+    uplink: false,
 };
 const FAR: MacAddr = MacAddr([2, 0, 0, 0, 0, 9]);
 

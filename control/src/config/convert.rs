@@ -7,7 +7,7 @@ use ringlay_encap::{Vni, vxlan};
 use toml::{Spanned, Value};
 
 use super::{
-    Driver, Local, Poll, Settings, Workers,
+    Driver, Local, Poll, Settings, UnderlayDriver, Workers,
     error::Fault,
     places::Places,
     raw,
@@ -76,6 +76,12 @@ fn settings(
         let problem = "missing; add [underlay] with address or device, where the tunnels end";
         return Err(Fault::new(0..0, problem).with_key("underlay"));
     };
+    let underlay_driver = [
+        ("auto", UnderlayDriver::Auto),
+        ("udp", UnderlayDriver::Udp),
+        ("tunnel-gso", UnderlayDriver::TunnelGso),
+    ];
+    let underlay_driver = word(&underlay.get_ref().driver, &underlay_driver, &["af_xdp"])?;
     let accept_unknown_vteps = underlay.get_ref().accept_unknown_vteps.unwrap_or(false);
     Ok(Settings {
         name: node
@@ -88,6 +94,7 @@ fn settings(
         driver,
         poll,
         local: local(underlay, places)?,
+        underlay_driver,
         accept_unknown_vteps,
     })
 }
@@ -95,11 +102,6 @@ fn settings(
 fn local(underlay: Spanned<raw::Underlay>, places: &mut Places) -> Result<Local, Fault> {
     let mut fields = Fields::new(underlay.span());
     let raw = underlay.into_inner();
-    word(
-        &raw.driver,
-        &[("auto", ()), ("udp", ())],
-        &["tunnel-gso", "af_xdp"],
-    )?;
     match (raw.address, raw.device) {
         (Some(address), None) => {
             places.underlay = address.span();

@@ -53,6 +53,8 @@ pub struct Settings {
     pub poll: Poll,
     /// Where the tunnels end.
     pub local: Local,
+    /// How packets reach the underlay.
+    pub underlay_driver: UnderlayDriver,
     /// Whether tunnel frames from unlisted VTEPs are accepted, unless a network says.
     pub accept_unknown_vteps: bool,
 }
@@ -88,6 +90,17 @@ pub enum Poll {
     Busy,
     /// Sleep as soon as there is no work.
     Interrupt,
+}
+
+/// How packets reach the underlay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnderlayDriver {
+    /// Whichever is known to be better.
+    Auto,
+    /// UDP sockets.
+    Udp,
+    /// UDP sockets, and for super-frames an uplink that the kernel routes on and cuts late.
+    TunnelGso,
 }
 
 /// Where the tunnels end.

@@ -2,7 +2,7 @@
 
 use std::{fmt, net::IpAddr};
 
-use super::{Driver, Local, Poll, Settings, Workers};
+use super::{Driver, Local, Poll, Settings, UnderlayDriver, Workers};
 use crate::{
     object::{Neighbour, Network, Port, Route, Source, Target, Vtep},
     rib::Rib,
@@ -90,6 +90,7 @@ impl Printer {
             Local::Address(address) => self.word("address", address),
             Local::Device(device) => self.word("device", device),
         }
+        self.word("driver", settings.underlay_driver);
         if settings.accept_unknown_vteps {
             self.key("accept_unknown_vteps", true);
         }
@@ -172,6 +173,16 @@ impl fmt::Display for Driver {
             Self::Auto => "auto",
             Self::IoUring => "io_uring",
             Self::Epoll => "epoll",
+        })
+    }
+}
+
+impl fmt::Display for UnderlayDriver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Udp => "udp",
+            Self::TunnelGso => "tunnel-gso",
         })
     }
 }

@@ -30,6 +30,8 @@ impl NodeService for Backend {
                     })
                     .collect(),
                 underlay: engine.rib().local().to_string(),
+                underlay_driver: identity.underlay_driver.driver.to_string(),
+                underlay_driver_reason: identity.underlay_driver.reason.clone(),
             };
             Response::new(GetNodeResponse {
                 instance: view::instance(engine),

@@ -8,10 +8,10 @@ use std::{
 };
 
 use ringlay_control::{
-    app::{Engine, Identity},
+    app::{Chosen, Engine, Identity},
     client,
     compile::Environment,
-    config::Config,
+    config::{Config, UnderlayDriver},
     object::Source,
     proto::{
         ShowConfigRequest, neighbour_service_client::NeighbourServiceClient,
@@ -51,6 +51,10 @@ impl Node {
             name: "a".to_owned(),
             settings: config.settings.clone(),
             mtu_reason: "MTU 1500 of eth0 less 50".to_owned(),
+            underlay_driver: Chosen {
+                driver: UnderlayDriver::Udp,
+                reason: "a fake".to_owned(),
+            },
             workers: vec![Some(0), None],
             started: Instant::now(),
         };
@@ -58,6 +62,7 @@ impl Node {
             local: LOCAL,
             mtu: 1450,
             accept_unknown_vteps: false,
+            uplink: false,
         };
         let mut engine = Engine::new(identity, environment, host.clone());
         engine

@@ -9,3 +9,4 @@ mod support;
 
 mod decode;
 mod traffic;
+mod uplink;

@@ -6,6 +6,7 @@
 )]
 
 mod hosts;
+mod uplink;
 
 use std::{fs, process::Stdio};
 

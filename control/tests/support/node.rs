@@ -47,11 +47,16 @@ pub(crate) struct Node {
 impl Node {
     /// Starts a daemon in the pair's first host and waits until it answers.
     pub(crate) fn start(pair: &Pair, config: &NodeConfig) -> Self {
+        Self::start_on(pair, config, "auto")
+    }
+
+    /// The same with an underlay driver of its own.
+    pub(crate) fn start_on(pair: &Pair, config: &NodeConfig, underlay_driver: &str) -> Self {
         let file = |name: &str| pair.directory().join(name);
         let socket = file("ringlay.sock");
         fs::write(
             file("ringlay.toml"),
-            config.to_toml(&socket.display().to_string()),
+            config.to_toml(&socket.display().to_string(), underlay_driver),
         )
         .unwrap();
         let mut command = Command::new(RINGLAY);
@@ -76,10 +81,19 @@ impl Node {
 
     /// Kills it without a chance to clean up.
     pub(crate) fn kill(self) {
-        kill(Pid::from_raw(self.pid() as i32), Signal::SIGKILL).unwrap();
+        self.end(Signal::SIGKILL);
+    }
+
+    /// Stops it as a service manager does.
+    pub(crate) fn stop(self) {
+        self.end(Signal::SIGTERM);
+    }
+
+    fn end(self, signal: Signal) {
+        kill(Pid::from_raw(self.pid() as i32), signal).unwrap();
         let deadline = Instant::now() + PATIENCE;
         while self.process.check_running().is_ok() {
-            assert!(Instant::now() < deadline, "the daemon outlives SIGKILL");
+            assert!(Instant::now() < deadline, "the daemon outlives {signal}");
             thread::sleep(Duration::from_millis(5));
         }
     }
@@ -121,7 +135,7 @@ impl Node {
 }
 
 impl NodeConfig {
-    fn to_toml(self, socket: &str) -> String {
+    fn to_toml(self, socket: &str, underlay_driver: &str) -> String {
         let Self {
             driver, underlay, ..
         } = self;
@@ -143,6 +157,7 @@ driver = "{driver}"
 
 [underlay]
 address = "{local}"
+driver = "{underlay_driver}"
 
 [[network]]
 name = "{NETWORK}"

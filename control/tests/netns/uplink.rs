@@ -1,0 +1,156 @@
+//! Two nodes with uplinks, and one beside a node with sockets alone.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream},
+    path::PathBuf,
+    thread,
+    time::Duration,
+};
+
+use ringlay_dataplane::sys::netns::run_in;
+
+use super::hosts::Hosts;
+
+/// Bytes of a connection, in each direction.
+const BYTES: usize = 4 << 20;
+
+/// Longer than anything here takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Two nodes that run, each with its underlay driver.
+fn overlay(drivers: [&str; 2]) -> Hosts {
+    let mut hosts = Hosts::new();
+    for (host, driver) in drivers.into_iter().enumerate() {
+        let config = fs::read_to_string(hosts.config(host)).unwrap();
+        let config = config.replace(
+            "[underlay]\n",
+            &format!("[underlay]\ndriver = \"{driver}\"\n"),
+        );
+        fs::write(hosts.config(host), config).unwrap();
+        hosts.start(host);
+    }
+    hosts
+}
+
+/// Sends a pattern in both directions at once, from the first host to `address` of the second,
+/// and compares every byte.
+fn exchange(hosts: &Hosts, address: &str) {
+    let path = |host| PathBuf::from("/run/netns").join(hosts.netns(host));
+    let address = SocketAddr::new(address.parse::<IpAddr>().unwrap(), 5001);
+    let listener = run_in(&path(1), || TcpListener::bind(address))
+        .unwrap()
+        .unwrap();
+    let near = run_in(&path(0), || TcpStream::connect(address))
+        .unwrap()
+        .unwrap();
+    let (far, _) = listener.accept().unwrap();
+    for stream in [&near, &far] {
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    }
+    let send = |mut stream: &TcpStream, seed| {
+        stream.write_all(&pattern(seed)).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+    };
+    let receive = |mut stream: &TcpStream, seed| {
+        let mut received = Vec::new();
+        stream.read_to_end(&mut received).unwrap();
+        assert!(received == pattern(seed), "{} bytes differ", received.len());
+    };
+    let (near, far) = (&near, &far);
+    thread::scope(|scope| {
+        scope.spawn(move || send(near, 1));
+        scope.spawn(move || send(far, 2));
+        scope.spawn(move || receive(near, 2));
+        scope.spawn(move || receive(far, 1));
+    });
+}
+
+fn pattern(seed: u32) -> Vec<u8> {
+    let mut state = seed;
+    let step = |_| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    (0..BYTES).map(step).collect()
+}
+
+/// Bulk in both directions and both IP versions, after which nothing was dropped as damaged.
+fn talk(hosts: &Hosts) {
+    for address in ["10.42.2.1", "fd42:2::1"] {
+        assert!(hosts.pings(address));
+        exchange(hosts, address);
+    }
+    for host in 0..2 {
+        for reason in [
+            "underlay_bad_checksum",
+            "vxlan_malformed",
+            "ip_bad_checksum",
+        ] {
+            assert_eq!(hosts.drops(host, reason), 0);
+        }
+    }
+}
+
+#[test]
+fn super_frames_cross_between_uplinks() {
+    let hosts = overlay(["tunnel-gso", "tunnel-gso"]);
+    talk(&hosts);
+    for host in 0..2 {
+        let shown = hosts.ringlay(host, "show node");
+        let line = "underlay driver tunnel-gso (as configured)";
+        assert!(shown.contains(line), "{shown}");
+    }
+}
+
+/// Packets are cut and complete on their way, as on a wire: the sockets at the other end want it.
+#[test]
+fn uplinks_and_sockets_understand_each_other() {
+    for drivers in [["tunnel-gso", "udp"], ["tunnel-gso", "tunnel-gso"]] {
+        let hosts = overlay(drivers);
+        for host in 0..2 {
+            let off = hosts.exec(host, "ethtool -K eth0 tx off tso off gso off");
+            assert!(off.status.success(), "ethtool is installed");
+        }
+        talk(&hosts);
+    }
+}
+
+#[test]
+fn strict_checks_of_source_addresses_do_no_harm() {
+    let mut hosts = Hosts::new();
+    for host in 0..2 {
+        let config = fs::read_to_string(hosts.config(host)).unwrap();
+        let config = config.replace("[underlay]\n", "[underlay]\ndriver = \"tunnel-gso\"\n");
+        fs::write(hosts.config(host), config).unwrap();
+        for device in ["all", "default", "eth0"] {
+            let key = PathBuf::from(format!("/proc/sys/net/ipv4/conf/{device}/rp_filter"));
+            let path = PathBuf::from("/run/netns").join(hosts.netns(host));
+            run_in(&path, || fs::write(key, "1")).unwrap().unwrap();
+        }
+        hosts.start(host);
+    }
+    assert!(hosts.pings("10.42.2.1"));
+}
+
+#[test]
+fn fragments_of_tunnel_packets_are_put_together() {
+    let hosts = overlay(["udp", "tunnel-gso"]);
+    // Larger than the underlay's MTU with the tunnel's headers: the sender's host fragments.
+    hosts.ip(0, "link set rl0 mtu 1500");
+    let config = fs::read_to_string(hosts.config(0)).unwrap();
+    fs::write(
+        hosts.config(0),
+        config.replace("vni = 42\n", "vni = 42\nmtu = 1500\n"),
+    )
+    .unwrap();
+    hosts.signal(0, "HUP");
+    hosts.wait_for(0, "reloaded", || {
+        hosts.log(0).contains("configuration reloaded")
+    });
+    let ping = hosts.exec(0, "ping -c 2 -i 0.2 -W 3 -s 1460 10.42.2.1");
+    let text = String::from_utf8_lossy(&ping.stdout).into_owned();
+    assert!(text.contains("2 received"), "{text}");
+}
