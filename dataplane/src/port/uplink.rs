@@ -3,7 +3,7 @@
 //! (UDP tunnel GSO, Linux 6.17).
 //!
 //! Frames written to it are addressed to its own MAC address, so the kernel routes them on like
-//! any it forwards. Everything that allows this is a setting of the TAP device and goes with it.
+//! any it forwards, and a firewall of the host sees them as forwarded packets. Everything that allows this is a setting of the TAP device and goes with it.
 //! Frames for the endpoint come by a [`Redirect`].
 
 use std::fs;
