@@ -370,6 +370,42 @@ fn a_network_has_what_the_dataplane_asks_for() {
 }
 
 #[test]
+fn with_uplinks_the_templates_have_every_outer_header() {
+    let compiled = |uplink| {
+        let environment = Environment {
+            uplink,
+            ..ENVIRONMENT
+        };
+        let mut rib = Rib::new(environment.local);
+        let vtep = Vtep {
+            network: "blue".parse().unwrap(),
+            address: address(2),
+            mac: Some(FAR),
+        };
+        let objects: [Object; 2] = [network("blue", 42), vtep.into()];
+        let put = objects.map(|object| Operation::Apply {
+            object,
+            exist_ok: true,
+        });
+        let applied = rib.apply(Source::Static, put).unwrap();
+        let mut compiler = Compiler::new(environment);
+        compiler.apply(&rib, &applied.delta);
+        let (_, table) = compiler.network(&"blue".parse().unwrap()).unwrap();
+        let key = TunnelKey::to(&"blue".parse().unwrap(), address(2), None);
+        let tables = compiler.tables();
+        let local = SocketAddr::new(ENVIRONMENT.local, 4789);
+        assert_eq!(tables.underlay(table.underlay), Some(local));
+        let tunnel = tables.tunnel(compiler.tunnel(&key).unwrap()).unwrap();
+        tunnel.template.clone().unwrap()
+    };
+    assert_eq!(compiled(false).l2_offset(), None);
+    let whole = compiled(true);
+    assert_eq!(whole.l2_offset(), Some(0));
+    assert_eq!(whole.bytes()[..6], uplink::MAC.0);
+    assert_eq!(whole.bytes()[whole.ip_offset() + 8], 65, "64 on the wire");
+}
+
+#[test]
 fn an_underlay_lasts_while_a_network_uses_it() {
     let mut bench = filled();
     let underlays = |bench: &Bench| bench.compiler.underlays().collect::<Vec<_>>();
