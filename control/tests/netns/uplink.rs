@@ -154,3 +154,32 @@ fn fragments_of_tunnel_packets_are_put_together() {
     let text = String::from_utf8_lossy(&ping.stdout).into_owned();
     assert!(text.contains("2 received"), "{text}");
 }
+
+#[test]
+fn an_uplink_comes_and_goes_with_what_uses_it() {
+    let hosts = overlay(["tunnel-gso", "tunnel-gso"]);
+    let full = fs::read_to_string(hosts.config(0)).unwrap();
+    let (settings, _) = full.split_once("[[network]]").unwrap();
+    let mut reloads = 0;
+    let mut reload = |config: &str| {
+        fs::write(hosts.config(0), config).unwrap();
+        hosts.signal(0, "HUP");
+        reloads += 1;
+        let done = || hosts.log(0).matches("configuration reloaded").count() == reloads;
+        hosts.wait_for(0, "reloaded", done);
+    };
+    for round in 0..3 {
+        assert!(hosts.pings("10.42.2.1"), "round {round}");
+        reload(settings);
+        let gone = || !hosts.ip(0, "link show").contains("rluplink");
+        hosts.wait_for(0, "the uplink is gone", gone);
+        reload(&full);
+        assert!(hosts.ip(0, "link show").contains("rluplink"));
+    }
+    assert!(hosts.pings("10.42.2.1"));
+    // Its driver is not changed under way.
+    fs::write(hosts.config(0), full.replace("tunnel-gso", "udp")).unwrap();
+    hosts.signal(0, "HUP");
+    hosts.wait_for(0, "refused", || hosts.log(0).contains("underlay.driver"));
+    assert!(hosts.pings("10.42.2.1"));
+}
