@@ -205,8 +205,10 @@ fn checksums_left_to_the_device_are_finished() {
                 Ipv4Packet::new_unchecked(&packet[..]).pseudo_header(len)
             };
             partial[at..at + 2].copy_from_slice(&pseudo.fold().to_be_bytes());
+            assert_eq!(unfinished_checksum(&partial), Some((start, offset)));
             assert!(complete_checksum(&mut partial, start, offset));
             assert_eq!(partial, packet);
+            assert_eq!(unfinished_checksum(&packet), None);
         }
     }
     let mut short = [0; 10];
@@ -227,6 +229,9 @@ proptest::proptest! {
             let len = packet.len() as u16;
             packet[2..4].copy_from_slice(&len.to_be_bytes());
             packet[9] = protocol;
+        }
+        if let Some((start, offset)) = unfinished_checksum(&packet) {
+            proptest::prop_assert!(complete_checksum(&mut packet.clone(), start, offset));
         }
         if let Ok(segmenter) = Segmenter::new(&packet, segment_len) {
             let mut header = vec![0; segmenter.header_len()];
