@@ -6,11 +6,12 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use ringlay_encap::flow::flow_hash;
 use ringlay_encap::ipv4::Ipv4Packet;
 use ringlay_encap::ipv6::Ipv6Packet;
+use ringlay_encap::segment::unfinished_checksum;
 
 use super::{Context, Edges, put};
 use crate::batch::Batch;
 use crate::drop_reason::DropReason;
-use crate::frame::{Frame, Ingress};
+use crate::frame::{Frame, Gso, Ingress};
 
 pub(super) fn process(input: &mut Batch, edges: &mut Edges, context: &Context<'_>, hash_seed: u64) {
     for mut frame in input.drain() {
@@ -41,7 +42,26 @@ fn admit(frame: &mut Frame, context: &Context<'_>) -> Result<(), DropReason> {
     };
     // Ethernet pads short frames.
     frame.truncate(len);
+    if matches!(frame.meta.ingress, Ingress::Underlay(_)) {
+        note_unfinished_checksum(frame);
+    }
     Ok(())
+}
+
+/// A kernel VXLAN device on the same machine leaves inner checksums to the underlay
+/// device, and virtual devices leave them to the receiver: here.
+#[inline]
+fn note_unfinished_checksum(frame: &mut Frame) {
+    let offload = &frame.meta.offload;
+    if offload.needs_checksum || offload.checksum_valid || offload.gso != Gso::None {
+        return;
+    }
+    if let Some((start, offset)) = unfinished_checksum(frame.data()) {
+        let offload = &mut frame.meta.offload;
+        offload.needs_checksum = true;
+        offload.csum_start = start as u16;
+        offload.csum_offset = offset as u16;
+    }
 }
 
 /// Checks an IPv4 packet and returns its length.

@@ -214,6 +214,19 @@ fn what_is_corrupt_is_passed_as_it_is() {
 }
 
 #[test]
+fn a_checksum_that_the_peer_left_open_is_still_open_for_the_port() {
+    let mut rig = Rig::new();
+    let packet = tcp(false, 1, true, b"data");
+    let mut open = packet.clone();
+    let pseudo = ringlay_encap::Ipv4Packet::new_unchecked(&packet[..]).pseudo_header(24);
+    open[36..38].copy_from_slice(&pseudo.fold().to_be_bytes());
+    let frame = train(&rig, &[open]);
+    let (ports, _) = rig.run([frame]);
+    assert_eq!(completed(&ports[0]), forwarded(&packet));
+    assert_eq!(ports[0].meta.offload.gso, Gso::None);
+}
+
+#[test]
 fn a_train_of_strangers_is_many_packets() {
     let mut rig = Rig::new();
     let packets: Vec<_> = (1..=64)
