@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use crate::support::kernel_peer::{self, Style};
 use crate::support::node::{self, Node, NodeConfig};
-use crate::support::pair::{Pair, Underlay};
+use crate::support::pair::{Pair, UNDERLAY_DEVICE, Underlay, run};
 use crate::support::traffic::{exchange_tcp, exchange_udp, ping};
 
 /// How the node comes by the MAC address of the peer's VTEP.
@@ -38,13 +38,27 @@ impl Scenario {
     }
 
     fn run(self) {
+        self.run_on(&Pair::create());
+    }
+
+    /// The devices of the underlay leave segments whole and checksums open, as they do for
+    /// whoever does not tell them otherwise.
+    fn run_with_offloads(self) {
         let pair = Pair::create();
-        kernel_peer::start(&pair, self.underlay, self.style);
-        let node = Node::start(&pair, &self.node_config());
+        for host in [&pair.node, &pair.peer] {
+            let on = format!("-K {UNDERLAY_DEVICE} tx on tso on gso on");
+            run(host, "ethtool", &on);
+        }
+        self.run_on(&pair);
+    }
+
+    fn run_on(self, pair: &Pair) {
+        kernel_peer::start(pair, self.underlay, self.style);
+        let node = Node::start(pair, &self.node_config());
         assert_eq!(node.query("show node")["driver"], self.driver);
         let mtu = u64::from(self.underlay.inner_mtu());
         assert_eq!(kernel_peer::mtu(&pair.node, node::DEVICE), mtu);
-        self.talk(&pair);
+        self.talk(pair);
         node.assert_alive();
     }
 
@@ -70,6 +84,21 @@ impl Scenario {
 const TCP_BYTES: usize = 4 << 20;
 /// A datagram that the hosts send in several packets.
 const FRAGMENTED: usize = 8000;
+
+#[test]
+fn offloads_on_the_underlay() {
+    for driver in ["io_uring", "epoll"] {
+        for underlay in [Underlay::V4, Underlay::V6] {
+            let scenario = Scenario {
+                underlay,
+                style: Style::OnLink,
+                peer_mac: PeerMac::Resolved,
+                driver,
+            };
+            scenario.run_with_offloads();
+        }
+    }
+}
 
 /// A test for every combination.
 macro_rules! scenarios {
