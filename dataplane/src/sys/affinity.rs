@@ -10,8 +10,8 @@ pub fn allowed_cpus() -> Vec<usize> {
     if rc != 0 {
         return vec![0];
     }
-    // SAFETY: `CPU_ISSET` reads inside `set` for every index below CPU_SETSIZE.
     (0..libc::CPU_SETSIZE as usize)
+        // SAFETY: `CPU_ISSET` reads inside `set` for every index below CPU_SETSIZE.
         .filter(|&cpu| unsafe { libc::CPU_ISSET(cpu, &set) })
         .collect()
 }
