@@ -8,6 +8,8 @@
 
 mod allocations;
 mod confined;
+#[path = "../counting/mod.rs"]
+mod counting;
 mod faults;
 mod lifecycle;
 mod rig;
