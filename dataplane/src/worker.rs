@@ -156,26 +156,38 @@ impl<D: Driver> Worker<D> {
         }
         let now = Instant::now();
         let worked = changed || !self.received.is_empty() || holding.is_some_and(|at| at <= now);
-        let context = self.wiring.context(now);
-        let output = &mut Queues {
+        let (graph, received, context, output) = &mut self.split(now);
+        if !received.is_empty() {
+            context.counters.batches.add(1);
+            graph.run(received, context, output);
+        }
+        if holding.is_some() {
+            graph.expire_held(context, output);
+            if changed {
+                graph.release_held(context, output);
+            }
+        }
+        self.driver.flush();
+        worked
+    }
+
+    /// What a batch needs, lent out part by part: the graph, what it is to take, what
+    /// it may use, and where its output goes.
+    #[inline]
+    fn split(&mut self, now: Instant) -> (&mut Graph, &mut Batch, Context<'_>, Queues<'_, D>) {
+        let output = Queues {
             driver: &mut self.driver,
             ports: &self.ports,
             underlays: &self.underlays,
             uplinks: &self.uplinks,
             counters: &self.wiring.counters,
         };
-        if !self.received.is_empty() {
-            context.counters.batches.add(1);
-            self.graph.run(&mut self.received, &context, output);
-        }
-        if holding.is_some() {
-            self.graph.expire_held(&context, output);
-            if changed {
-                self.graph.release_held(&context, output);
-            }
-        }
-        self.driver.flush();
-        worked
+        (
+            &mut self.graph,
+            &mut self.received,
+            self.wiring.context(now),
+            output,
+        )
     }
 
     /// Carries out waiting commands; false when told to stop.
@@ -238,18 +250,12 @@ impl<D: Driver> Worker<D> {
 
     fn inject(&mut self, tunnel: TunnelId, data: &[u8]) {
         self.wiring.reader.refresh();
-        let context = self.wiring.context(Instant::now());
-        let output = &mut Queues {
-            driver: &mut self.driver,
-            ports: &self.ports,
-            underlays: &self.underlays,
-            uplinks: &self.uplinks,
-            counters: &self.wiring.counters,
-        };
-        match self.wiring.pool.copy_of(data) {
+        let copy = self.wiring.pool.copy_of(data);
+        let (graph, _, context, output) = &mut self.split(Instant::now());
+        match copy {
             Some(mut frame) => {
                 frame.meta.ingress = Ingress::Node;
-                self.graph.inject(frame, tunnel, &context, output);
+                graph.inject(frame, tunnel, context, output);
             }
             None => {
                 context.counters.originated.add(1);
@@ -257,7 +263,7 @@ impl<D: Driver> Worker<D> {
             }
         }
         // The refresh may have brought what held frames wait for.
-        self.graph.release_held(&context, output);
+        graph.release_held(context, output);
         self.driver.flush();
     }
 
