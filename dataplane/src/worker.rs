@@ -20,30 +20,38 @@ use crate::snapshot::Reader;
 use crate::tables::Tables;
 
 /// How a worker waits for work.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PollMode {
     /// Look for work a little longer, then sleep.
-    #[default]
-    Adaptive,
+    Adaptive {
+        /// How long.
+        spin: Duration,
+    },
     /// Never sleep.
     Busy,
     /// Sleep as soon as there is no work.
     Interrupt,
 }
 
-/// How long an adaptive worker looks for work before it sleeps: about what the far
-/// end of a request takes to answer. Waking a sleeping thread costs as much, on a
-/// virtual machine more.
-const SPIN: Duration = Duration::from_micros(50);
-
 impl PollMode {
+    /// How long an adaptive worker looks for work unless told otherwise: about what the
+    /// far end of a request takes to answer. Waking a sleeping thread costs as much, on
+    /// a virtual machine more.
+    pub const SPIN: Duration = Duration::from_micros(50);
+
     /// How long to look for work before sleeping; `None` is forever.
     fn spin(self) -> Option<Duration> {
         match self {
-            Self::Adaptive => Some(SPIN),
+            Self::Adaptive { spin } => Some(spin),
             Self::Busy => None,
             Self::Interrupt => Some(Duration::ZERO),
         }
+    }
+}
+
+impl Default for PollMode {
+    fn default() -> Self {
+        Self::Adaptive { spin: Self::SPIN }
     }
 }
 

@@ -110,7 +110,7 @@ impl Rig {
         let config = RuntimeConfig {
             workers: vec![None; WORKERS],
             driver,
-            poll: PollMode::Adaptive,
+            poll: PollMode::default(),
             ..RuntimeConfig::default()
         };
         let runtime = Runtime::start(config).unwrap();

@@ -288,7 +288,7 @@ fn runtime_config(settings: &Settings, workers: Vec<Option<usize>>) -> RuntimeCo
             Driver::Epoll => DriverChoice::Epoll,
         },
         poll: match settings.poll {
-            Poll::Adaptive => PollMode::Adaptive,
+            Poll::Adaptive => PollMode::default(),
             Poll::Busy => PollMode::Busy,
             Poll::Interrupt => PollMode::Interrupt,
         },
