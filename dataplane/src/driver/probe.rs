@@ -3,11 +3,12 @@
 //! Facts come from trying, not from version numbers: distributions backport, and
 //! containers forbid.
 
+use std::error::Error;
 use std::io;
-
-use thiserror::Error;
+use std::net::IpAddr;
 
 use crate::driver::DriverKind;
+use crate::port::uplink;
 use crate::sys::tun::{Layer, TunOffloads, TunQueue};
 use crate::sys::{netns, uring, xdp};
 
@@ -33,7 +34,7 @@ pub struct DriverReport {
 }
 
 /// Why the driver that was asked for cannot be used.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ChooseDriverError {
     /// The kernel, or what confines this process, lacks something.
@@ -98,6 +99,18 @@ pub fn io_uring() -> Vec<Feature> {
 /// in this one for a moment.
 pub fn tun() -> Vec<Feature> {
     netns::run_in_new(probe_tun).unwrap_or_else(|_| probe_tun())
+}
+
+/// Whether an endpoint with this address can have an uplink ([`crate::port::uplink`]), each step
+/// tried; ends with the first that fails.
+pub fn tunnel_gso(local: IpAddr) -> Vec<Feature> {
+    let steps = uplink::probe(local).into_iter();
+    steps
+        .map(|(name, result)| Feature {
+            name,
+            state: result.map_err(|error| with_sources(&error)),
+        })
+        .collect()
 }
 
 /// Whether AF_XDP sockets and their memory can be had.
@@ -169,6 +182,17 @@ fn explain_uring(error: io::Error) -> String {
     }
 }
 
+/// What an error says, and what its sources say.
+fn with_sources(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(&format!(": {error}"));
+        source = error.source();
+    }
+    text
+}
+
 fn sysctl() -> Option<String> {
     let text = std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled").ok()?;
     Some(text.trim().to_owned())
@@ -189,6 +213,18 @@ mod tests {
             assert_eq!(feature.state, Ok(()), "{name}");
         }
         assert_eq!(features.len(), 1 + TunOffloads::KINDS.len());
+    }
+
+    /// Of the kernel that these tests are for; the steps are those of an uplink in earnest.
+    #[test]
+    fn this_host_offers_tunnel_gso_for_both_ip_versions() {
+        for local in ["192.168.77.1", "fd77::1"] {
+            let features = tunnel_gso(local.parse().unwrap());
+            assert_eq!(features.len(), 3);
+            for feature in features {
+                assert_eq!(feature.state, Ok(()), "{}", feature.name);
+            }
+        }
     }
 
     #[test]

@@ -31,6 +31,16 @@ impl Redirect {
     }
 }
 
+/// How many classifiers of others run on what the device with the index `from` receives. They
+/// come before a redirection and may keep packets from it; those go to the sockets then.
+///
+/// # Errors
+///
+/// `EPERM` without `CAP_NET_ADMIN`, `EINVAL` on kernels before 6.6.
+pub fn predecessors(from: u32) -> io::Result<u32> {
+    bpf::ingress_programs(from)
+}
+
 // Operations (`linux/bpf_common.h`, `linux/bpf.h`).
 const LOAD_BYTE: u8 = 0x71;
 const LOAD_HALF: u8 = 0x69;
@@ -160,6 +170,7 @@ fn program(local: SocketAddr, to: u32) -> Vec<Instruction> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::netns;
 
     #[test]
     fn the_kernel_takes_the_classifier_for_both_ip_versions() {
@@ -184,5 +195,21 @@ mod tests {
     fn a_device_that_is_not_there_is_an_error() {
         let local = "192.168.77.1:4789".parse().unwrap();
         assert!(Redirect::attach(local, u32::MAX >> 1, 1).is_err());
+        assert!(predecessors(u32::MAX >> 1).is_err());
+    }
+
+    #[test]
+    fn redirections_are_counted_as_long_as_they_live() {
+        const LOOPBACK: u32 = 1;
+        let local = "192.168.77.1:4789".parse().unwrap();
+        let counts = netns::run_in_new(|| {
+            let count = || predecessors(LOOPBACK).unwrap();
+            let none = count();
+            let redirects = [(); 2].map(|()| Redirect::attach(local, LOOPBACK, LOOPBACK).unwrap());
+            let two = count();
+            drop(redirects);
+            [none, two, count()]
+        });
+        assert_eq!(counts.unwrap(), [0, 2, 0]);
     }
 }

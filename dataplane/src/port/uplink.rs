@@ -8,7 +8,7 @@
 
 use std::fs;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
@@ -17,9 +17,9 @@ use socket2::{Domain, Socket, Type};
 use thiserror::Error;
 
 use super::redirect::Redirect;
-use super::tun::{self, OpenTunError, TunConfig, TunOffloads};
+use super::tun::{self, OpenTunError, TunConfig, TunDevice, TunOffloads};
 use crate::sys::tun::Layer;
-use crate::sys::{link, virtio};
+use crate::sys::{link, netns, virtio};
 
 /// Bytes of virtio-net header in front of each frame that a queue carries.
 pub const VNET_HEADER_LEN: usize = virtio::TUNNEL_HEADER_LEN;
@@ -31,8 +31,8 @@ pub const MAC: MacAddr = MacAddr([0x02, 0x52, 0x4c, 0x00, 0x00, 0x01]);
 /// The outer source of what is written to it.
 pub const PEER_MAC: MacAddr = MacAddr([0x02, 0x52, 0x4c, 0x00, 0x00, 0x02]);
 
-/// What the uplink is of use for.
-const NEEDED: TunOffloads = TunOffloads::UDP_TUNNEL_GSO;
+/// What the uplink is of use for; outer headers have checksums.
+const NEEDED: TunOffloads = TunOffloads::TUNNELS;
 
 /// The largest MTU of a TAP device: packets are measured where they leave.
 const MTU: u32 = 65_535 - 14;
@@ -72,8 +72,7 @@ pub enum OpenUplinkError {
     Device(#[from] OpenTunError),
     /// The kernel is too old.
     #[error(
-        "the kernel refuses {} to TAP devices, as those before Linux 6.17 do: use `driver = \"udp\"` \
-         under [underlay]",
+        "the kernel refuses {} to TAP devices, as those before Linux 6.17 do",
         NEEDED
     )]
     NoTunnelGso,
@@ -117,26 +116,9 @@ pub enum OpenUplinkError {
 ///
 /// See [`OpenUplinkError`]; then nothing is left behind.
 pub fn open(config: &UplinkConfig) -> Result<UplinkDevice, OpenUplinkError> {
-    let tap = TunConfig {
-        name: "rluplink%d".to_owned(),
-        netns: None,
-        queues: config.queues,
-        mtu: MTU,
-        offloads: TunOffloads::SUPER_FRAMES | NEEDED | TunOffloads::UDP_TUNNEL_GSO_CSUM,
-    };
-    let tap = tun::open_as(&tap, Layer::Ethernet, VNET_HEADER_LEN)?;
-    if !tap.offloads.contains(NEEDED) {
-        return Err(OpenUplinkError::NoTunnelGso);
-    }
-    set_mac(&tap.name)?;
-    settings(&tap.name, config.local)?;
-    let redirect =
-        Redirect::attach(config.local, config.underlay, tap.index).map_err(|source| {
-            OpenUplinkError::Redirect {
-                local: config.local,
-                source,
-            }
-        })?;
+    let tap = open_tap("rluplink%d", config.queues)?;
+    configure(&tap.name, config.local.ip())?;
+    let redirect = redirect(config.local, config.underlay, tap.index)?;
     Ok(UplinkDevice {
         name: tap.name,
         index: tap.index,
@@ -144,6 +126,58 @@ pub fn open(config: &UplinkConfig) -> Result<UplinkDevice, OpenUplinkError> {
         offloads: tap.offloads,
         redirect,
     })
+}
+
+/// Tries each step of [`open`] on a device that is thrown away, in a new network namespace where
+/// that is allowed; ends with the first that fails. `local` is the endpoint's address.
+///
+/// The device that has the address is not touched.
+pub fn probe(local: IpAddr) -> Vec<(&'static str, Result<(), OpenUplinkError>)> {
+    netns::run_in_new(|| try_steps(local)).unwrap_or_else(|_| try_steps(local))
+}
+
+fn try_steps(local: IpAddr) -> Vec<(&'static str, Result<(), OpenUplinkError>)> {
+    const DEVICE: &str = "TAP device for tunnel GSO";
+    let tap = match open_tap("rlprobe%d", 1) {
+        Ok(tap) => tap,
+        Err(error) => return vec![(DEVICE, Err(error))],
+    };
+    let mut tried = vec![(DEVICE, Ok(()))];
+    let configured = configure(&tap.name, local);
+    let configurable = configured.is_ok();
+    tried.push(("settings of the uplink", configured));
+    if configurable {
+        // Itself for want of another: nothing is received there.
+        let redirected = redirect(SocketAddr::new(local, 0), tap.index, tap.index);
+        tried.push(("redirection by BPF (TCX)", redirected.map(drop)));
+    }
+    tried
+}
+
+/// Only with all that makes it an uplink.
+fn open_tap(name: &str, queues: usize) -> Result<TunDevice, OpenUplinkError> {
+    let tap = TunConfig {
+        name: name.to_owned(),
+        netns: None,
+        queues,
+        mtu: MTU,
+        offloads: TunOffloads::SUPER_FRAMES | NEEDED,
+    };
+    let tap = tun::open_as(&tap, Layer::Ethernet, VNET_HEADER_LEN)?;
+    if tap.offloads.contains(NEEDED) {
+        Ok(tap)
+    } else {
+        Err(OpenUplinkError::NoTunnelGso)
+    }
+}
+
+fn redirect(local: SocketAddr, from: u32, to: u32) -> Result<Redirect, OpenUplinkError> {
+    Redirect::attach(local, from, to).map_err(|source| OpenUplinkError::Redirect { local, source })
+}
+
+fn configure(name: &str, local: IpAddr) -> Result<(), OpenUplinkError> {
+    set_mac(name)?;
+    settings(name, local)
 }
 
 fn set_mac(name: &str) -> Result<(), OpenUplinkError> {
@@ -155,7 +189,7 @@ fn set_mac(name: &str) -> Result<(), OpenUplinkError> {
 
 /// Lets the kernel forward what comes from the device although the host at large does not
 /// forward, and although its source is the host's own address.
-fn settings(name: &str, local: SocketAddr) -> Result<(), OpenUplinkError> {
+fn settings(name: &str, local: IpAddr) -> Result<(), OpenUplinkError> {
     if local.is_ipv4() {
         set(format!("ipv4/conf/{name}/forwarding"), "1")?;
         set(format!("ipv4/conf/{name}/accept_local"), "1")?;

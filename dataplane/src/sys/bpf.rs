@@ -44,7 +44,24 @@ struct LinkCreate {
     flags: u32,
 }
 
+/// The part of `union bpf_attr` that `BPF_PROG_QUERY` of a device needs.
+#[repr(C)]
+struct ProgramQuery {
+    target_index: u32,
+    attach_type: u32,
+    query_flags: u32,
+    attach_flags: u32,
+    program_ids: u64,
+    count: u32,
+    padding: u32,
+    program_attach_flags: u64,
+    link_ids: u64,
+    link_attach_flags: u64,
+    revision: u64,
+}
+
 const BPF_PROG_LOAD: libc::c_int = 5;
+const BPF_PROG_QUERY: libc::c_int = 16;
 const BPF_LINK_CREATE: libc::c_int = 28;
 const BPF_PROG_TYPE_SCHED_CLS: u32 = 3;
 const BPF_TCX_INGRESS: u32 = 46;
@@ -70,7 +87,7 @@ pub fn load_classifier(program: &[Instruction]) -> io::Result<OwnedFd> {
     };
     // SAFETY: `attributes` is what BPF_PROG_LOAD reads, with zeroes for what is left out; it
     // points to `count` instructions and to a zero-terminated string that outlive the call.
-    unsafe { call(BPF_PROG_LOAD, &attributes) }
+    unsafe { open(BPF_PROG_LOAD, attributes) }
 }
 
 /// Runs `program` on all that the device with this index receives, until the returned
@@ -88,22 +105,64 @@ pub fn attach_ingress(program: BorrowedFd<'_>, device: u32) -> io::Result<OwnedF
     };
     // SAFETY: `attributes` is what BPF_LINK_CREATE reads, with zeroes for what is left out; it
     // contains no pointers.
-    unsafe { call(BPF_LINK_CREATE, &attributes) }
+    unsafe { open(BPF_LINK_CREATE, attributes) }
 }
 
-/// Runs a command that returns a descriptor.
+/// How many programs run on what the device with this index receives (TCX).
+///
+/// # Errors
+///
+/// `EPERM` without `CAP_NET_ADMIN`, `EINVAL` before Linux 6.6, `ENODEV` when there is no such
+/// device.
+pub fn ingress_programs(device: u32) -> io::Result<u32> {
+    let mut attributes = ProgramQuery {
+        target_index: device,
+        attach_type: BPF_TCX_INGRESS,
+        query_flags: 0,
+        attach_flags: 0,
+        program_ids: 0,
+        count: 0,
+        padding: 0,
+        program_attach_flags: 0,
+        link_ids: 0,
+        link_attach_flags: 0,
+        revision: 0,
+    };
+    // SAFETY: `attributes` is what BPF_PROG_QUERY reads and writes; null pointers with a count of
+    // zero ask for the number alone.
+    match unsafe { call(BPF_PROG_QUERY, &mut attributes) } {
+        Ok(_) => Ok(attributes.count),
+        // Where there never was one.
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(0),
+        Err(error) => Err(error),
+    }
+}
+
+/// Runs a command that returns a new descriptor.
+///
+/// # Safety
+///
+/// As for [`call`].
+unsafe fn open<T>(command: libc::c_int, mut attributes: T) -> io::Result<OwnedFd> {
+    // SAFETY: the caller vouches for it.
+    let fd = unsafe { call(command, &mut attributes) }?;
+    // SAFETY: the commands that come here return a new descriptor, which nobody else has.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Runs a command.
 ///
 /// # Safety
 ///
 /// `attributes` must be the beginning of a `union bpf_attr` as the command wants it, and the
 /// pointers in it must be valid.
-unsafe fn call<T>(command: libc::c_int, attributes: &T) -> io::Result<OwnedFd> {
+unsafe fn call<T>(command: libc::c_int, attributes: &mut T) -> io::Result<libc::c_int> {
     let size = size_of::<T>() as c_long;
-    // SAFETY: the kernel reads `size` bytes of `attributes`; the caller vouches for their meaning.
-    let fd = unsafe { libc::syscall(libc::SYS_bpf, command, attributes, size) };
-    if fd < 0 {
+    // SAFETY: the kernel reads, and for some commands writes, at most `size` bytes of
+    // `attributes`; the caller vouches for their meaning.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command, &raw mut *attributes, size) };
+    if result < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: both commands return a new descriptor, which nobody else has.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) })
+    Ok(result as libc::c_int)
 }

@@ -52,6 +52,8 @@ impl TunOffloads {
     pub const UDP_TUNNEL_GSO: Self = Self(0x80);
     /// The same with an outer checksum (Linux 6.17).
     pub const UDP_TUNNEL_GSO_CSUM: Self = Self(0x100);
+    /// Super-frames inside UDP tunnels of either sort.
+    pub const TUNNELS: Self = Self(Self::UDP_TUNNEL_GSO.0 | Self::UDP_TUNNEL_GSO_CSUM.0);
 
     /// Each kind with its name.
     pub const KINDS: [(Self, &'static str); 7] = [
