@@ -19,7 +19,7 @@ impl Compiler {
     pub(super) fn resolve(&mut self, rib: &Rib, key: &RouteKey) {
         let hops = self
             .own_address(rib, key)
-            .or_else(|| rib.route(key).map(|route| self.hops(route)))
+            .or_else(|| rib.route(key).map(|route| self.hops(&route)))
             .or_else(|| self.connected(rib, key));
         let next_hop = hops.map(|hops| self.next_hops.acquire(&hops));
         let Some(entry) = self.networks.get_mut(&key.network) else {

@@ -21,7 +21,7 @@ pub fn print(settings: &Settings, rib: &Rib) -> String {
     rib.vteps()
         .for_each(|(source, vtep)| out.vtep(source, vtep));
     rib.routes()
-        .for_each(|(source, route)| out.route(source, route));
+        .for_each(|(source, route)| out.route(source, &route));
     rib.neighbours()
         .for_each(|(source, neighbour)| out.neighbour(source, neighbour));
     out.text

@@ -16,7 +16,7 @@ pub use self::{
     neighbour::{Neighbour, NeighbourKey},
     network::Network,
     port::Port,
-    route::{Route, RouteKey, Target},
+    route::{Path, Route, RouteKey, Target},
     source::{Source, UnknownSource},
     vtep::{Vtep, VtepKey},
 };

@@ -21,7 +21,7 @@ pub struct Route {
 }
 
 /// Where a route leads.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Target {
     /// To one of these VTEPs, chosen by flow. Never empty.
     Vteps(Vec<IpAddr>),
@@ -31,12 +31,33 @@ pub enum Target {
     Drop,
 }
 
+/// All that a route says but its prefix: what many routes of a network have in common.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Path {
+    /// Where it leads.
+    pub target: Target,
+    /// As in [`Route::via`].
+    pub via: Option<IpAddr>,
+}
+
 impl Target {
     /// The VTEPs it names.
     pub fn vteps(&self) -> &[IpAddr] {
         match self {
             Self::Vteps(vteps) => vteps,
             Self::Port(_) | Self::Drop => &[],
+        }
+    }
+}
+
+impl Path {
+    /// The route of a prefix that goes this way.
+    pub fn route(&self, network: &Name, prefix: IpNet) -> Route {
+        Route {
+            network: network.clone(),
+            prefix,
+            target: self.target.clone(),
+            via: self.via,
         }
     }
 }

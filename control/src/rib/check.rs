@@ -5,8 +5,10 @@ use std::net::{IpAddr, Ipv4Addr};
 use ipnet::{IpNet, Ipv4Net};
 use ringlay_encap::MacAddr;
 
-use super::{ApplyError, Change, Delta, Problem, Rib};
-use crate::object::{Key, Kind, Name, Neighbour, Network, Port, Route, Target, Vtep, VtepKey};
+use super::{ApplyError, Change, Delta, Problem, Rib, RouteRef};
+use crate::object::{
+    Key, Kind, Name, Neighbour, Network, Path, Port, Route, RouteKey, Target, Vtep, VtepKey,
+};
 
 /// No address sorts before it.
 pub(super) const FIRST_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
@@ -16,7 +18,7 @@ pub(super) const FIRST_PREFIX: IpNet = IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::U
 type Checked = Result<(), ApplyError>;
 
 /// What is wrong with which field.
-type Fault = (&'static str, Problem);
+pub(super) type Fault = (&'static str, Problem);
 
 /// Networks, and ports, that a node may have: the dataplane counts them with 16 bits, and does not
 /// use a number again at once.
@@ -96,11 +98,7 @@ fn network(rib: &Rib, network: &Network) -> Result<(), Fault> {
 fn network_unused(rib: &Rib, network: &Network) -> Result<(), Fault> {
     let name = &network.name;
     let port = rib.ports_of(name).map(|port| Key::Port(port.key())).next();
-    let route = || {
-        rib.routes_of(name)
-            .map(|route| Key::Route(route.key()))
-            .next()
-    };
+    let route = || rib.routes_of(name).next().map(route_key);
     let neighbour = || {
         rib.neighbours_of(name)
             .map(|it| Key::Neighbour(it.key()))
@@ -132,9 +130,8 @@ fn port(rib: &Rib, port: &Port) -> Result<(), Fault> {
 }
 
 fn port_unused(rib: &Rib, port: &Port) -> Result<(), Fault> {
-    let uses = |route: &&Route| matches!(&route.target, Target::Port(name) if *name == port.name);
-    let user = rib.routes_of(&port.network).find(uses);
-    unused(user.map(|route| Key::Route(route.key())))
+    let uses = |path: &Path| matches!(&path.target, Target::Port(name) if *name == port.name);
+    unused(rib.routes.find(&port.network, uses).map(route_key))
 }
 
 fn vtep(rib: &Rib, vtep: &Vtep) -> Result<(), Fault> {
@@ -151,10 +148,8 @@ fn vtep(rib: &Rib, vtep: &Vtep) -> Result<(), Fault> {
 }
 
 fn vtep_unused(rib: &Rib, vtep: &Vtep) -> Result<(), Fault> {
-    let route = rib
-        .routes_of(&vtep.network)
-        .find(|route| route.target.vteps().contains(&vtep.address))
-        .map(|route| Key::Route(route.key()));
+    let uses = |path: &Path| path.target.vteps().contains(&vtep.address);
+    let route = rib.routes.find(&vtep.network, uses).map(route_key);
     let neighbour = || {
         rib.neighbours_of(&vtep.network)
             .find(|neighbour| neighbour.vtep == vtep.address)
@@ -163,7 +158,7 @@ fn vtep_unused(rib: &Rib, vtep: &Vtep) -> Result<(), Fault> {
     unused(route.or_else(neighbour))
 }
 
-fn route(rib: &Rib, route: &Route) -> Result<(), Fault> {
+pub(super) fn route(rib: &Rib, route: &Route) -> Result<(), Fault> {
     network_exists(rib, &route.network)?;
     match &route.target {
         Target::Vteps(vteps) if vteps.is_empty() => return Err(("vtep", Problem::NoVteps)),
@@ -191,6 +186,13 @@ fn neighbour(rib: &Rib, neighbour: &Neighbour) -> Result<(), Fault> {
     vtep_exists(rib, &neighbour.network, neighbour.vtep)?;
     unicast("address", neighbour.address)?;
     mac(Some(neighbour.mac))
+}
+
+fn route_key(route: RouteRef<'_>) -> Key {
+    Key::Route(RouteKey {
+        network: route.network.clone(),
+        prefix: route.prefix,
+    })
 }
 
 fn network_exists(rib: &Rib, name: &Name) -> Result<(), Fault> {

@@ -8,17 +8,23 @@ mod check;
 mod delta;
 mod error;
 mod layered;
+mod load;
+mod routes;
 mod snapshot;
 
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr, ops::Bound};
 
-use self::layered::Layered;
+use ipnet::IpNet;
+
+use self::{layered::Layered, routes::Routes};
 pub use self::{
     delta::{Change, Delta},
     error::{ApplyError, Problem},
+    load::{Load, LoadError, LoadProblem},
+    routes::{Counts, PathId, RouteChange, RouteDelta, RouteRef},
 };
 use crate::object::{
     Key, Kind, Name, Neighbour, NeighbourKey, Network, Object, Port, Route, RouteKey, Source, Vtep,
@@ -68,7 +74,7 @@ pub struct Rib {
     networks: Layered<Network>,
     ports: Layered<Port>,
     vteps: Layered<Vtep>,
-    routes: Layered<Route>,
+    routes: Routes,
     neighbours: Layered<Neighbour>,
 }
 
@@ -80,7 +86,7 @@ impl Rib {
             networks: Layered::default(),
             ports: Layered::default(),
             vteps: Layered::default(),
-            routes: Layered::default(),
+            routes: Routes::default(),
             neighbours: Layered::default(),
         }
     }
@@ -161,8 +167,8 @@ impl Rib {
     }
 
     /// The route in force under this key.
-    pub fn route(&self, key: &RouteKey) -> Option<&Route> {
-        self.routes.get(key)
+    pub fn route(&self, key: &RouteKey) -> Option<Route> {
+        self.routes.get(key).map(RouteRef::to_route)
     }
 
     /// The neighbour in force under this key.
@@ -186,8 +192,10 @@ impl Rib {
     }
 
     /// The routes in force and their sources, by network and prefix.
-    pub fn routes(&self) -> impl Iterator<Item = (Source, &Route)> {
-        self.routes.iter()
+    pub fn routes(&self) -> impl Iterator<Item = (Source, Route)> {
+        self.routes
+            .iter()
+            .map(|route| (route.source, route.to_route()))
     }
 
     /// The neighbours in force and their sources, by network and address.
@@ -196,14 +204,30 @@ impl Rib {
     }
 
     /// The routes in force of one network, by prefix.
-    pub fn routes_of(&self, network: &Name) -> impl Iterator<Item = &Route> {
-        let first = RouteKey {
-            network: network.clone(),
-            prefix: check::FIRST_PREFIX,
-        };
-        self.routes
-            .range(first..)
-            .take_while(move |route| route.network == *network)
+    pub fn routes_of(&self, network: &Name) -> impl Iterator<Item = RouteRef<'_>> {
+        self.routes.of(network)
+    }
+
+    /// The routes of one network behind a prefix, by prefix and precedence: those in force, or
+    /// `all`.
+    pub fn routes_after(
+        &self,
+        network: &Name,
+        prefix: Bound<IpNet>,
+        all: bool,
+    ) -> impl Iterator<Item = RouteRef<'_>> {
+        self.routes.after(network, prefix, all)
+    }
+
+    /// The networks that have routes, by name.
+    pub fn routed_networks(&self) -> impl Iterator<Item = &Name> {
+        self.routes.networks()
+    }
+
+    /// The route in force of the longest prefix that covers an address. The addresses of ports,
+    /// which packets take too, are not among the routes.
+    pub fn longest_route(&self, network: &Name, address: IpAddr) -> Option<RouteRef<'_>> {
+        self.routes.longest(network, address)
     }
 
     /// The VTEPs in force of one network, by address.
@@ -245,10 +269,12 @@ impl Rib {
                 .iter_all()
                 .map(|(source, object)| (source, object.clone().into()))
         }
+        let routes = self.routes.iter_all();
+        let routes = routes.map(|route| (route.source, route.to_route().into()));
         objects(&self.networks)
             .chain(objects(&self.ports))
             .chain(objects(&self.vteps))
-            .chain(objects(&self.routes))
+            .chain(routes)
             .chain(objects(&self.neighbours))
     }
 
@@ -266,7 +292,10 @@ impl Rib {
             Key::Network(key) => entry(&self.networks, key),
             Key::Port(key) => entry(&self.ports, key),
             Key::Vtep(key) => entry(&self.vteps, key),
-            Key::Route(key) => entry(&self.routes, key),
+            Key::Route(key) => {
+                let route = self.routes.get(key)?;
+                Some((route.source, route.to_route().into()))
+            }
             Key::Neighbour(key) => entry(&self.neighbours, key),
         }
     }
@@ -309,7 +338,7 @@ impl Rib {
             Key::Network(key) => self.networks.of(source, key).is_some(),
             Key::Port(key) => self.ports.of(source, key).is_some(),
             Key::Vtep(key) => self.vteps.of(source, key).is_some(),
-            Key::Route(key) => self.routes.of(source, key).is_some(),
+            Key::Route(key) => self.routes.has(source, key),
             Key::Neighbour(key) => self.neighbours.of(source, key).is_some(),
         }
     }

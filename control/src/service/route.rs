@@ -45,10 +45,7 @@ impl RouteService for Backend {
         let request = request.into_inner();
         let network = parse::network_filter(&request.network)?;
         self.read(move |engine| {
-            let in_force = engine
-                .rib()
-                .routes()
-                .map(|(source, it)| (source, it.clone()));
+            let in_force = engine.rib().routes();
             let all: Vec<(_, Route)> = view::list(engine, request.all_sources, in_force);
             let instance = view::instance(engine);
             let routes: Vec<_> = all
