@@ -7,7 +7,9 @@ use core::{
     ops::{Add, AddAssign},
 };
 
-use crate::{IpProtocol, Ipv4Packet, Ipv6Packet, UdpPacket, icmpv4, icmpv6, ip::IpVersion};
+use crate::{
+    EthernetFrame, IpProtocol, Ipv4Packet, Ipv6Packet, UdpPacket, icmpv4, icmpv6, ip::IpVersion,
+};
 
 #[cfg(test)]
 mod tests;
@@ -241,6 +243,15 @@ pub fn sum_of_valid_packet(packet: &[u8]) -> Option<Sum> {
         IpVersion::V4 => sum_of_valid_v4(packet),
         IpVersion::V6 => sum_of_valid_v6(packet),
     }
+}
+
+/// As [`sum_of_valid_packet`], for an Ethernet frame with such a packet in it.
+#[inline]
+pub fn sum_of_valid_frame(frame: &[u8]) -> Option<Sum> {
+    let offset = EthernetFrame::new_checked(frame).ok()?.payload_offset();
+    let (header, packet) = frame.split_at(offset);
+    // The header has an even length, with tags or without.
+    Some(sum(header) + sum_of_valid_packet(packet)?)
 }
 
 #[inline]

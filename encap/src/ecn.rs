@@ -52,6 +52,28 @@ impl Ecn {
         self
     }
 
+    /// As [`encapsulated`](Self::encapsulated), in the given mode.
+    #[inline]
+    pub const fn encapsulated_in(self, mode: EcnMode) -> Self {
+        match mode {
+            EcnMode::Normal => self.encapsulated(),
+            EcnMode::Compatibility => Self::NotEct,
+        }
+    }
+
+    /// Whether no tunnel that follows RFC 6040 makes this pair of inner and outer fields: it is
+    /// forwarded, or dropped, all the same, but may be worth counting (section 4.2, the pairs
+    /// marked in figure 4).
+    #[inline]
+    pub const fn is_suspect(self, outer: Self) -> bool {
+        match (self, outer) {
+            (Self::NotEct, outer) => !matches!(outer, Self::NotEct),
+            (Self::Ect1, outer) => matches!(outer, Self::Ect0),
+            (Self::Ce, outer) => matches!(outer, Self::Ect1),
+            (Self::Ect0, _) => false,
+        }
+    }
+
     /// The field to forward the inner packet with, given the outer one (RFC 6040, section 4.2,
     /// figure 4); none if the packet must be dropped.
     #[inline]
@@ -64,6 +86,17 @@ impl Ecn {
             (inner, _) => Some(inner),
         }
     }
+}
+
+/// How a tunnel begins (RFC 6040, section 4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum EcnMode {
+    /// The outer field is the inner one.
+    #[default]
+    Normal,
+    /// The outer field is Not-ECT: for far ends that do not propagate congestion marks, which would
+    /// be lost there.
+    Compatibility,
 }
 
 #[cfg(test)]
@@ -87,6 +120,33 @@ mod tests {
                     expected,
                     "{inner:?} in {outer:?}"
                 );
+            }
+        }
+    }
+
+    #[test]
+    fn encapsulation_follows_the_table() {
+        use Ecn::{Ce, Ect0, Ect1, NotEct};
+        // RFC 6040, figure 3.
+        for inner in [NotEct, Ect0, Ect1, Ce] {
+            assert_eq!(inner.encapsulated_in(EcnMode::Normal), inner);
+            assert_eq!(inner.encapsulated_in(EcnMode::Compatibility), NotEct);
+        }
+    }
+
+    #[test]
+    fn suspect_pairs_are_those_marked_in_the_table() {
+        use Ecn::{Ce, Ect0, Ect1, NotEct};
+        let marked = [
+            (NotEct, Ect0),
+            (NotEct, Ect1),
+            (NotEct, Ce),
+            (Ect1, Ect0),
+            (Ce, Ect1),
+        ];
+        for inner in [NotEct, Ect0, Ect1, Ce] {
+            for outer in [NotEct, Ect0, Ect1, Ce] {
+                assert_eq!(inner.is_suspect(outer), marked.contains(&(inner, outer)));
             }
         }
     }

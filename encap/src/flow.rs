@@ -67,6 +67,16 @@ pub const fn source_port(hash: u32) -> u16 {
     *SOURCE_PORTS.start() | (hash >> 18) as u16
 }
 
+/// The outer IPv6 flow label for a flow: the upper 20 bits of its hash, and never zero, which would
+/// say that there is no flow (RFC 6437, section 2; RFC 6438).
+#[inline]
+pub const fn flow_label(hash: u32) -> u32 {
+    match hash >> 12 {
+        0 => 1,
+        label => label,
+    }
+}
+
 #[inline]
 fn hash_v4(packet: &[u8], seed: u64) -> u32 {
     let addrs = u64::from_ne_bytes(array(packet, 12));

@@ -1,9 +1,14 @@
-//! IP in IP (RFC 2003 for IPv4, RFC 2473 and RFC 4213 for the other pairs).
+//! IP in IP, all four pairs: 4in4 (RFC 2003), 6in4 (RFC 4213), 4in6 and 6in6 (RFC 2473).
 //!
-//! There is no header of its own: the outer protocol number says what is inside. Outer headers are
-//! made by [`Template`](crate::Template).
+//! There is no header of its own: the outer protocol number says what is inside, so that one
+//! template serves both inner versions. Nothing tells several networks of two nodes apart.
 
-use crate::{EtherType, IpProtocol, ParseError, ip::IpVersion};
+use crate::{
+    EtherType, IpProtocol, ParseError, Template, TemplateBuilder,
+    decap::{Decap, DecapError, TunnelKey},
+    ip::IpVersion,
+    template::{Carrier, Inner, TemplateError, TunnelHeader},
+};
 
 /// What RFC 2003 adds to an IPv4 packet, in bytes: one more IPv4 header.
 pub const OVERHEAD: usize = crate::ipv4::HEADER_LEN;
@@ -30,6 +35,44 @@ pub fn parse(protocol: IpProtocol, payload: &[u8]) -> Result<IpVersion, ParseErr
         return Err(ParseError::Version);
     }
     Ok(version)
+}
+
+/// Recognises `packet`, which was announced as an IP packet of the given version.
+///
+/// # Errors
+/// [`DecapError`]
+#[inline]
+pub fn decap(version: IpVersion, packet: &[u8]) -> Result<Decap, DecapError> {
+    Decap::new(TunnelKey::Ipip, packet, 0, version.ethertype())
+}
+
+/// The header that is none.
+struct NoHeader;
+
+impl TunnelHeader for NoHeader {
+    fn carrier(&self) -> Carrier {
+        Carrier::InnerIp
+    }
+
+    fn len(&self) -> usize {
+        0
+    }
+
+    fn protocol_offset(&self) -> Option<usize> {
+        None
+    }
+
+    fn emit(&self, _protocol: EtherType, _out: &mut [u8]) {}
+}
+
+impl TemplateBuilder {
+    /// A template for IP packets of either version, directly in IP.
+    ///
+    /// # Errors
+    /// [`TemplateError`]
+    pub fn ipip(&self) -> Result<Template, TemplateError> {
+        self.build(&NoHeader, Inner::Ip)
+    }
 }
 
 #[cfg(test)]

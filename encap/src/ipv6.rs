@@ -277,7 +277,7 @@ impl<T: AsRef<[u8]> + AsMut<[u8]>> Ipv6Packet<T> {
 }
 
 #[inline]
-const fn is_extension(protocol: IpProtocol) -> bool {
+pub(crate) const fn is_extension(protocol: IpProtocol) -> bool {
     matches!(
         protocol,
         IpProtocol::HOP_BY_HOP
@@ -300,12 +300,9 @@ fn walk_extensions(payload: &[u8], mut protocol: IpProtocol) -> Result<Transport
             break;
         }
         // Every extension header has at least 8 bytes.
-        let header = payload.get(at..at + 8).ok_or(ParseError::Truncated)?;
-        at += match protocol {
-            IpProtocol::FRAGMENT => 8,
-            IpProtocol::AUTH => (usize::from(header[1]) + 2) * 4,
-            _ => (usize::from(header[1]) + 1) * 8,
-        };
+        let rest = payload.get(at..).ok_or(ParseError::Truncated)?;
+        let header = rest.first_chunk().ok_or(ParseError::Truncated)?;
+        at += extension_len(protocol, header);
         if at > payload.len() {
             return Err(ParseError::Truncated);
         }
@@ -325,7 +322,17 @@ fn walk_extensions(payload: &[u8], mut protocol: IpProtocol) -> Result<Transport
     })
 }
 
-fn parse_fragment(header: &[u8]) -> Fragment {
+/// The length in bytes of the extension header of the kind `protocol` that begins with `header`.
+#[inline]
+pub(crate) const fn extension_len(protocol: IpProtocol, header: &[u8; 8]) -> usize {
+    match protocol {
+        IpProtocol::FRAGMENT => 8,
+        IpProtocol::AUTH => (header[1] as usize + 2) * 4,
+        _ => (header[1] as usize + 1) * 8,
+    }
+}
+
+fn parse_fragment(header: &[u8; 8]) -> Fragment {
     let offset = u16_at(header, 2);
     Fragment {
         offset: offset & !0b111,

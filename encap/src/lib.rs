@@ -38,10 +38,17 @@ mod bytes;
 pub mod arp;
 pub mod checksum;
 pub mod coalesce;
+pub mod decap;
+pub mod df;
+pub mod dscp;
 pub mod ecn;
+pub mod encap_limit;
+pub mod encapsulation;
 pub mod error;
 pub mod eth;
 pub mod flow;
+pub mod geneve;
+pub mod gre;
 pub mod icmpv4;
 pub mod icmpv6;
 pub mod ip;
@@ -50,20 +57,30 @@ pub mod ipv4;
 pub mod ipv6;
 pub mod mac;
 pub mod ndisc;
+pub mod preset;
 pub mod pretty;
+pub mod propagation;
 pub mod segment;
 pub mod tcp;
 pub mod template;
+pub mod ttl;
 pub mod udp;
 pub mod vni;
 pub mod vxlan;
+pub mod zero_checksum;
 
 pub use crate::{
     arp::{ArpOperation, ArpRepr},
     checksum::Sum,
-    ecn::Ecn,
+    decap::{Announced, Decap, DecapError, InnerType, TunnelKey},
+    df::DfPolicy,
+    dscp::{Dscp, DscpPolicy},
+    ecn::{Ecn, EcnMode},
+    encapsulation::Encapsulation,
     error::ParseError,
     eth::{EtherType, EthernetFrame, EthernetRepr},
+    geneve::{GeneveHeader, GeneveOption, GenevePacket, OptionKind},
+    gre::{GreHeader, GreKey, GrePacket},
     icmpv4::{Icmpv4Error, Icmpv4Packet},
     icmpv6::{Icmpv6Error, Icmpv6Packet},
     ip::IpProtocol,
@@ -71,9 +88,12 @@ pub use crate::{
     ipv6::{Ipv6Packet, Ipv6Repr},
     mac::MacAddr,
     ndisc::{NeighbourAdvert, NeighbourSolicit},
+    preset::Preset,
     pretty::Pretty,
+    propagation::{CongestionDrop, IpFields, Propagation},
     tcp::{TcpFlags, TcpPacket},
     template::{OuterChecksum, Stamp, Template, TemplateBuilder},
+    ttl::TtlPolicy,
     udp::{UdpPacket, UdpRepr},
     vni::Vni,
     vxlan::{VxlanHeader, VxlanPacket},

@@ -6,9 +6,10 @@
 use core::fmt::{self, Display, Formatter};
 
 use crate::{
-    ArpOperation, ArpRepr, EtherType, EthernetFrame, Icmpv4Packet, Icmpv6Packet, IpProtocol,
-    Ipv4Packet, Ipv6Packet, NeighbourAdvert, NeighbourSolicit, ParseError, Sum, TcpPacket,
-    UdpPacket, VxlanPacket, checksum, icmpv4, icmpv6, ipv6, vxlan,
+    ArpOperation, ArpRepr, EtherType, EthernetFrame, GenevePacket, GrePacket, Icmpv4Packet,
+    Icmpv6Packet, IpProtocol, Ipv4Packet, Ipv6Packet, NeighbourAdvert, NeighbourSolicit,
+    ParseError, Sum, TcpPacket, UdpPacket, VxlanPacket, checksum, geneve, icmpv4, icmpv6, ipv6,
+    vxlan,
 };
 
 #[cfg(test)]
@@ -200,6 +201,7 @@ fn transport(
     match protocol {
         IpProtocol::UDP => udp(f, payload, pseudo_header, depth),
         IpProtocol::TCP => tcp(f, payload, pseudo_header),
+        IpProtocol::GRE => gre(f, payload, depth),
         IpProtocol::IPIP | IpProtocol::IPV6 => {
             write!(f, "{protocol} | ")?;
             ip(f, payload, depth + 1)
@@ -221,6 +223,7 @@ fn udp(f: &mut Formatter<'_>, bytes: &[u8], pseudo_header: Sum, depth: u8) -> fm
     }
     match udp.dst_port() {
         vxlan::UDP_PORT | vxlan::UDP_PORT_LINUX => vxlan(f, udp.payload(), depth),
+        geneve::UDP_PORT => geneve(f, udp.payload(), depth),
         _ => write!(f, "{} bytes", udp.payload().len()),
     }
 }
@@ -232,6 +235,61 @@ fn vxlan(f: &mut Formatter<'_>, bytes: &[u8], depth: u8) -> fmt::Result {
             ethernet(f, packet.payload(), depth + 1)
         }
         Err(error) => broken(f, "vxlan", bytes, error),
+    }
+}
+
+fn geneve(f: &mut Formatter<'_>, bytes: &[u8], depth: u8) -> fmt::Result {
+    let packet = match GenevePacket::new_checked(bytes) {
+        Ok(packet) => packet,
+        Err(error) => return broken(f, "geneve", bytes, error),
+    };
+    write!(f, "geneve {}, ", packet.vni())?;
+    if packet.is_control() {
+        f.write_str("control, ")?;
+    }
+    if packet.has_critical_options() {
+        f.write_str("critical, ")?;
+    }
+    for option in packet.options() {
+        match option {
+            Ok(option) => write!(
+                f,
+                "option {:#06x}:{:#04x} of {} bytes, ",
+                option.kind.class,
+                option.kind.kind,
+                option.data.len()
+            )?,
+            Err(error) => write!(f, "bad option: {error}, ")?,
+        }
+    }
+    inner(f, packet.protocol(), packet.payload(), depth)
+}
+
+fn gre(f: &mut Formatter<'_>, bytes: &[u8], depth: u8) -> fmt::Result {
+    let packet = match GrePacket::new_checked(bytes) {
+        Ok(packet) => packet,
+        Err(error) => return broken(f, "gre", bytes, error),
+    };
+    f.write_str("gre ")?;
+    if let Some(key) = packet.key() {
+        write!(f, "{key}, ")?;
+    }
+    if let Some(sequence) = packet.sequence() {
+        write!(f, "seq {sequence}, ")?;
+    }
+    if !packet.verify_checksum() {
+        f.write_str("bad gre cksum, ")?;
+    }
+    inner(f, packet.protocol(), packet.payload(), depth)
+}
+
+/// What a tunnel header of the type `protocol` is followed by.
+fn inner(f: &mut Formatter<'_>, protocol: EtherType, bytes: &[u8], depth: u8) -> fmt::Result {
+    write!(f, "{protocol} | ")?;
+    match protocol {
+        EtherType::BRIDGED => ethernet(f, bytes, depth + 1),
+        EtherType::IPV4 | EtherType::IPV6 => ip(f, bytes, depth + 1),
+        _ => write!(f, "{} bytes", bytes.len()),
     }
 }
 

@@ -1,27 +1,65 @@
 //! Outer headers built once for a next hop and stamped onto every packet sent there.
 //!
-//! A template does not know the underlay's MTU, does not fragment, and does not send.
+//! A template does not know the underlay's MTU, does not fragment, and does not send. What is
+//! peculiar to an encapsulation is in its own file, behind `TunnelHeader`.
 
 use core::net::IpAddr;
 
 use thiserror::Error;
 
 use crate::{
-    Ecn, EtherType, EthernetRepr, IpProtocol, MacAddr, Sum, Vni, VxlanHeader,
-    bytes::{put_u16, u16_at},
+    EtherType, IpProtocol, MacAddr, Sum,
+    bytes::{put_u16, put_u32},
     checksum, eth,
     ip::IpVersion,
-    ipip, udp, vxlan,
+    ipip, ipv4, udp,
 };
 
 mod builder;
+mod stamp;
 #[cfg(test)]
 mod tests;
 
 pub use builder::{TemplateBuilder, TemplateError};
+pub use stamp::{OuterChecksum, Stamp, StampError};
 
 /// The longest header a template can hold, in bytes: what a frame needs as headroom.
 pub const MAX_LEN: usize = 128;
+
+/// An encapsulation, as seen by the builder of templates: what stands between the outer IP or UDP
+/// header and the inner packet.
+pub(crate) trait TunnelHeader {
+    /// What announces it.
+    fn carrier(&self) -> Carrier;
+    /// Length in bytes.
+    fn len(&self) -> usize;
+    /// Where in it the type of the inner packet stands, if it does. Must be even.
+    fn protocol_offset(&self) -> Option<usize>;
+    /// Writes it, with `protocol` as the type of the inner packet.
+    fn emit(&self, protocol: EtherType, out: &mut [u8]);
+}
+
+/// What announces a tunnel header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Carrier {
+    /// A UDP destination port: this one by default.
+    Udp(u16),
+    /// An IP protocol number.
+    Ip(IpProtocol),
+    /// The IP protocol number that the inner packet's version has.
+    InnerIp,
+}
+
+/// What a tunnel carries, and who makes the inner Ethernet header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Inner {
+    /// IP packets, directly.
+    Ip,
+    /// IP packets behind an Ethernet header that the template has.
+    Ethernet { dst: MacAddr, src: MacAddr },
+    /// Ethernet frames, as they come.
+    Frames,
+}
 
 /// Where the parts of a template begin, in bytes from its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,85 +69,41 @@ struct Layout {
     udp: Option<u8>,
     tunnel: u8,
     inner_eth: Option<u8>,
+    /// Where the type of the inner packet is stamped.
+    ethertype: Option<u8>,
     len: u8,
+    /// Whether what follows is a frame.
+    is_bridged: bool,
 }
 
-/// Outer headers for one next hop: optional Ethernet, IP, and, for VXLAN, UDP, the VXLAN header
-/// and, in routed networks, the inner Ethernet header.
+/// The fields of the outer IP header that depend on the inner one, by policy. Each is a constant,
+/// and a mask for what is copied: the policies cost no branch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct HeaderFields {
+    traffic_class: u8,
+    traffic_class_mask: u8,
+    ttl: u8,
+    ttl_mask: u8,
+    /// The "don't fragment" flag, in its place.
+    fragment: u16,
+    fragment_mask: u16,
+}
+
+/// Outer headers for one next hop: optional Ethernet, IP, UDP if the encapsulation goes over it,
+/// the tunnel header if it has one, and perhaps an inner Ethernet header.
 #[derive(Debug, Clone)]
 pub struct Template {
     bytes: [u8; MAX_LEN],
     layout: Layout,
-    dont_fragment: bool,
+    /// None if it is that of the inner packet's version.
+    protocol: Option<IpProtocol>,
+    fields: HeaderFields,
     /// Sum of the IPv4 header, where what is stamped is zero. Unused for IPv6.
     ip_sum: Sum,
     /// Sum of the pseudo-header without the length.
     pseudo_sum: Sum,
     /// Sum of the pseudo-header and of all from UDP on, where what is stamped is zero.
     udp_sum: Sum,
-}
-
-/// What differs between the packets of one next hop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stamp {
-    /// Length in bytes of what follows the template: the inner IP packet, or in bridged networks
-    /// the inner frame.
-    pub inner_len: usize,
-    /// Type of the inner packet. In bridged networks the inner frame has it, and this is not used.
-    pub ethertype: EtherType,
-    /// Outer IPv4 identification.
-    pub ident: u16,
-    /// Outer UDP source port, see [`flow::source_port`](crate::flow::source_port).
-    pub source_port: u16,
-    /// Outer ECN field: the inner one (RFC 6040).
-    pub ecn: Ecn,
-    /// Sets the outer "don't fragment", even if the template does not: RFC 2003 copies it from the
-    /// inner header.
-    pub dont_fragment: bool,
-    /// What becomes of the outer UDP checksum.
-    pub checksum: OuterChecksum,
-}
-
-impl Stamp {
-    /// A stamp for `inner_len` bytes of the type `ethertype`: identification zero, the lowest
-    /// source port, Not-ECT, no UDP checksum.
-    #[inline]
-    pub const fn new(ethertype: EtherType, inner_len: usize) -> Self {
-        Self {
-            inner_len,
-            ethertype,
-            ident: 0,
-            source_port: *crate::flow::SOURCE_PORTS.start(),
-            ecn: Ecn::NotEct,
-            dont_fragment: false,
-            checksum: OuterChecksum::Zero,
-        }
-    }
-}
-
-/// What becomes of the outer UDP checksum.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OuterChecksum {
-    /// None. Over IPv6 only if the receiver is known to take it (RFC 6935).
-    Zero,
-    /// Computed, given the sum of the bytes that follow the template. That of a packet with a valid
-    /// transport checksum is known without reading it: see
-    /// [`checksum::sum_of_valid_packet`].
-    Inner(Sum),
-    /// The sum of the pseudo-header alone, for a kernel or NIC that completes it. Never for a wire.
-    Partial,
-}
-
-/// Why a packet cannot be encapsulated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum StampError {
-    /// The outer packet would exceed 65535 bytes.
-    #[error("packet too long to encapsulate")]
-    TooLong,
-    /// The tunnel carries IP alone.
-    #[error("not an IP packet")]
-    NotIp,
 }
 
 impl Template {
@@ -124,8 +118,9 @@ impl Template {
         &self.bytes[..self.len()]
     }
 
-    /// The part after UDP, which is put in front of the packet when the kernel's UDP socket makes
-    /// the outer headers: tunnel header and inner Ethernet header, the latter with EtherType zero.
+    /// The part after IP or UDP, which is put in front of the packet when the kernel's socket makes
+    /// the outer headers: tunnel header and inner Ethernet header, with zero for the EtherType that
+    /// [`write_tunnel`](Self::write_tunnel) writes.
     #[inline]
     pub fn tunnel_bytes(&self) -> &[u8] {
         &self.bytes[self.tunnel_offset()..self.len()]
@@ -153,6 +148,13 @@ impl Template {
     #[inline]
     pub fn version(&self) -> IpVersion {
         self.layout.version
+    }
+
+    /// The outer IP protocol number around a packet of the type `ethertype`: it tells which raw
+    /// socket to send by. None if the tunnel does not carry that type.
+    #[inline]
+    pub fn protocol(&self, ethertype: EtherType) -> Option<IpProtocol> {
+        self.protocol.or_else(|| ipip::protocol(ethertype))
     }
 
     /// Where the outer Ethernet header begins, if there is one.
@@ -185,12 +187,22 @@ impl Template {
         self.layout.inner_eth.map(usize::from)
     }
 
+    /// Whether what is put behind it is an Ethernet frame, rather than an IP packet.
+    #[inline]
+    pub fn is_bridged(&self) -> bool {
+        self.layout.is_bridged
+    }
+
     /// How many bytes longer the outer IP packet is than the inner one: what the overlay's MTU is
     /// below that of the underlay. In bridged networks the inner Ethernet header counts too.
     #[inline]
     pub fn overhead(&self) -> usize {
-        let carries_frames = self.layout.udp.is_some() && self.layout.inner_eth.is_none();
-        self.len() - self.ip_offset() + if carries_frames { eth::HEADER_LEN } else { 0 }
+        let inner_ethernet = if self.is_bridged() {
+            eth::HEADER_LEN
+        } else {
+            0
+        };
+        self.len() - self.ip_offset() + inner_ethernet
     }
 
     /// Writes [`tunnel_bytes`](Self::tunnel_bytes) for an inner packet of the type `ethertype`.
@@ -200,9 +212,8 @@ impl Template {
     #[inline]
     pub fn write_tunnel(&self, ethertype: EtherType, out: &mut [u8]) {
         copy(out, self.tunnel_bytes());
-        if self.layout.inner_eth.is_some() {
-            let at = out.len() - 2;
-            put_u16(out, at, ethertype.0);
+        if let Some(at) = self.layout.ethertype {
+            put_u16(out, usize::from(at) - self.tunnel_offset(), ethertype.0);
         }
     }
 
@@ -217,21 +228,16 @@ impl Template {
     pub fn stamp(&self, out: &mut [u8], stamp: &Stamp) -> Result<(), StampError> {
         let ip_len = u16::try_from(self.len() - self.ip_offset() + stamp.inner_len)
             .map_err(|_| StampError::TooLong)?;
-        let protocol = match self.layout.udp {
-            Some(_) => IpProtocol::UDP,
-            None => ipip::protocol(stamp.ethertype).ok_or(StampError::NotIp)?,
-        };
+        let protocol = self.protocol(stamp.ethertype).ok_or(StampError::NotIp)?;
         copy(out, self.bytes());
-        let (outer, tunnel) = out.split_at_mut(self.tunnel_offset());
-        let outer = &mut outer[self.ip_offset()..];
-        if self.layout.inner_eth.is_some() {
-            let at = tunnel.len() - 2;
-            put_u16(tunnel, at, stamp.ethertype.0);
+        if let Some(at) = self.layout.ethertype {
+            put_u16(out, usize::from(at), stamp.ethertype.0);
         }
+        let outer = &mut out[self.ip_offset()..];
         let transport_len = ip_len - self.layout.version.header_len() as u16;
         match self.layout.version {
             IpVersion::V4 => self.stamp_v4(outer, stamp, ip_len, protocol),
-            IpVersion::V6 => stamp_v6(outer, stamp, transport_len, protocol),
+            IpVersion::V6 => self.stamp_v6(outer, stamp, transport_len, protocol),
         }
         if self.layout.udp.is_some() {
             let udp = &mut outer[self.layout.version.header_len()..];
@@ -242,25 +248,40 @@ impl Template {
 
     #[inline]
     fn stamp_v4(&self, ip: &mut [u8], stamp: &Stamp, total_len: u16, protocol: IpProtocol) {
-        let dont_fragment = self.dont_fragment || stamp.dont_fragment;
-        let flags = if dont_fragment {
-            crate::ipv4::DONT_FRAGMENT
+        let class = stamp.traffic_class() & self.fields.traffic_class_mask;
+        let ttl = stamp.ttl & self.fields.ttl_mask;
+        let inner_fragment = if stamp.dont_fragment {
+            ipv4::DONT_FRAGMENT
         } else {
             0
         };
-        ip[1] |= stamp.ecn as u8;
+        let fragment = self.fields.fragment | (inner_fragment & self.fields.fragment_mask);
+        ip[1] = self.fields.traffic_class | class;
         put_u16(ip, 2, total_len);
         put_u16(ip, 4, stamp.ident);
-        put_u16(ip, 6, flags);
+        put_u16(ip, 6, fragment);
+        ip[8] = self.fields.ttl | ttl;
         ip[9] = protocol.0;
         // All of these are zero in `ip_sum`: the checksum needs no pass over the header.
         let sum = u32::from(self.ip_sum.fold())
-            + u32::from(stamp.ecn as u8)
+            + u32::from(class)
             + u32::from(total_len)
             + u32::from(stamp.ident)
-            + u32::from(flags)
+            + u32::from(fragment)
+            + (u32::from(ttl) << 8)
             + u32::from(protocol.0);
         put_u16(ip, 10, Sum::of_u32(sum).checksum());
+    }
+
+    #[inline]
+    fn stamp_v6(&self, ip: &mut [u8], stamp: &Stamp, payload_len: u16, protocol: IpProtocol) {
+        let class =
+            self.fields.traffic_class | (stamp.traffic_class() & self.fields.traffic_class_mask);
+        let label = stamp.flow_label & 0x000f_ffff;
+        put_u32(ip, 0, 0x6000_0000 | (u32::from(class) << 20) | label);
+        put_u16(ip, 4, payload_len);
+        ip[6] = protocol.0;
+        ip[7] = self.fields.ttl | (stamp.ttl & self.fields.ttl_mask);
     }
 
     #[inline]
@@ -270,10 +291,9 @@ impl Template {
         let checksum = match stamp.checksum {
             OuterChecksum::Zero => 0,
             OuterChecksum::Inner(inner) => {
-                let ethertype = if self.layout.inner_eth.is_some() {
-                    stamp.ethertype.0
-                } else {
-                    0
+                let ethertype = match self.layout.ethertype {
+                    Some(_) => stamp.ethertype.0,
+                    None => 0,
                 };
                 // The length counts twice: in the pseudo-header and in the header.
                 let sum = u32::from(self.udp_sum.fold())
@@ -289,21 +309,16 @@ impl Template {
     }
 }
 
-#[inline]
-fn stamp_v6(ip: &mut [u8], stamp: &Stamp, payload_len: u16, protocol: IpProtocol) {
-    let first = u16_at(ip, 0) | (stamp.ecn as u16) << 4;
-    put_u16(ip, 0, first);
-    put_u16(ip, 4, payload_len);
-    ip[6] = protocol.0;
-}
-
-/// Copies a header. The lengths that occur are constants for the compiler, which then moves whole
-/// vectors and does not call memcpy.
+/// Copies a header: its first and last bytes, as many as the next lower power of two, which overlap.
+/// So every length takes the same few moves of whole vectors, and no call of memcpy.
 #[inline]
 fn copy(out: &mut [u8], header: &[u8]) {
     #[inline]
-    fn fixed<const N: usize>(out: &mut [u8], header: &[u8]) {
+    fn ends<const N: usize>(out: &mut [u8], header: &[u8]) {
         if let (Some(out), Some(header)) = (out.first_chunk_mut::<N>(), header.first_chunk()) {
+            *out = *header;
+        }
+        if let (Some(out), Some(header)) = (out.last_chunk_mut::<N>(), header.last_chunk()) {
             *out = *header;
         }
     }
@@ -313,18 +328,10 @@ fn copy(out: &mut [u8], header: &[u8]) {
         "a template fills its buffer exactly"
     );
     match header.len() {
-        TUNNEL => fixed::<TUNNEL>(out, header),
-        OVER_V4 => fixed::<OVER_V4>(out, header),
-        OVER_V6 => fixed::<OVER_V6>(out, header),
-        OVER_V4_L2 => fixed::<OVER_V4_L2>(out, header),
-        OVER_V6_L2 => fixed::<OVER_V6_L2>(out, header),
+        32..=64 => ends::<32>(out, header),
+        16..32 => ends::<16>(out, header),
+        65..=MAX_LEN => ends::<64>(out, header),
+        8..16 => ends::<8>(out, header),
         _ => out.copy_from_slice(header),
     }
 }
-
-/// The lengths of routed VXLAN: after UDP, over IPv4 and IPv6, and the latter over Ethernet.
-const TUNNEL: usize = vxlan::HEADER_LEN + eth::HEADER_LEN;
-const OVER_V4: usize = crate::ipv4::HEADER_LEN + udp::HEADER_LEN + TUNNEL;
-const OVER_V6: usize = crate::ipv6::HEADER_LEN + udp::HEADER_LEN + TUNNEL;
-const OVER_V4_L2: usize = eth::HEADER_LEN + OVER_V4;
-const OVER_V6_L2: usize = eth::HEADER_LEN + OVER_V6;

@@ -4,8 +4,10 @@
 //! policy, remote checksum offload, GPE).
 
 use crate::{
-    ParseError, Vni,
+    EtherType, MacAddr, ParseError, Template, TemplateBuilder, Vni,
     bytes::{array, put},
+    decap::{Decap, DecapError, TunnelKey},
+    template::{Carrier, Inner, TemplateError, TunnelHeader},
 };
 
 /// Length in bytes of a VXLAN header.
@@ -88,6 +90,63 @@ impl VxlanHeader {
         put(out, 0, [0; HEADER_LEN]);
         out[field::FLAGS] = FLAG_VNI;
         put(out, field::VNI, self.vni.to_be_bytes());
+    }
+}
+
+/// Recognises what `datagram`, a UDP payload, carries.
+///
+/// # Errors
+/// [`DecapError`]
+#[inline]
+pub fn decap(datagram: &[u8]) -> Result<Decap, DecapError> {
+    let vni = VxlanPacket::new_checked(datagram)?.vni();
+    let protocol = EtherType::BRIDGED;
+    Decap::new(TunnelKey::Vxlan(vni), datagram, HEADER_LEN, protocol)
+}
+
+impl TunnelHeader for VxlanHeader {
+    fn carrier(&self) -> Carrier {
+        Carrier::Udp(UDP_PORT)
+    }
+
+    fn len(&self) -> usize {
+        HEADER_LEN
+    }
+
+    /// There is none: inside is Ethernet.
+    fn protocol_offset(&self) -> Option<usize> {
+        None
+    }
+
+    fn emit(&self, _protocol: EtherType, out: &mut [u8]) {
+        self.emit(out);
+    }
+}
+
+impl TemplateBuilder {
+    /// A template for IP packets of a routed network, in VXLAN: they get an inner Ethernet header.
+    ///
+    /// # Errors
+    /// [`TemplateError`]
+    pub fn vxlan(
+        &self,
+        vni: Vni,
+        inner_dst: MacAddr,
+        inner_src: MacAddr,
+    ) -> Result<Template, TemplateError> {
+        let inner = Inner::Ethernet {
+            dst: inner_dst,
+            src: inner_src,
+        };
+        self.build(&VxlanHeader { vni }, inner)
+    }
+
+    /// A template for Ethernet frames of a bridged network, in VXLAN.
+    ///
+    /// # Errors
+    /// [`TemplateError`]
+    pub fn vxlan_bridged(&self, vni: Vni) -> Result<Template, TemplateError> {
+        self.build(&VxlanHeader { vni }, Inner::Frames)
     }
 }
 

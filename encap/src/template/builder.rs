@@ -1,11 +1,15 @@
 //! Building templates: slow, once for each next hop.
 //!
-//! Does not resolve addresses: all of them are given.
+//! Does not resolve addresses: all of them are given. The methods that finish a template are beside
+//! the header they write: [`vxlan`](TemplateBuilder::vxlan), [`geneve`](TemplateBuilder::geneve),
+//! [`gre`](TemplateBuilder::gre), [`ipip`](TemplateBuilder::ipip).
 
-use core::net::IpAddr;
+use core::num::NonZeroU8;
 
 use super::*;
-use crate::{Ipv4Repr, Ipv6Repr, UdpRepr};
+use crate::{
+    DfPolicy, Dscp, DscpPolicy, EcnMode, EthernetRepr, Ipv4Repr, Ipv6Repr, TtlPolicy, UdpRepr,
+};
 
 /// The outer addresses and fields that a [`Template`] is built from.
 #[derive(Debug, Clone, Copy)]
@@ -13,10 +17,11 @@ pub struct TemplateBuilder {
     src: IpAddr,
     dst: IpAddr,
     ethernet: Option<(MacAddr, MacAddr)>,
-    ttl: u8,
-    tos: u8,
-    port: u16,
-    dont_fragment: bool,
+    ttl: TtlPolicy,
+    dscp: DscpPolicy,
+    ecn: EcnMode,
+    df: DfPolicy,
+    port: Option<u16>,
 }
 
 /// Why a template cannot be built.
@@ -26,6 +31,9 @@ pub enum TemplateError {
     /// One outer address is IPv4, the other IPv6.
     #[error("outer source and destination address are of different IP versions")]
     MixedVersions,
+    /// The options are malformed or longer than a template takes.
+    #[error("malformed options, or too many")]
+    Options,
 }
 
 impl TemplateBuilder {
@@ -34,10 +42,11 @@ impl TemplateBuilder {
             src,
             dst,
             ethernet: None,
-            ttl: 64,
-            tos: 0,
-            port: vxlan::UDP_PORT,
-            dont_fragment: false,
+            ttl: TtlPolicy::Set(NonZeroU8::new(64).expect("64 is not zero")),
+            dscp: DscpPolicy::Set(Dscp::DEFAULT),
+            ecn: EcnMode::Normal,
+            df: DfPolicy::Copy,
+            port: None,
         }
     }
 
@@ -48,80 +57,87 @@ impl TemplateBuilder {
         self
     }
 
-    /// Sets the outer time to live or hop limit, by default 64.
+    /// Sets the outer time to live or hop limit, by default 64. Zero, which no packet leaves with,
+    /// is 1.
     #[must_use]
-    pub const fn ttl(mut self, ttl: u8) -> Self {
-        self.ttl = ttl;
+    pub const fn ttl(self, ttl: u8) -> Self {
+        let ttl = match NonZeroU8::new(ttl) {
+            Some(ttl) => ttl,
+            None => NonZeroU8::MIN,
+        };
+        self.ttl_policy(TtlPolicy::Set(ttl))
+    }
+
+    /// Sets where the outer time to live or hop limit comes from, by default 64.
+    #[must_use]
+    pub const fn ttl_policy(mut self, policy: TtlPolicy) -> Self {
+        self.ttl = policy;
         self
     }
 
     /// Sets the outer traffic class, by default 0. Its ECN bits are ignored: they are stamped.
     #[must_use]
-    pub const fn tos(mut self, tos: u8) -> Self {
-        self.tos = tos & !0b11;
+    pub const fn tos(self, tos: u8) -> Self {
+        self.dscp_policy(DscpPolicy::Set(Dscp::from_traffic_class(tos)))
+    }
+
+    /// Sets where the outer DSCP comes from, by default 0.
+    #[must_use]
+    pub const fn dscp_policy(mut self, policy: DscpPolicy) -> Self {
+        self.dscp = policy;
         self
     }
 
-    /// Sets the UDP destination port, by default [`vxlan::UDP_PORT`].
+    /// Sets how the outer ECN field comes about, by default normally.
+    #[must_use]
+    pub const fn ecn_mode(mut self, mode: EcnMode) -> Self {
+        self.ecn = mode;
+        self
+    }
+
+    /// Sets the UDP destination port, by default the one assigned to the encapsulation. Not used by
+    /// those that do not go over UDP.
     #[must_use]
     pub const fn port(mut self, port: u16) -> Self {
-        self.port = port;
+        self.port = Some(port);
         self
     }
 
-    /// Sets the outer IPv4 "don't fragment", by default off. IPv6 routers never fragment.
+    /// Sets the outer IPv4 "don't fragment"; by default, and with false, it is that of the stamp.
+    /// IPv6 routers never fragment.
     #[must_use]
-    pub const fn dont_fragment(mut self, value: bool) -> Self {
-        self.dont_fragment = value;
+    pub const fn dont_fragment(self, value: bool) -> Self {
+        self.df_policy(if value { DfPolicy::Set } else { DfPolicy::Copy })
+    }
+
+    /// Sets where the outer IPv4 "don't fragment" comes from, by default from the stamp.
+    #[must_use]
+    pub const fn df_policy(mut self, policy: DfPolicy) -> Self {
+        self.df = policy;
         self
     }
 
-    /// A template for IP packets of a routed network: they get an inner Ethernet header.
-    ///
-    /// # Errors
-    /// [`TemplateError`]
-    pub fn vxlan(
+    /// Builds a template with the given tunnel header.
+    pub(crate) fn build(
         &self,
-        vni: Vni,
-        inner_dst: MacAddr,
-        inner_src: MacAddr,
-    ) -> Result<Template, TemplateError> {
-        self.build(Some(vni), Some((inner_dst, inner_src)))
-    }
-
-    /// A template for Ethernet frames of a bridged network.
-    ///
-    /// # Errors
-    /// [`TemplateError`]
-    pub fn vxlan_bridged(&self, vni: Vni) -> Result<Template, TemplateError> {
-        self.build(Some(vni), None)
-    }
-
-    /// A template for IP packets directly in IP (RFC 2003, RFC 2473).
-    ///
-    /// # Errors
-    /// [`TemplateError`]
-    pub fn ipip(&self) -> Result<Template, TemplateError> {
-        self.build(None, None)
-    }
-
-    fn build(
-        &self,
-        vni: Option<Vni>,
-        inner: Option<(MacAddr, MacAddr)>,
+        header: &impl TunnelHeader,
+        inner: Inner,
     ) -> Result<Template, TemplateError> {
         let version = match (self.src, self.dst) {
             (IpAddr::V4(_), IpAddr::V4(_)) => IpVersion::V4,
             (IpAddr::V6(_), IpAddr::V6(_)) => IpVersion::V6,
             _ => return Err(TemplateError::MixedVersions),
         };
-        let layout = self.layout(version, vni.is_some(), inner.is_some());
+        let layout = self.layout(version, header, inner);
         let mut bytes = [0; MAX_LEN];
-        self.emit_outer(&mut bytes, &layout);
-        if let Some(vni) = vni {
-            VxlanHeader { vni }.emit(&mut bytes[usize::from(layout.tunnel)..]);
-        }
-        if let (Some(at), Some((dst, src))) = (layout.inner_eth, inner) {
+        self.emit_outer(&mut bytes, &layout, header.carrier());
+        let protocol = match inner {
+            // Stamped.
+            Inner::Ip => EtherType(0),
+            Inner::Ethernet { .. } | Inner::Frames => EtherType::BRIDGED,
+        };
+        header.emit(protocol, &mut bytes[usize::from(layout.tunnel)..]);
+        if let (Some(at), Inner::Ethernet { dst, src }) = (layout.inner_eth, inner) {
             // The EtherType is stamped.
             let ethertype = EtherType(0);
             EthernetRepr {
@@ -131,31 +147,67 @@ impl TemplateBuilder {
             }
             .emit(&mut bytes[usize::from(at)..]);
         }
-        Ok(self.with_sums(bytes, layout))
+        Ok(self.with_sums(bytes, layout, header.carrier()))
     }
 
-    fn layout(&self, version: IpVersion, vxlan: bool, inner_eth: bool) -> Layout {
-        let ip = if self.ethernet.is_some() {
-            eth::HEADER_LEN
-        } else {
-            0
+    fn layout(&self, version: IpVersion, header: &impl TunnelHeader, inner: Inner) -> Layout {
+        let ip = match self.ethernet {
+            Some(_) => eth::HEADER_LEN,
+            None => 0,
         };
         let transport = ip + version.header_len();
-        let tunnel = transport + if vxlan { udp::HEADER_LEN } else { 0 };
-        let inner = tunnel + if vxlan { vxlan::HEADER_LEN } else { 0 };
-        let len = inner + if inner_eth { eth::HEADER_LEN } else { 0 };
+        let udp = matches!(header.carrier(), Carrier::Udp(_));
+        let tunnel = transport + if udp { udp::HEADER_LEN } else { 0 };
+        let end = tunnel + header.len();
+        let inner_eth = matches!(inner, Inner::Ethernet { .. });
+        let len = end + if inner_eth { eth::HEADER_LEN } else { 0 };
+        let ethertype = match inner {
+            Inner::Ip => header.protocol_offset().map(|at| tunnel + at),
+            Inner::Ethernet { .. } => Some(len - 2),
+            Inner::Frames => None,
+        };
         // Even the longest is below MAX_LEN, which fits into a byte.
         Layout {
             version,
             ip: ip as u8,
-            udp: vxlan.then_some(transport as u8),
+            udp: udp.then_some(transport as u8),
             tunnel: tunnel as u8,
-            inner_eth: inner_eth.then_some(inner as u8),
+            inner_eth: inner_eth.then_some(end as u8),
+            ethertype: ethertype.map(|at| at as u8),
             len: len as u8,
+            is_bridged: inner == Inner::Frames,
         }
     }
 
-    fn emit_outer(&self, bytes: &mut [u8; MAX_LEN], layout: &Layout) {
+    fn fields(&self) -> HeaderFields {
+        let (dscp, dscp_mask) = match self.dscp {
+            DscpPolicy::Copy => (0, 0xfc),
+            DscpPolicy::Set(dscp) => (dscp.value() << 2, 0),
+        };
+        let ecn_mask = match self.ecn {
+            EcnMode::Normal => 0b11,
+            EcnMode::Compatibility => 0,
+        };
+        let (ttl, ttl_mask) = match self.ttl {
+            TtlPolicy::Copy => (0, 0xff),
+            TtlPolicy::Set(ttl) => (ttl.get(), 0),
+        };
+        let (fragment, fragment_mask) = match self.df {
+            DfPolicy::Copy => (0, ipv4::DONT_FRAGMENT),
+            DfPolicy::Set => (ipv4::DONT_FRAGMENT, 0),
+            DfPolicy::Clear => (0, 0),
+        };
+        HeaderFields {
+            traffic_class: dscp,
+            traffic_class_mask: dscp_mask | ecn_mask,
+            ttl,
+            ttl_mask,
+            fragment,
+            fragment_mask,
+        }
+    }
+
+    fn emit_outer(&self, bytes: &mut [u8; MAX_LEN], layout: &Layout, carrier: Carrier) {
         if let Some((dst, src)) = self.ethernet {
             EthernetRepr {
                 dst,
@@ -167,14 +219,17 @@ impl TemplateBuilder {
         let ip = &mut bytes[usize::from(layout.ip)..];
         // The protocol of IPIP depends on the packet, so that of all is stamped.
         let protocol = IpProtocol(0);
+        let HeaderFields {
+            traffic_class, ttl, ..
+        } = self.fields();
         match (self.src, self.dst) {
             (IpAddr::V4(src_addr), IpAddr::V4(dst_addr)) => {
                 Ipv4Repr {
                     src_addr,
                     dst_addr,
                     protocol,
-                    traffic_class: self.tos,
-                    ttl: self.ttl,
+                    traffic_class,
+                    ttl,
                     ident: 0,
                     dont_fragment: false,
                     payload_len: 0,
@@ -187,19 +242,19 @@ impl TemplateBuilder {
                 src_addr,
                 dst_addr,
                 next_header: protocol,
-                traffic_class: self.tos,
+                traffic_class,
                 flow_label: 0,
-                hop_limit: self.ttl,
+                hop_limit: ttl,
                 payload_len: 0,
             }
             .emit(ip),
             _ => unreachable!("build() refuses mixed versions"),
         }
-        if let Some(at) = layout.udp {
+        if let (Some(at), Carrier::Udp(port)) = (layout.udp, carrier) {
             let udp = &mut bytes[usize::from(at)..];
             UdpRepr {
                 src_port: 0,
-                dst_port: self.port,
+                dst_port: self.port.unwrap_or(port),
                 payload_len: 0,
             }
             .emit(udp);
@@ -207,7 +262,7 @@ impl TemplateBuilder {
         }
     }
 
-    fn with_sums(&self, bytes: [u8; MAX_LEN], layout: Layout) -> Template {
+    fn with_sums(&self, bytes: [u8; MAX_LEN], layout: Layout, carrier: Carrier) -> Template {
         let pseudo_sum = match (self.src, self.dst) {
             (IpAddr::V4(src), IpAddr::V4(dst)) => {
                 checksum::pseudo_header_v4(src, dst, IpProtocol::UDP, 0)
@@ -223,7 +278,12 @@ impl TemplateBuilder {
         Template {
             bytes,
             layout,
-            dont_fragment: self.dont_fragment,
+            protocol: match carrier {
+                Carrier::Udp(_) => Some(IpProtocol::UDP),
+                Carrier::Ip(protocol) => Some(protocol),
+                Carrier::InnerIp => None,
+            },
+            fields: self.fields(),
             ip_sum: checksum::sum(&bytes[ip..transport]),
             pseudo_sum,
             udp_sum: pseudo_sum + checksum::sum(&bytes[transport..len]),

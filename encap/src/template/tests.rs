@@ -4,7 +4,13 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 use std::{vec, vec::Vec};
 
 use super::*;
-use crate::{EthernetFrame, Ipv4Packet, Ipv6Packet, UdpPacket, VxlanPacket};
+use crate::{
+    Ecn, EthernetFrame, EthernetRepr, Ipv4Packet, Ipv6Packet, UdpPacket, Vni, VxlanPacket,
+    bytes::u16_at,
+};
+
+mod kinds;
+mod policies;
 
 const A4: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 168, 77, 1));
 const B4: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 168, 77, 2));
