@@ -1,16 +1,19 @@
 //! The laboratory's pieces with real namespaces, devices and traffic. They need root.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::path::Path as FilePath;
 use std::process::Command;
 use std::time::Duration;
 
 use ringlay_control::lab::cleanup::Cleanup;
-use ringlay_control::lab::leg::{Bench, Leg, LegKind};
+use ringlay_control::lab::leg::{Bench, Leg, LegKind, Plan};
 use ringlay_control::lab::namespace::{self, Namespace};
+use ringlay_control::lab::placement::Placement;
 use ringlay_control::lab::process::Process;
 use ringlay_control::lab::topology::{Topology, UNDERLAY_DEVICE, UnderlayConfig};
-use ringlay_control::lab::traffic::{Path, ping, request_response, tcp_bulk, udp_flood};
+use ringlay_control::lab::traffic::{Direction, Path, ping, request_response, tcp_bulk, udp_flood};
 use ringlay_control::lab::workdir::Workdir;
 use ringlay_control::lab::{LabError, link};
 
@@ -166,14 +169,94 @@ fn the_kernels_vxlan_carries_traffic_where_there_is_one() {
         topology: &topology,
         directory: directory.path().into(),
         ringlay: "/nonexistent".into(),
+        placement: Placement::Auto,
     };
     match Leg::start(&bench, LegKind::KernelVxlan) {
-        Ok(leg) => leg.verify(1_000_000).unwrap(),
+        Ok(leg) => leg.verify(Direction::AToB, 1_000_000).unwrap(),
         Err(error) => {
             assert!(matches!(error, LabError::Unsupported { .. }), "{error}");
             assert!(!kernel_lists("vxlan"), "the kernel has VXLAN after all");
         }
     }
+}
+
+/// With a kernel peer, so that both ways are measured of one node; without offloads, so that every
+/// segment is a packet on the underlay.
+#[test]
+fn a_node_and_the_kernel_are_measured_both_ways() {
+    let name = prefix("mixed");
+    let cleanup = Cleanup::new();
+    let directory = Workdir::create(&cleanup, &name).unwrap();
+    let underlay = UnderlayConfig {
+        mtu: 1500,
+        offloads: false,
+    };
+    let topology = Topology::create(&cleanup, &name, underlay).unwrap();
+    let bench = Bench {
+        cleanup: &cleanup,
+        topology: &topology,
+        directory: directory.path().into(),
+        ringlay: env!("CARGO_BIN_EXE_ringlay").into(),
+        placement: Placement::Auto,
+    };
+    let leg = match Leg::start(&bench, "auto/udp+kernel".parse().unwrap()) {
+        Err(LabError::Unsupported { reason }) => {
+            assert!(!kernel_lists("vxlan"), "{reason}");
+            return;
+        }
+        leg => leg.unwrap(),
+    };
+    assert_eq!(leg.nodes().len(), 1);
+    let mode = leg.mode().unwrap().unwrap();
+    assert!(mode.contains("udp (as configured)"), "{mode}");
+    for direction in [Direction::AToB, Direction::BToA] {
+        leg.verify(direction, 300_000).unwrap();
+        measure_tcp(&bench, &leg, direction);
+    }
+    let plan = short_plan();
+    let back = leg.udp(&bench, &plan, Direction::BToA, 1400).unwrap();
+    assert!(back.traffic.received > 0 && back.traffic.received <= back.traffic.sent);
+    let trips = leg.round_trips(&bench, &plan).unwrap();
+    assert!(trips.traffic.count > 0);
+}
+
+fn measure_tcp(bench: &Bench<'_>, leg: &Leg, direction: Direction) {
+    let before = packets_sent(bench.topology);
+    let outcome = leg.tcp(bench, &short_plan(), direction, 4).unwrap();
+    let packets = packets_sent(bench.topology) - before;
+    assert!(outcome.traffic.bytes > 0, "{direction}");
+    assert!(outcome.cpu.cores() > 0.0);
+    assert!(outcome.tally.syscalls > Some(0));
+    let segments = outcome.tally.tcp_segments;
+    let few = packets / 10;
+    assert!(
+        segments.abs_diff(packets) <= few,
+        "{direction}: {segments} segments, {packets} packets"
+    );
+}
+
+fn short_plan() -> Plan {
+    Plan {
+        duration: Duration::from_millis(200),
+        iperf3: None,
+    }
+}
+
+/// Packets that both hosts sent on the underlay.
+fn packets_sent(topology: &Topology) -> u64 {
+    let hosts = [&topology.a, &topology.b];
+    let counts = hosts.map(|host| {
+        let read = || fs::read_to_string("/proc/thread-self/net/dev");
+        let table = host.namespace.run(read).unwrap().unwrap();
+        let lines = table.lines().map(str::trim_start);
+        let mut ours =
+            lines.filter_map(|line| line.strip_prefix(UNDERLAY_DEVICE)?.strip_prefix(':'));
+        let counters = ours.next().unwrap();
+        // Eight columns of what was received, then bytes and packets sent.
+        let column = counters.split_ascii_whitespace().nth(9).unwrap();
+        column.parse::<u64>().unwrap()
+    });
+    counts.iter().sum()
 }
 
 /// Whether the kernel's own symbol list mentions a driver.

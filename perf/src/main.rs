@@ -1,11 +1,12 @@
 //! `ringlay-perf`: measures Ringlay side by side with what it is to be compared with.
 //!
 //! Every figure is a ratio of things measured alternately in one run. The hosts, overlays and
-//! traffic are those of `ringlay demo`; this program decides what is varied.
+//! traffic are those of `ringlay demo`; this program decides what is varied and how it is told.
 
 #![forbid(unsafe_code)]
 
 mod compare;
+mod report;
 
 use std::process::ExitCode;
 
@@ -21,7 +22,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Kernel VXLAN, Ringlay with each driver, and a loop of one read and one send a packet.
+    /// Kernel VXLAN, Ringlay with each pair of drivers and with a kernel peer, and a loop of one
+    /// read and one send a packet.
     Compare(compare::CompareArgs),
 }
 

@@ -19,7 +19,7 @@ fn wrong_conditions_are_refused() {
     for arguments in [
         ["--offloads", "maybe"],
         ["--mtu", "1500,20"],
-        ["--drivers", "dpdk"],
+        ["--legs", "dpdk"],
     ] {
         let output = Command::new(env!("CARGO_BIN_EXE_ringlay-perf"))
             .arg("compare")

@@ -8,6 +8,7 @@ use crate::lab::leg::Leg;
 use crate::lab::one_packet_loop;
 use crate::lab::ringlay_node::{self, Node};
 use crate::lab::topology::Topology;
+use crate::lab::traffic::Direction;
 use crate::lab::{kernel_vxlan, namespace, process, workdir};
 
 /// Begin of the names of everything a demo makes.
@@ -95,7 +96,10 @@ pub(super) struct Kept {
 impl Kept {
     pub(super) fn new(program: PathBuf, topology: &Topology, legs: &[Leg]) -> Self {
         let nodes: Vec<&Node> = legs.iter().flat_map(Leg::nodes).collect();
-        let destination = |leg: &Leg| (leg.path().destination.to_string(), leg.kind().name());
+        let destination = |leg: &Leg| {
+            let path = leg.path(Direction::AToB);
+            (path.destination.to_string(), leg.kind().name())
+        };
         Self {
             program,
             hosts: [&topology.a, &topology.b].map(|host| host.namespace.name().to_owned()),

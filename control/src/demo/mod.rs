@@ -4,6 +4,7 @@
 //! module decides what is shown.
 
 mod keep;
+mod report;
 mod requirements;
 mod session;
 

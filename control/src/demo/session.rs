@@ -4,15 +4,16 @@ use std::env;
 use std::time::Duration;
 
 use super::keep::{self, Kept};
+use super::report::{Conditions, LegReport, Report, Sample};
 use super::{DemoArgs, progress};
 use crate::lab::LabError;
 use crate::lab::cleanup::Cleanup;
 use crate::lab::leg::{Bench, Leg, LegKind, Plan};
 use crate::lab::machine::Machine;
-use crate::lab::report::{Conditions, LegReport, Report};
+use crate::lab::placement::Placement;
 use crate::lab::topology::{Topology, UnderlayConfig};
 use crate::lab::traffic::iperf3::Iperf3;
-use crate::lab::traffic::ping;
+use crate::lab::traffic::{Direction, ping};
 use crate::lab::workdir::Workdir;
 
 /// What a demo ends with.
@@ -44,6 +45,7 @@ pub(super) fn run(cleanup: &Cleanup, args: &DemoArgs) -> Result<Outcome, LabErro
         topology: &topology,
         directory: directory.path().into(),
         ringlay: env::current_exe().map_err(LabError::io("find the ringlay binary"))?,
+        placement: Placement::Auto,
     };
     let plan = plan(args);
     let (legs, mut reports) = start(&bench, args)?;
@@ -64,11 +66,8 @@ fn plan(args: &DemoArgs) -> Plan {
     } else {
         Iperf3::find()
     };
-    let duration = Duration::from_secs(args.seconds);
     Plan {
-        duration,
-        streams: 1,
-        payload: 64,
+        duration: Duration::from_secs(args.seconds),
         iperf3,
     }
 }
@@ -77,8 +76,8 @@ fn conditions(args: &DemoArgs, plan: &Plan) -> Conditions {
     Conditions {
         mtu: args.mtu.into(),
         offloads: true,
-        streams: plan.streams,
-        payload: plan.payload,
+        streams: STREAMS,
+        payload: PAYLOAD,
         rounds: args.rounds.into(),
         seconds: args.seconds,
         traffic: plan.traffic(),
@@ -88,9 +87,7 @@ fn conditions(args: &DemoArgs, plan: &Plan) -> Conditions {
 /// Brings every overlay up that this kernel can, pings across it and checks that data arrives
 /// unchanged. The reports of those that are up come first, in the order of the legs.
 fn start(bench: &Bench<'_>, args: &DemoArgs) -> Result<(Vec<Leg>, Vec<LegReport>), LabError> {
-    let ringlay = LegKind::Ringlay {
-        driver: args.driver.clone(),
-    };
+    let ringlay = LegKind::ringlay(&args.driver);
     let mut legs = Vec::new();
     let mut reports = Vec::new();
     let mut absent = Vec::new();
@@ -99,7 +96,7 @@ fn start(bench: &Bench<'_>, args: &DemoArgs) -> Result<(Vec<Leg>, Vec<LegReport>
         match Leg::start(bench, kind) {
             Ok(leg) => {
                 show_ping(&leg, &mut report)?;
-                leg.verify(CHECKED_BYTES)?;
+                leg.verify(FORTH, CHECKED_BYTES)?;
                 report.mode = leg.mode()?;
                 if let Some(mode) = &report.mode {
                     progress(format_args!("{}: {mode}", report.name));
@@ -120,8 +117,9 @@ fn start(bench: &Bench<'_>, args: &DemoArgs) -> Result<(Vec<Leg>, Vec<LegReport>
 }
 
 fn show_ping(leg: &Leg, report: &mut LegReport) -> Result<(), LabError> {
-    let destination = leg.path().destination;
-    report.ping = ping::run(leg.path(), PINGS)?;
+    let path = leg.path(FORTH);
+    let destination = path.destination;
+    report.ping = ping::run(path, PINGS)?;
     for reply in &report.ping {
         let time = reply.time / 1e3;
         progress(format_args!(
@@ -143,7 +141,7 @@ fn measure(
     for round in 0..usize::from(args.rounds) {
         for turn in 0..legs.len() {
             let index = (round + turn) % legs.len();
-            let sample = legs[index].measure(bench, plan)?;
+            let sample = sample(&legs[index], bench, plan)?;
             progress(format_args!(
                 "round {} of {}: {}: {:.2} Gbit/s, {:.0} kpps, p50 {:.0} us",
                 round + 1,
@@ -159,5 +157,18 @@ fn measure(
     Ok(())
 }
 
+fn sample(leg: &Leg, bench: &Bench<'_>, plan: &Plan) -> Result<Sample, LabError> {
+    Ok(Sample::new(
+        leg.tcp(bench, plan, FORTH, STREAMS)?,
+        leg.udp(bench, plan, FORTH, PAYLOAD)?,
+        leg.round_trips(bench, plan)?,
+    ))
+}
+
+const FORTH: Direction = Direction::AToB;
+/// TCP connections at once.
+const STREAMS: usize = 1;
+/// Bytes of a UDP datagram.
+const PAYLOAD: usize = 64;
 const PINGS: u16 = 3;
 const CHECKED_BYTES: u64 = 4 << 20;

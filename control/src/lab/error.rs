@@ -27,11 +27,11 @@ pub enum LabError {
         /// Why.
         source: Box<rtnetlink::Error>,
     },
-    /// The running kernel lacks a facility.
-    #[error("this kernel has no {what}")]
+    /// This host lacks or forbids what is needed.
+    #[error("{reason}")]
     Unsupported {
-        /// The facility, as in `VXLAN device`.
-        what: &'static str,
+        /// What it lacks, as in `this kernel has no VXLAN device`.
+        reason: String,
     },
     /// Data arrived different from how it was sent.
     #[error("data changed on the way: byte {offset} of the stream differs")]
@@ -71,6 +71,13 @@ pub enum LabError {
 }
 
 impl LabError {
+    /// What this host lacks.
+    pub fn unsupported(reason: impl Into<String>) -> Self {
+        Self::Unsupported {
+            reason: reason.into(),
+        }
+    }
+
     /// For `map_err`: an I/O error about `what`.
     pub fn io<E: Into<io::Error>>(what: impl Into<String>) -> impl FnOnce(E) -> Self {
         let what = what.into();

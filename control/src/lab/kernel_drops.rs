@@ -5,29 +5,27 @@ use std::fs;
 
 use super::LabError;
 use super::drops::Drops;
+use super::protocol_counters::ProtocolCounters;
 use super::topology::Host;
 
-/// Counts since boot of `device` and of all UDP sockets on both hosts together.
+/// Counts since boot of each host's overlay device and of all its UDP sockets, both hosts together.
 ///
 /// # Errors
 /// If a namespace cannot be entered.
-pub fn count(hosts: [&Host; 2], device: &str) -> Result<Drops, LabError> {
+pub fn count(hosts: [&Host; 2], devices: [&str; 2]) -> Result<Drops, LabError> {
     let mut drops = Drops::default();
-    for host in hosts {
+    for (host, device) in hosts.into_iter().zip(devices) {
         // `/proc/net` is that of the process's first thread, which is in another namespace.
-        let (devices, protocols) = host.namespace.run(|| {
-            let read = |name| fs::read_to_string(format!("/proc/thread-self/net/{name}"));
-            (
-                read("dev").unwrap_or_default(),
-                read("snmp").unwrap_or_default(),
-            )
-        })?;
+        let table = host
+            .namespace
+            .run(|| fs::read_to_string("/proc/thread-self/net/dev").unwrap_or_default())?;
         drops.count(
             format!("kernel_{device}_tx_dropped"),
-            transmit_drops(&devices, device),
+            transmit_drops(&table, device),
         );
+        let protocols = ProtocolCounters::of(host)?;
         for (field, reason) in UDP_FIELDS {
-            drops.count(reason.to_owned(), udp_counter(&protocols, field));
+            drops.count(reason.to_owned(), protocols.value("Udp", field));
         }
     }
     Ok(drops)
@@ -39,21 +37,6 @@ fn transmit_drops(table: &str, device: &str) -> u64 {
     let counters = lines.find_map(|line| line.trim_start().strip_prefix(device)?.strip_prefix(':'));
     let column = counters.and_then(|counters| counters.split_ascii_whitespace().nth(11));
     column
-        .and_then(|count| count.parse().ok())
-        .unwrap_or_default()
-}
-
-/// `/proc/net/snmp` has a line of names and a line of values for each protocol.
-fn udp_counter(table: &str, field: &str) -> u64 {
-    let mut lines = table.lines().filter_map(|line| line.strip_prefix("Udp:"));
-    let (Some(names), Some(values)) = (lines.next(), lines.next()) else {
-        return 0;
-    };
-    let mut pairs = names
-        .split_ascii_whitespace()
-        .zip(values.split_ascii_whitespace());
-    let value = pairs.find_map(|(name, value)| (name == field).then_some(value));
-    value
         .and_then(|count| count.parse().ok())
         .unwrap_or_default()
 }
@@ -81,15 +64,5 @@ mod tests {
             13 14 15 16\n";
         assert_eq!(transmit_drops(table, "rl0"), 77);
         assert_eq!(transmit_drops(table, "rl2"), 0);
-    }
-
-    #[test]
-    fn udp_counters_are_found_by_name() {
-        let table = "Tcp: A RcvbufErrors\nTcp: 1 2\n\
-            Udp: InDatagrams NoPorts RcvbufErrors SndbufErrors\nUdp: 10 20 30 40\n\
-            UdpLite: RcvbufErrors\nUdpLite: 50\n";
-        assert_eq!(udp_counter(table, "RcvbufErrors"), 30);
-        assert_eq!(udp_counter(table, "SndbufErrors"), 40);
-        assert_eq!(udp_counter(table, "Nothing"), 0);
     }
 }

@@ -62,9 +62,7 @@ pub fn add_vxlan(
         .build();
     add(message, format!("add vxlan {name}")).map_err(|error| {
         if is_unsupported(&error) {
-            LabError::Unsupported {
-                what: "VXLAN device",
-            }
+            LabError::unsupported("this kernel has no VXLAN device")
         } else {
             error
         }

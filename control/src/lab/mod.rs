@@ -17,12 +17,16 @@ pub mod link;
 pub mod machine;
 pub mod namespace;
 pub mod one_packet_loop;
+pub mod placement;
 pub mod process;
-pub mod report;
+pub mod protocol_counters;
 pub mod ringlay_node;
 pub mod signals;
+pub mod statistics;
+pub mod table;
 pub mod topology;
 pub mod traffic;
+pub mod tsc;
 pub mod workdir;
 
 pub use error::LabError;

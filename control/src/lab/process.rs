@@ -37,7 +37,9 @@ impl Process {
         mut command: Command,
         log: &Path,
     ) -> Result<Self, LabError> {
-        let program = command.get_program().to_string_lossy().into_owned();
+        let path = Path::new(command.get_program());
+        let name = path.file_name().unwrap_or(path.as_os_str());
+        let program = name.to_string_lossy().into_owned();
         let named = || format!("create {}", log.display());
         let output = File::create(log).map_err(LabError::io(named()))?;
         let errors = output.try_clone().map_err(LabError::io(named()))?;

@@ -12,6 +12,7 @@ use tonic::transport::Channel;
 
 use super::LabError;
 use super::cleanup::Cleanup;
+use super::placement::Placement;
 use super::process::Process;
 use super::topology::Host;
 use crate::client;
@@ -25,13 +26,30 @@ pub const ADDRESSES: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 42, 1, 1), Ipv4Addr::new
 /// Name of the TUN device in each host.
 pub const DEVICE: &str = "rl0";
 
+/// VNI of the network.
+pub const VNI: u32 = 42;
+
+/// UDP port of the tunnel: the default one (RFC 7348 section 8).
+pub const PORT: u16 = 4789;
+
 /// What runs a node.
 #[derive(Debug, Clone)]
 pub struct Program {
     /// The `ringlay` binary.
     pub path: PathBuf,
+    /// How it runs.
+    pub modes: Modes,
+}
+
+/// The modes of a node, as its config file has them.
+#[derive(Debug, Clone)]
+pub struct Modes {
     /// Value of `dataplane.driver`.
     pub driver: String,
+    /// Value of `underlay.driver`.
+    pub underlay: String,
+    /// Values of `dataplane.workers`.
+    pub placement: Placement,
 }
 
 /// A running node.
@@ -53,6 +71,7 @@ struct Ends {
     remote: Ipv4Addr,
     address: Ipv4Addr,
     far_address: Ipv4Addr,
+    index: usize,
 }
 
 impl Node {
@@ -75,10 +94,11 @@ impl Node {
             remote: hosts[far].underlay,
             address: ADDRESSES[index],
             far_address: ADDRESSES[far],
+            index,
         };
         let file = |suffix: &str| directory.join(format!("{}.{suffix}", ends.name));
         let (config, socket) = (file("toml"), file("sock"));
-        fs::write(&config, config_text(ends, &socket, &program.driver))
+        fs::write(&config, config_text(ends, &socket, &program.modes))
             .map_err(LabError::io(format!("write {}", config.display())))?;
         let mut command = Command::new(&program.path);
         command.arg("run").arg("--config").arg(&config);
@@ -91,7 +111,7 @@ impl Node {
         })
     }
 
-    /// Which driver it runs and why.
+    /// Which drivers it runs and why.
     ///
     /// # Errors
     /// If the node does not answer.
@@ -102,7 +122,10 @@ impl Node {
                 .await?;
             Ok(reply.into_inner().node.unwrap_or_default())
         })?;
-        Ok(format!("{} ({})", node.driver, node.driver_reason))
+        Ok(format!(
+            "{} ({}), {} ({})",
+            node.driver, node.driver_reason, node.underlay_driver, node.underlay_driver_reason
+        ))
     }
 
     /// The node's counters.
@@ -142,14 +165,19 @@ impl Node {
     }
 }
 
-fn config_text(ends: Ends, socket: &Path, driver: &str) -> String {
+fn config_text(ends: Ends, socket: &Path, modes: &Modes) -> String {
     let Ends {
         name,
         local,
         remote,
         address,
         far_address,
+        index,
     } = ends;
+    let Modes {
+        driver, underlay, ..
+    } = modes;
+    let workers = modes.placement.setting(index);
     let far = network(far_address);
     let socket = socket.display();
     format!(
@@ -158,14 +186,17 @@ name = "{name}"
 socket = "{socket}"
 
 [dataplane]
+workers = {workers}
 driver = "{driver}"
 
 [underlay]
 address = "{local}"
+driver = "{underlay}"
 
 [[network]]
 name = "demo"
-vni = 42
+vni = {VNI}
+port = {PORT}
 
 [[port]]
 network = "demo"
@@ -205,9 +236,23 @@ mod tests {
             remote: Ipv4Addr::new(192, 168, 77, 2),
             address: ADDRESSES[0],
             far_address: ADDRESSES[1],
+            index: 1,
         };
-        for driver in ["auto", "io_uring", "epoll"] {
-            let text = config_text(ends, Path::new("/run/x/a.sock"), driver);
+        for (driver, underlay, placement) in [
+            ("auto", "auto", Placement::Auto),
+            ("io_uring", "udp", Placement::Split([vec![0], vec![1]])),
+            (
+                "epoll",
+                "tunnel-gso",
+                Placement::Split([vec![0], vec![1, 2]]),
+            ),
+        ] {
+            let modes = Modes {
+                driver: driver.into(),
+                underlay: underlay.into(),
+                placement,
+            };
+            let text = config_text(ends, Path::new("/run/x/a.sock"), &modes);
             let config = Config::parse(Path::new("a.toml"), text).unwrap();
             config.rib(ends.local.into()).unwrap();
         }

@@ -103,7 +103,7 @@ impl Iperf3 {
         let log = run.directory.join("iperf3-client.json");
         let client = Process::start(run.cleanup, &run.path.from, client, &log)?;
         let output = client.finish(Duration::from_secs(seconds) + PATIENCE)?;
-        serde_json::from_str(&output)
+        serde_json::from_str(without_warnings(&output))
             .map_err(|error| LabError::io("read the report of iperf3")(std::io::Error::from(error)))
     }
 }
@@ -133,6 +133,11 @@ fn wait_until_listening(server: &Process) -> Result<(), LabError> {
         thread::sleep(Duration::from_millis(5));
     }
     Ok(())
+}
+
+/// Warnings stand in front of the report, as about a datagram longer than a TCP segment.
+fn without_warnings(output: &str) -> &str {
+    output.find('{').map_or(output, |start| &output[start..])
 }
 
 /// Versions up to 3.12 have the receiver's losses in `sum` alone.
@@ -190,6 +195,13 @@ mod tests {
         let flood = parse_udp(&new).unwrap();
         assert_eq!((flood.sent, flood.received), (1000, 800));
         assert!((flood.packets_per_second - 1600.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn warnings_are_no_part_of_the_report() {
+        let warned = "warning: UDP block size 1400 exceeds TCP MSS 1398\n{\"end\": {}}\n";
+        assert_eq!(without_warnings(warned), "{\"end\": {}}\n");
+        assert_eq!(without_warnings("nothing"), "nothing");
     }
 
     #[test]

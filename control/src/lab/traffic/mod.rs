@@ -11,13 +11,36 @@ pub mod request_response;
 pub mod tcp_bulk;
 pub mod udp_flood;
 
+use std::fmt;
 use std::net::Ipv4Addr;
 use std::panic;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::LabError;
 use super::namespace::Namespace;
+
+/// Which way traffic goes between the two hosts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Direction {
+    /// From host a to host b.
+    #[serde(rename = "a->b")]
+    AToB,
+    /// From host b to host a.
+    #[serde(rename = "b->a")]
+    BToA,
+}
+
+impl fmt::Display for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::AToB => "a->b",
+            Self::BToA => "b->a",
+        })
+    }
+}
 
 /// Where traffic goes from and to.
 #[derive(Debug, Clone)]

@@ -1,4 +1,4 @@
-//! Medians, ratios and the table they are printed in; the same as JSON.
+//! The demo's medians and ratios in one small table; the same as JSON.
 //!
 //! It measures nothing: samples come in, text goes out.
 
@@ -6,109 +6,134 @@ use std::fmt::{self, Write};
 
 use serde::Serialize;
 
-use super::drops::Drops;
-use super::leg::{LegKind, Sample};
-use super::machine::Machine;
-use super::traffic::ping::Reply;
+use crate::lab::cpu::CpuUse;
+use crate::lab::drops::Drops;
+use crate::lab::leg::{LegKind, Outcome};
+use crate::lab::machine::Machine;
+use crate::lab::statistics::{median, quotient};
+use crate::lab::table::write_table;
+use crate::lab::traffic::ping::Reply;
+use crate::lab::traffic::request_response::RoundTrips;
+use crate::lab::traffic::tcp_bulk::TcpBulk;
+use crate::lab::traffic::udp_flood::UdpFlood;
 
 /// A whole comparison under one set of conditions.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Report {
+pub(super) struct Report {
     /// Where and when.
-    pub machine: Machine,
+    pub(super) machine: Machine,
     /// How.
-    pub conditions: Conditions,
+    pub(super) conditions: Conditions,
     /// The overlays compared.
-    pub legs: Vec<LegReport>,
+    pub(super) legs: Vec<LegReport>,
     /// Each Ringlay leg over each other one.
-    pub ratios: Vec<Ratio>,
+    pub(super) ratios: Vec<Ratio>,
 }
 
 /// What all legs had in common.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Conditions {
+pub(super) struct Conditions {
     /// MTU of the underlay in bytes.
-    pub mtu: u32,
+    pub(super) mtu: u32,
     /// Whether the underlay took unfinished segments and checksums.
-    pub offloads: bool,
+    pub(super) offloads: bool,
     /// TCP connections at once.
-    pub streams: usize,
+    pub(super) streams: usize,
     /// Payload of a UDP datagram in bytes.
-    pub payload: usize,
+    pub(super) payload: usize,
     /// Rounds, alternating between the legs.
-    pub rounds: usize,
+    pub(super) rounds: usize,
     /// Length of a bulk measurement in seconds.
-    pub seconds: u64,
+    pub(super) seconds: u64,
     /// What made the TCP and UDP traffic: `built-in`, or iperf3 with its version.
-    pub traffic: String,
+    pub(super) traffic: String,
 }
 
 /// One overlay's results.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct LegReport {
+pub(super) struct LegReport {
     /// Name for people.
-    pub name: String,
+    pub(super) name: String,
     /// Whether it is Ringlay, which the ratios are of.
-    pub is_ringlay: bool,
+    pub(super) is_ringlay: bool,
     /// Why it was not measured.
-    pub absent: Option<String>,
+    pub(super) absent: Option<String>,
     /// Which mode it runs in and why, where it says.
-    pub mode: Option<String>,
+    pub(super) mode: Option<String>,
     /// Replies to the ping.
-    pub ping: Vec<Reply>,
+    pub(super) ping: Vec<Reply>,
     /// Medians over the rounds.
-    pub medians: Option<Medians>,
+    pub(super) medians: Option<Medians>,
     /// Packets dropped over all rounds, by reason, both ends together.
-    pub drops: Drops,
+    pub(super) drops: Drops,
     /// The rounds themselves.
-    pub samples: Vec<Sample>,
+    pub(super) samples: Vec<Sample>,
+}
+
+/// One measurement of everything.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(super) struct Sample {
+    /// TCP in bulk.
+    pub(super) tcp: TcpBulk,
+    /// Processor time during it.
+    pub(super) tcp_cpu: CpuUse,
+    /// Small UDP datagrams.
+    pub(super) udp: UdpFlood,
+    /// Processor time during it.
+    pub(super) udp_cpu: CpuUse,
+    /// TCP request and response.
+    pub(super) round_trips: RoundTrips,
+    /// Processor time during it.
+    pub(super) round_trips_cpu: CpuUse,
+    /// Packets dropped meanwhile on both hosts, by the nodes and by the kernel.
+    pub(super) drops: Drops,
 }
 
 /// Medians of each figure by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Medians {
+pub(super) struct Medians {
     /// TCP payload at the receiver in Gbit/s.
-    pub tcp_gbit_per_second: f64,
+    pub(super) tcp_gbit_per_second: f64,
     /// Processors busy during it, whole machine.
-    pub tcp_cores: f64,
+    pub(super) tcp_cores: f64,
     /// UDP datagrams received a second.
-    pub udp_packets_per_second: f64,
+    pub(super) udp_packets_per_second: f64,
     /// Part of the datagrams lost, 0 to 1.
-    pub udp_loss: f64,
+    pub(super) udp_loss: f64,
     /// Processors busy during it, whole machine.
-    pub udp_cores: f64,
+    pub(super) udp_cores: f64,
     /// UDP datagrams received for each CPU-second of the whole machine.
-    pub udp_packets_per_cpu_second: f64,
+    pub(super) udp_packets_per_cpu_second: f64,
     /// Median round trip in microseconds.
-    pub round_trip_p50_us: f64,
+    pub(super) round_trip_p50_us: f64,
     /// 99th percentile of the round trips in microseconds.
-    pub round_trip_p99_us: f64,
+    pub(super) round_trip_p99_us: f64,
     /// Processors busy during them, whole machine.
-    pub round_trip_cores: f64,
+    pub(super) round_trip_cores: f64,
 }
 
 /// One leg's medians over another's.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Ratio {
+pub(super) struct Ratio {
     /// The leg above the line.
-    pub of: String,
+    pub(super) of: String,
     /// The leg below it.
-    pub to: String,
+    pub(super) to: String,
     /// TCP throughput; more is better.
-    pub tcp: f64,
+    pub(super) tcp: f64,
     /// UDP datagrams received; more is better.
-    pub udp: f64,
+    pub(super) udp: f64,
     /// UDP datagrams for each CPU-second; more is better.
-    pub udp_per_cpu_second: f64,
+    pub(super) udp_per_cpu_second: f64,
     /// Round trip p50; less is better.
-    pub round_trip_p50: f64,
+    pub(super) round_trip_p50: f64,
     /// Round trip p99; less is better.
-    pub round_trip_p99: f64,
+    pub(super) round_trip_p99: f64,
 }
 
 impl Report {
     /// Puts legs together and works out the ratios.
-    pub fn new(machine: Machine, conditions: Conditions, legs: Vec<LegReport>) -> Self {
+    pub(super) fn new(machine: Machine, conditions: Conditions, legs: Vec<LegReport>) -> Self {
         let ratios = ratios(&legs);
         Self {
             machine,
@@ -121,10 +146,10 @@ impl Report {
 
 impl LegReport {
     /// A report without results yet.
-    pub fn new(kind: &LegKind) -> Self {
+    pub(super) fn new(kind: &LegKind) -> Self {
         Self {
             name: kind.name(),
-            is_ringlay: matches!(kind, LegKind::Ringlay { .. }),
+            is_ringlay: kind.is_ringlay(),
             absent: None,
             mode: None,
             ping: Vec::new(),
@@ -135,16 +160,38 @@ impl LegReport {
     }
 
     /// Adds a round.
-    pub fn add(&mut self, sample: Sample) {
+    pub(super) fn add(&mut self, sample: Sample) {
         self.drops.add(sample.drops.clone());
         self.samples.push(sample);
         self.medians = Medians::of(&self.samples);
     }
 }
 
+impl Sample {
+    /// Puts one of each together.
+    pub(super) fn new(
+        tcp: Outcome<TcpBulk>,
+        udp: Outcome<UdpFlood>,
+        round_trips: Outcome<RoundTrips>,
+    ) -> Self {
+        let mut drops = tcp.tally.drops;
+        drops.add(udp.tally.drops);
+        drops.add(round_trips.tally.drops);
+        Self {
+            tcp: tcp.traffic,
+            tcp_cpu: tcp.cpu,
+            udp: udp.traffic,
+            udp_cpu: udp.cpu,
+            round_trips: round_trips.traffic,
+            round_trips_cpu: round_trips.cpu,
+            drops,
+        }
+    }
+}
+
 impl Medians {
     /// Medians of `samples`; none of none.
-    pub fn of(samples: &[Sample]) -> Option<Self> {
+    pub(super) fn of(samples: &[Sample]) -> Option<Self> {
         let over = |figure: fn(&Sample) -> f64| median(samples.iter().map(figure).collect());
         Some(Self {
             tcp_gbit_per_second: over(|sample| sample.tcp.bits_per_second / 1e9)?,
@@ -153,25 +200,13 @@ impl Medians {
             udp_loss: over(|sample| sample.udp.loss())?,
             udp_cores: over(|sample| sample.udp_cpu.cores())?,
             udp_packets_per_cpu_second: over(|sample| {
-                quotient(sample.udp.received as f64, sample.udp_cpu.machine.total())
+                let spent = sample.udp_cpu.machine.total();
+                quotient(sample.udp.received as f64, spent).unwrap_or_default()
             })?,
             round_trip_p50_us: over(|sample| sample.round_trips.p50)?,
             round_trip_p99_us: over(|sample| sample.round_trips.p99)?,
             round_trip_cores: over(|sample| sample.round_trips_cpu.cores())?,
         })
-    }
-}
-
-/// Median of the finite values; between the two middle ones of an even count.
-pub fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.retain(|value| value.is_finite());
-    values.sort_unstable_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    let upper = values.get(middle)?;
-    if values.len() % 2 == 1 {
-        Some(*upper)
-    } else {
-        Some(f64::midpoint(values[middle - 1], *upper))
     }
 }
 
@@ -182,7 +217,9 @@ fn ratios(legs: &[LegReport]) -> Vec<Ratio> {
             let (Some(above), Some(below)) = (of.medians, to.medians) else {
                 continue;
             };
-            let over = |figure: fn(&Medians) -> f64| quotient(figure(&above), figure(&below));
+            let over = |figure: fn(&Medians) -> f64| {
+                quotient(figure(&above), figure(&below)).unwrap_or_default()
+            };
             ratios.push(Ratio {
                 of: of.name.clone(),
                 to: to.name.clone(),
@@ -195,10 +232,6 @@ fn ratios(legs: &[LegReport]) -> Vec<Ratio> {
         }
     }
     ratios
-}
-
-fn quotient(above: f64, below: f64) -> f64 {
-    if below > 0.0 { above / below } else { 0.0 }
 }
 
 impl fmt::Display for Report {
@@ -346,33 +379,6 @@ impl LegReport {
 
 fn texts<const N: usize>(cells: [&str; N]) -> Vec<String> {
     cells.map(str::to_owned).into()
-}
-
-/// First column to the left, the others to the right, each as wide as its widest cell.
-pub fn write_table(f: &mut impl Write, rows: &[Vec<String>]) -> fmt::Result {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
-    let width = |column: usize| {
-        rows.iter()
-            .filter_map(|row| row.get(column))
-            .map(|cell| cell.chars().count())
-            .max()
-    };
-    let widths: Vec<_> = (0..columns)
-        .map(|column| width(column).unwrap_or_default())
-        .collect();
-    for row in rows {
-        let mut line = String::new();
-        for (column, cell) in row.iter().enumerate() {
-            let width = widths[column];
-            if column == 0 {
-                write!(line, "{cell:<width$}")?;
-            } else {
-                write!(line, "  {cell:>width$}")?;
-            }
-        }
-        writeln!(f, "{}", line.trim_end())?;
-    }
-    Ok(())
 }
 
 /// Other programs' load that is worth a word.

@@ -1,0 +1,141 @@
+//! Brings a leg up, or says why this host cannot.
+
+use std::net::Ipv4Addr;
+use std::process::Command;
+use std::time::Duration;
+
+use ringlay_dataplane::driver::probe::{self, DriverChoice};
+
+use super::{Bench, Leg, LegKind, OVERHEAD, Peer, RinglayLeg};
+use crate::lab::process::Process;
+use crate::lab::ringlay_node::{Modes, Node, Program};
+use crate::lab::topology::{Host, Topology};
+use crate::lab::traffic::{Path, ping};
+use crate::lab::{LabError, kernel_vxlan, one_packet_loop};
+
+impl Leg {
+    /// Sets the overlay up and waits until pings cross it both ways.
+    ///
+    /// # Errors
+    /// [`LabError::Unsupported`] if this host cannot; otherwise what went wrong.
+    pub fn start(bench: &Bench<'_>, kind: LegKind) -> Result<Self, LabError> {
+        let topology = bench.topology;
+        let mut leg = Self {
+            paths: paths(topology, kind.addresses()),
+            kind,
+            nodes: Vec::new(),
+            loops: Vec::new(),
+        };
+        match &leg.kind {
+            LegKind::Ringlay(ringlay) => {
+                check_driver(&ringlay.driver)?;
+                check_underlay(&ringlay.underlay)?;
+                if ringlay.peer == Peer::KernelVxlan {
+                    kernel_vxlan::face_node(topology)?;
+                }
+                leg.nodes = start_nodes(bench, ringlay)?;
+            }
+            LegKind::KernelVxlan => kernel_vxlan::join(topology)?,
+            LegKind::OnePacketLoop => leg.loops = start_loops(bench)?,
+        }
+        leg.wait_for_pings()?;
+        Ok(leg)
+    }
+
+    fn wait_for_pings(&self) -> Result<(), LabError> {
+        for path in &self.paths {
+            if let Err(silent) = ping::wait_for_reply(path, START_LIMIT) {
+                self.check_running()?;
+                return Err(silent);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn paths(topology: &Topology, addresses: [Ipv4Addr; 2]) -> [Path; 2] {
+    let Topology { a, b, .. } = topology;
+    let path = |from: &Host, to: &Host, destination| Path {
+        from: from.namespace.clone(),
+        to: to.namespace.clone(),
+        destination,
+    };
+    let [address_a, address_b] = addresses;
+    [path(a, b, address_b), path(b, a, address_a)]
+}
+
+/// A driver that this host forbids is a fact to report, not a failure.
+fn check_driver(driver: &str) -> Result<(), LabError> {
+    if driver != "io_uring" {
+        return Ok(());
+    }
+    let chosen = probe::choose(DriverChoice::IoUring);
+    chosen
+        .map(drop)
+        .map_err(|error| LabError::unsupported(error.to_string()))
+}
+
+/// So is an underlay driver.
+fn check_underlay(underlay: &str) -> Result<(), LabError> {
+    if underlay != "tunnel-gso" {
+        return Ok(());
+    }
+    let mut features = probe::tun().into_iter();
+    match features.find(|feature| feature.name == TUNNEL_GSO) {
+        Some(feature) => feature.state.map_err(|error| {
+            LabError::unsupported(format!(
+                "TAP devices take no encapsulated super-frames, as before Linux 6.17: {error}"
+            ))
+        }),
+        None => Err(LabError::unsupported(
+            "TAP devices cannot be made here: see `ringlay doctor`",
+        )),
+    }
+}
+
+fn start_nodes(bench: &Bench<'_>, leg: &RinglayLeg) -> Result<Vec<Node>, LabError> {
+    let program = Program {
+        path: bench.ringlay.clone(),
+        modes: Modes {
+            driver: leg.driver.clone(),
+            underlay: leg.underlay.clone(),
+            placement: bench.placement.clone(),
+        },
+    };
+    let hosts = [&bench.topology.a, &bench.topology.b];
+    let count = match leg.peer {
+        Peer::Ringlay => 2,
+        Peer::KernelVxlan => 1,
+    };
+    (0..count)
+        .map(|index| Node::start(bench.cleanup, &program, index, hosts, &bench.directory))
+        .collect()
+}
+
+fn start_loops(bench: &Bench<'_>) -> Result<Vec<Process>, LabError> {
+    let [address_a, address_b] = one_packet_loop::ADDRESSES;
+    let Topology { a, b, underlay } = bench.topology;
+    let start = |host: &Host, far: &Host, address: Ipv4Addr, log: &str| {
+        let mut command = Command::new(&bench.ringlay);
+        command
+            .arg("lab-loop")
+            .args(["--local", &host.underlay.to_string()])
+            .args(["--remote", &far.underlay.to_string()])
+            .args(["--address", &address.to_string()])
+            .args(["--mtu", &(underlay.mtu - OVERHEAD).to_string()]);
+        Process::start(
+            bench.cleanup,
+            &host.namespace,
+            command,
+            &bench.directory.join(log),
+        )
+    };
+    Ok(vec![
+        start(a, b, address_a, "loop-a.log")?,
+        start(b, a, address_b, "loop-b.log")?,
+    ])
+}
+
+const START_LIMIT: Duration = Duration::from_secs(10);
+/// The probe's name for it.
+const TUNNEL_GSO: &str = "UDP_TUNNEL_GSO";

@@ -1,0 +1,83 @@
+//! Which processors the workers of each host's node are pinned to.
+//!
+//! Both hosts share one machine. Left to themselves, the nodes have a worker on every processor,
+//! and compete; split, each has processors of its own, as on two machines. Traffic and the
+//! kernel's interrupts run anywhere either way.
+
+use std::fmt;
+
+use ringlay_dataplane::sys::affinity;
+
+use super::LabError;
+
+/// Value of `dataplane.workers` of the two nodes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Placement {
+    /// `auto` in both.
+    #[default]
+    Auto,
+    /// The processors of host a's node and of host b's.
+    Split([Vec<usize>; 2]),
+}
+
+impl Placement {
+    /// Halves the processors that this process may use; the odd one is host b's.
+    ///
+    /// # Errors
+    /// [`LabError::Unsupported`] if there is one only.
+    pub fn split() -> Result<Self, LabError> {
+        Self::halves(&affinity::allowed_cpus())
+    }
+
+    fn halves(cpus: &[usize]) -> Result<Self, LabError> {
+        if cpus.len() < 2 {
+            return Err(LabError::unsupported(
+                "workers cannot be split over hosts: this process may use one CPU only",
+            ));
+        }
+        let (a, b) = cpus.split_at(cpus.len() / 2);
+        Ok(Self::Split([a.to_vec(), b.to_vec()]))
+    }
+
+    /// What the config file of host a's node (0) or host b's (1) says.
+    pub fn setting(&self, index: usize) -> String {
+        match self {
+            Self::Auto => "\"auto\"".to_owned(),
+            Self::Split(halves) => format!("{:?}", halves[index]),
+        }
+    }
+}
+
+impl fmt::Display for Placement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto (each node on every CPU)"),
+            Self::Split([a, b]) => write!(f, "split (host a on CPUs {a:?}, host b on {b:?})"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn halves_are_apart_and_have_every_processor() {
+        let two = Placement::halves(&[0, 1]).unwrap();
+        assert_eq!([two.setting(0), two.setting(1)], ["[0]", "[1]"]);
+        let odd = Placement::halves(&[2, 3, 7]).unwrap();
+        assert_eq!(odd, Placement::Split([vec![2], vec![3, 7]]));
+        assert_eq!(odd.setting(1), "[3, 7]");
+    }
+
+    #[test]
+    fn one_processor_cannot_be_split() {
+        let error = Placement::halves(&[0]).unwrap_err();
+        assert!(matches!(error, LabError::Unsupported { .. }));
+    }
+
+    #[test]
+    fn left_alone_nodes_choose_themselves() {
+        assert_eq!(Placement::default().setting(1), "\"auto\"");
+    }
+}
