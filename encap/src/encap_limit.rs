@@ -76,7 +76,7 @@ fn in_options(mut options: &[u8]) -> Result<Option<u8>, ParseError> {
 }
 
 /// Writes a destination options header with `limit`, followed by a header of the kind
-/// `next_header`; as Linux writes it.
+/// `next_header`; as Linux writes it (`init_tel_txopt` in `net/ipv6/ip6_tunnel.c`).
 ///
 /// # Panics
 /// If `out` is shorter than [`OPTION_HEADER_LEN`].
@@ -141,7 +141,7 @@ mod tests {
         let mut header = [0xff; OPTION_HEADER_LEN];
         emit(IpProtocol::IPIP, 4, &mut header);
         assert_eq!(of_packet(&packet(60, &header)), Ok(Some(4)));
-        // The outer header of a 4in6 packet from Linux 6.1: "ip -6 tunnel add mode ipip6".
+        // As init_tel_txopt in net/ipv6/ip6_tunnel.c.
         assert_eq!(header, [4, 0, 4, 1, 4, 1, 1, 0]);
     }
 
