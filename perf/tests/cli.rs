@@ -1,6 +1,10 @@
 //! The command line of `ringlay-perf`.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::process::Command;
+
+use serde_json::Value;
 
 #[test]
 fn a_missing_ringlay_binary_is_named_with_a_remedy() {
@@ -12,6 +16,31 @@ fn a_missing_ringlay_binary_is_named_with_a_remedy() {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(stderr.contains("/nonexistent/ringlay"), "{stderr}");
     assert!(stderr.contains("--ringlay"), "{stderr}");
+}
+
+/// With a `ringlay` that ends at once: what needs none is measured all the same. It needs root.
+#[test]
+fn a_leg_that_fails_takes_no_other_with_it() {
+    let output = Command::new(env!("CARGO_BIN_EXE_ringlay-perf"))
+        .args(["compare", "--ringlay", "/bin/true", "--legs", "kernel,loop"])
+        .args(["--what", "rr", "--mtu", "1500", "--offloads", "on"])
+        .args(["--rounds", "2", "--json"])
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    let comparison: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let section = &comparison["sections"][0];
+    let [kernel, ours] = [0, 1].map(|leg| &section["legs"][leg]);
+    assert!(kernel["failed"].is_null(), "{stderr}");
+    let failed = ours["failed"].as_str().unwrap();
+    assert!(failed.contains("true ended"), "{failed}");
+    let results = &section["measures"][0]["results"];
+    assert_eq!(results[1]["samples"], serde_json::json!([]));
+    if kernel["absent"].is_null() {
+        assert_eq!(results[0]["samples"].as_array().unwrap().len(), 2);
+        assert!(results[0]["medians"]["p50_us"].as_f64() > Some(0.0));
+    }
 }
 
 #[test]

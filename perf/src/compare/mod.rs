@@ -5,18 +5,20 @@
 
 mod args;
 pub(crate) mod measure;
+mod output;
 mod pace;
 mod rounds;
 
-use std::fs;
-use std::path::Path;
 use std::process::ExitCode;
 
 pub(crate) use args::CompareArgs;
+use output::Output;
 use pace::Pace;
 use ringlay_control::lab::LabError;
 use ringlay_control::lab::cleanup::Cleanup;
+use ringlay_control::lab::leg::Plan;
 use ringlay_control::lab::machine::Machine;
+use ringlay_control::lab::placement::Placement;
 use ringlay_control::lab::signals;
 use ringlay_control::lab::tsc::Tsc;
 use rounds::Rounds;
@@ -42,25 +44,15 @@ pub(crate) fn run(args: &CompareArgs) -> ExitCode {
 /// Compares, and tells each section as soon as it is done.
 fn compare(cleanup: &Cleanup, args: &CompareArgs) -> Result<Comparison, LabError> {
     let (legs, measures, underlays) = (args.legs(), args.measures(), args.underlays());
-    let plan = args.plan();
-    let placement = args.placement()?;
+    let (plan, placement) = (args.plan(), args.placement()?);
     let ringlay = args.ringlay_binary()?;
     let mut comparison = Comparison {
-        settings: Settings {
-            machine: Machine::look()?,
-            tsc: Tsc::look(),
-            rounds: args.rounds,
-            seconds: args.seconds,
-            traffic: plan.traffic(),
-            workers: placement.to_string(),
-        },
+        settings: settings(args, &plan, &placement)?,
         method: METHOD,
         sections: Vec::new(),
     };
-    let prints_tables = args.json != Some(None);
-    if prints_tables {
-        print!("{}", comparison.settings);
-    }
+    let output = Output::new(args);
+    output.begin(&comparison);
     let turns = underlays.len() * usize::from(args.rounds) * legs.len();
     let mut pace = Pace::new(turns, &measures, &plan);
     eprintln!("{pace}");
@@ -77,27 +69,20 @@ fn compare(cleanup: &Cleanup, args: &CompareArgs) -> Result<Comparison, LabError
             underlay,
         };
         let section = rounds.run(&mut pace)?;
-        if prints_tables {
-            println!("\n{section}");
-        }
         comparison.sections.push(section);
-        if let Some(Some(path)) = &args.json {
-            write_json(&comparison, path)?;
-        }
+        output.section(&comparison)?;
     }
-    if prints_tables {
-        METHOD.iter().for_each(|line| println!("{line}"));
-    } else {
-        println!("{}", json(&comparison));
-    }
+    output.end(&comparison);
     Ok(comparison)
 }
 
-fn json(comparison: &Comparison) -> String {
-    serde_json::to_string_pretty(comparison).expect("a comparison is plain")
-}
-
-fn write_json(comparison: &Comparison, path: &Path) -> Result<(), LabError> {
-    fs::write(path, json(comparison) + "\n")
-        .map_err(LabError::io(format!("write {}", path.display())))
+fn settings(args: &CompareArgs, plan: &Plan, placement: &Placement) -> Result<Settings, LabError> {
+    Ok(Settings {
+        machine: Machine::look()?,
+        tsc: Tsc::look(),
+        rounds: args.rounds,
+        seconds: args.seconds,
+        traffic: plan.traffic(),
+        workers: placement.to_string(),
+    })
 }

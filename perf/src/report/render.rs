@@ -13,13 +13,20 @@ impl fmt::Display for Settings {
         let machine = &self.machine;
         let tsc = self.tsc.as_ref().map_or_else(
             || "no constant TSC: no cycles".to_owned(),
-            |tsc| format!("TSC {:.1} MHz ({})", tsc.hertz / 1e6, tsc.source),
+            |tsc| {
+                format!(
+                    "cycles: CPU seconds of the whole machine x {:.1} MHz, the TSC's rate ({})",
+                    tsc.hertz / 1e6,
+                    tsc.source
+                )
+            },
         );
         writeln!(
             f,
-            "{} · kernel {} · {} cores · {tsc}",
+            "{} · kernel {} · {} cores",
             machine.date, machine.kernel, machine.cores
         )?;
+        writeln!(f, "{tsc}")?;
         writeln!(
             f,
             "two hosts as network namespaces of one machine, joined by veth: no NIC is involved"

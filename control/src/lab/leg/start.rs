@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ringlay_dataplane::driver::probe::{self, DriverChoice};
 
@@ -29,7 +29,7 @@ impl Leg {
         match &leg.kind {
             LegKind::Ringlay(ringlay) => {
                 check_driver(&ringlay.driver)?;
-                check_underlay(&ringlay.underlay)?;
+                check_underlay(&ringlay.underlay, topology.a.underlay)?;
                 if ringlay.peer == Peer::KernelVxlan {
                     kernel_vxlan::face_node(topology)?;
                 }
@@ -43,10 +43,17 @@ impl Leg {
     }
 
     fn wait_for_pings(&self) -> Result<(), LabError> {
+        let deadline = Instant::now() + START_LIMIT;
         for path in &self.paths {
-            if let Err(silent) = ping::wait_for_reply(path, START_LIMIT) {
+            while ping::wait_for_reply(path, LOOK_INTERVAL).is_err() {
+                // A process that has ended answers nothing, but tells why.
                 self.check_running()?;
-                return Err(silent);
+                if Instant::now() > deadline {
+                    return Err(LabError::TimedOut {
+                        what: format!("a ping reply from {}", path.destination),
+                        seconds: START_LIMIT.as_secs(),
+                    });
+                }
             }
         }
         Ok(())
@@ -76,21 +83,18 @@ fn check_driver(driver: &str) -> Result<(), LabError> {
 }
 
 /// So is an underlay driver.
-fn check_underlay(underlay: &str) -> Result<(), LabError> {
+fn check_underlay(underlay: &str, local: Ipv4Addr) -> Result<(), LabError> {
     if underlay != "tunnel-gso" {
         return Ok(());
     }
-    let mut features = probe::tun().into_iter();
-    match features.find(|feature| feature.name == TUNNEL_GSO) {
-        Some(feature) => feature.state.map_err(|error| {
-            LabError::unsupported(format!(
-                "TAP devices take no encapsulated super-frames, as before Linux 6.17: {error}"
-            ))
-        }),
-        None => Err(LabError::unsupported(
-            "TAP devices cannot be made here: see `ringlay doctor`",
-        )),
-    }
+    let features = probe::tunnel_gso(local.into()).into_iter();
+    let mut missing = features.filter_map(|feature| {
+        let reason = feature.state.err()?;
+        Some(format!("{}: {reason}", feature.name))
+    });
+    missing
+        .next()
+        .map_or(Ok(()), |missing| Err(LabError::unsupported(missing)))
 }
 
 fn start_nodes(bench: &Bench<'_>, leg: &RinglayLeg) -> Result<Vec<Node>, LabError> {
@@ -137,5 +141,4 @@ fn start_loops(bench: &Bench<'_>) -> Result<Vec<Process>, LabError> {
 }
 
 const START_LIMIT: Duration = Duration::from_secs(10);
-/// The probe's name for it.
-const TUNNEL_GSO: &str = "UDP_TUNNEL_GSO";
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
