@@ -15,7 +15,8 @@ use crate::sys::{netns, uring, xdp};
 /// What the configuration says about the driver.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DriverChoice {
-    /// io_uring where it works, otherwise epoll.
+    /// io_uring where it works, otherwise epoll: with equal settings io_uring moved as much or
+    /// more in every comparison (the tables are in the README).
     #[default]
     Auto,
     /// io_uring or nothing.
@@ -74,7 +75,7 @@ pub fn choose(choice: DriverChoice) -> Result<DriverReport, ChooseDriverError> {
     match (missing, choice) {
         (None, DriverChoice::Auto) => report(
             DriverKind::IoUring,
-            "io_uring has all that is needed".to_owned(),
+            "io_uring has all that is needed, and is then faster than epoll".to_owned(),
         ),
         (None, _) => report(DriverKind::IoUring, "as configured".to_owned()),
         (Some(missing), DriverChoice::Auto) => report(DriverKind::Epoll, missing),
