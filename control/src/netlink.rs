@@ -17,8 +17,8 @@ use rtnetlink::{
     Handle, LinkMessageBuilder, LinkUnspec, RouteMessageBuilder,
     packet_route::{
         address::{AddressAttribute, AddressScope},
-        link::LinkAttribute,
-        route::{RouteMessage, RouteScope},
+        link::{LinkAttribute, LinkLayerType, LinkMessage},
+        route::{RouteAttribute, RouteMessage, RouteScope, RouteType},
     },
 };
 use thiserror::Error;
@@ -188,6 +188,8 @@ pub struct Link {
     pub name: String,
     /// Its MTU in bytes.
     pub mtu: u32,
+    /// Whether it carries Ethernet frames.
+    pub ethernet: bool,
 }
 
 /// The link of the process's own namespace that has an address.
@@ -208,6 +210,48 @@ pub fn link_of(address: IpAddr) -> Result<Option<Link>, NetlinkError> {
             Some(message) => link(&handle, message.header.index).await,
         }
     })
+}
+
+/// The links by which packets from `source` leave for `destinations`, each once; destinations that
+/// cannot be reached have none.
+///
+/// # Errors
+///
+/// If the kernel cannot be asked.
+pub fn links_toward(source: IpAddr, destinations: &[IpAddr]) -> Result<Vec<Link>, NetlinkError> {
+    run(None, "look up routes", async |handle: Handle| {
+        let mut links: Vec<Link> = Vec::new();
+        for &destination in destinations {
+            let Some(request) = lookup(source, destination) else {
+                continue;
+            };
+            let mut routes = handle.route().get(request).execute();
+            let attributes = match routes.next().await {
+                Some(Ok(route)) if route.header.kind == RouteType::Unicast => route.attributes,
+                _ => continue,
+            };
+            let index = attributes.iter().find_map(|attribute| match attribute {
+                RouteAttribute::Oif(index) => Some(*index),
+                _ => None,
+            });
+            let new = index.filter(|index| links.iter().all(|link| link.index != *index));
+            if let Some(index) = new {
+                links.extend(link(&handle, index).await?);
+            }
+        }
+        Ok(links)
+    })
+}
+
+/// Asks for the route of one packet.
+fn lookup(source: IpAddr, destination: IpAddr) -> Option<RouteMessage> {
+    let [source, destination] = [source, destination].map(IpNet::from);
+    let request = RouteMessageBuilder::<IpAddr>::new()
+        .destination_prefix(destination.addr(), destination.prefix_len())
+        .ok()?
+        .source_prefix(source.addr(), source.prefix_len())
+        .ok()?;
+    Some(request.build())
 }
 
 /// The addresses of a device in the process's own namespace, in the kernel's order; none if there
@@ -242,20 +286,36 @@ pub fn addresses_of(device: &str) -> Result<Option<Vec<IpAddr>>, NetlinkError> {
     })
 }
 
+/// The links of the process's own namespace.
+///
+/// # Errors
+///
+/// If the kernel cannot be asked.
+pub fn links() -> Result<Vec<Link>, NetlinkError> {
+    run(None, "list links", async |handle: Handle| {
+        let mut messages = handle.link().get().execute();
+        let mut links = Vec::new();
+        while let Some(message) = messages.next().await {
+            let message = message.map_err(|error| failed("list links", error))?;
+            links.push(described(message));
+        }
+        Ok(links)
+    })
+}
+
 async fn link(handle: &Handle, index: u32) -> Result<Option<Link>, NetlinkError> {
     let mut links = handle.link().get().match_index(index).execute();
-    let message = links
-        .next()
-        .await
-        .transpose()
-        .map_err(|e| failed("list links", e))?;
-    let Some(message) = message else {
-        return Ok(None);
-    };
+    let message = links.next().await.transpose();
+    let message = message.map_err(|error| failed("list links", error))?;
+    Ok(message.map(described))
+}
+
+fn described(message: LinkMessage) -> Link {
     let mut link = Link {
-        index,
+        index: message.header.index,
         name: String::new(),
         mtu: 0,
+        ethernet: message.header.link_layer_type == LinkLayerType::Ether,
     };
     for attribute in message.attributes {
         match attribute {
@@ -264,7 +324,7 @@ async fn link(handle: &Handle, index: u32) -> Result<Option<Link>, NetlinkError>
             _ => {}
         }
     }
-    Ok(Some(link))
+    link
 }
 
 /// Talks to the kernel on a thread of its own, which alone enters the namespace.

@@ -40,10 +40,33 @@ fn check_accepts_a_good_file() {
     let file = config(folder.path(), "[[network]]\nname = \"blue\"\nvni = 42\n");
     let output = ringlay(&["check", "--config", &file]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    assert_eq!(
-        text(&output.stdout),
-        format!("{file}: ok, 1 objects, underlay 127.0.0.1\n")
-    );
+    let shown = text(&output.stdout);
+    let first = format!("{file}: ok, 1 objects, underlay 127.0.0.1\n    driver ");
+    assert!(shown.starts_with(&first), "{shown}");
+    let underlay = "\n    underlay driver udp (lo is no Ethernet device)\n";
+    assert!(shown.ends_with(underlay), "{shown}");
+}
+
+#[test]
+fn check_tells_machines_what_would_be_chosen() {
+    let folder = tempfile::tempdir().unwrap();
+    for (setting, driver) in [
+        ("auto", "udp"),
+        ("udp", "udp"),
+        ("tunnel-gso", "tunnel-gso"),
+    ] {
+        let file = config(folder.path(), &format!("driver = \"{setting}\"\n"));
+        let output = ringlay(&["check", "--json", "--config", &file]);
+        let shown: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(shown["underlay"], "127.0.0.1");
+        assert_eq!(shown["underlay_driver"], driver);
+        let reason = shown["underlay_driver_reason"].as_str().unwrap();
+        let configured = reason.starts_with("as configured");
+        assert_eq!(configured, setting != "auto", "{reason}");
+        let device = &shown["tunnel_gso"]["devices"][0];
+        assert_eq!(device["name"], "lo");
+        assert_eq!(device["segments_tunnels"], false);
+    }
 }
 
 #[test]

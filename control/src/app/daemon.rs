@@ -2,13 +2,16 @@
 
 use std::{
     fs, io,
+    net::IpAddr,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
+use crossbeam::channel::Receiver;
 use ringlay_dataplane::{
     driver::probe::DriverChoice,
+    event::Event,
     runtime::{PollMode, Runtime, RuntimeConfig, StartError},
     sys::affinity,
 };
@@ -23,19 +26,20 @@ use tokio_stream::wrappers::UnixListenerStream;
 use tonic::transport::Server;
 
 use super::{
+    chosen::{Chosen, Facts},
     engine::{Engine, Identity},
     error::ChangeError,
     events::EventThread,
     host::HostError,
-    linux::Linux,
+    linux::{Linux, NoUplink},
     listener::{ListenError, Listener},
     notify,
     privileges::{self, MissingCapability},
-    underlay::{Chosen, Local, LocalError},
+    underlay::{Local, LocalError},
 };
 use crate::{
     compile::Environment,
-    config::{Config, ConfigError, Driver, Poll, Settings, Workers},
+    config::{Config, ConfigError, Driver, Poll, Settings, UnderlayDriver, Workers},
     object::{Object, Source},
     service,
 };
@@ -78,6 +82,18 @@ pub enum RunError {
     Serve(#[from] tonic::transport::Error),
 }
 
+impl RunError {
+    /// Why a tunnel endpoint has no uplink, if that is what it is about.
+    fn no_uplink(&self) -> Option<&HostError> {
+        match self {
+            Self::Change(ChangeError::Host { source, .. }) => {
+                source.downcast_ref().map(NoUplink::reason)
+            }
+            _ => None,
+        }
+    }
+}
+
 /// Reads and checks a configuration file, on this host: its underlay must be there.
 ///
 /// # Errors
@@ -85,7 +101,7 @@ pub enum RunError {
 /// If the file says something wrong.
 pub fn check(file: &Path) -> Result<(Config, Local), ConfigError> {
     let config = Config::read(file)?;
-    let local = Local::find(&config.settings.local)
+    let local = Local::find(&config.settings.local, &vteps(&config))
         .map_err(|error: LocalError| config.underlay_error(HostError::new(error).to_string()))?;
     config.rib(local.address)?;
     Ok((config, local))
@@ -98,42 +114,83 @@ pub fn check(file: &Path) -> Result<(Config, Local), ConfigError> {
 /// If it cannot start; then nothing is left behind.
 pub fn run(file: &Path, socket: &Path) -> Result<(), RunError> {
     let (config, local) = check(file)?;
-    let underlay_driver = Chosen::new(config.settings.underlay_driver);
-    privileges::check(uses_namespaces(&config), underlay_driver.has_uplinks())?;
+    let chosen = choose_underlay(config.settings.underlay_driver, &local);
+    privileges::check(uses_namespaces(&config), chosen.has_uplinks())?;
     let listener = Listener::bind(config.settings.socket.as_deref().unwrap_or(socket))?;
-    let workers = workers(&config.settings.workers);
-    let runtime = Runtime::start(runtime_config(&config.settings, workers.clone()))?;
-    let driver = runtime.driver();
-    tracing::info!(driver = %driver.kind, reason = driver.reason, ?workers, "workers run");
-    let events = runtime.events();
-    tracing::info!(
-        driver = %underlay_driver.driver, reason = underlay_driver.reason, "underlay"
-    );
-    let host = Linux::new(runtime, underlay_driver.has_uplinks().then_some(local.link));
-    let mut engine = engine(&config, &local, workers, underlay_driver, host);
-    let started = engine.apply_snapshot(Source::Static, 0, config.objects.clone());
+    let (engine, events) = start_or_fall_back(&config, &local, chosen)?;
     log_networks(&engine);
     let engine = Arc::new(Mutex::new(engine));
-    let result = match started {
-        Ok(_) => EventThread::spawn(Arc::clone(&engine), events)
-            .map_err(|source| RunError::Step {
-                step: "start a thread",
-                source,
-            })
-            .and_then(|events| {
-                let served = serve(&engine, listener, file);
-                events.stop();
-                served
-            }),
-        Err(ChangeError::Apply(error)) => Err(config.locate(&error).into()),
-        Err(other) => Err(other.into()),
-    };
+    let result = EventThread::spawn(Arc::clone(&engine), events)
+        .map_err(|source| RunError::Step {
+            step: "start a thread",
+            source,
+        })
+        .and_then(|events| {
+            let served = serve(&engine, listener, file);
+            events.stop();
+            served
+        });
     engine
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .close();
     tracing::info!("stopped");
     result
+}
+
+/// Looks at the host only if that can matter.
+fn choose_underlay(setting: UnderlayDriver, local: &Local) -> Chosen {
+    if setting == UnderlayDriver::Udp {
+        return Chosen::as_configured(setting);
+    }
+    Chosen::new(setting, &Facts::gather(local.address, &local.links))
+}
+
+/// Starts on the chosen underlay driver or, if that is not what the configuration names and fails,
+/// on UDP sockets alone.
+fn start_or_fall_back(
+    config: &Config,
+    local: &Local,
+    chosen: Chosen,
+) -> Result<(Engine, Receiver<Event>), RunError> {
+    let error = match start(config, local, chosen) {
+        Err(error) if config.settings.underlay_driver == UnderlayDriver::Auto => error,
+        done => return done,
+    };
+    let Some(failure) = error.no_uplink() else {
+        return Err(error);
+    };
+    let chosen = Chosen::after(failure);
+    tracing::warn!(reason = chosen.reason, "starting again on udp");
+    start(config, local, chosen)
+}
+
+/// Starts the workers and brings the configured objects into being.
+fn start(
+    config: &Config,
+    local: &Local,
+    chosen: Chosen,
+) -> Result<(Engine, Receiver<Event>), RunError> {
+    let workers = workers(&config.settings.workers);
+    let runtime = Runtime::start(runtime_config(&config.settings, workers.clone()))?;
+    let driver = runtime.driver();
+    tracing::info!(driver = %driver.kind, reason = driver.reason, ?workers, "workers run");
+    let events = runtime.events();
+    tracing::info!(driver = %chosen.driver, reason = chosen.reason, "underlay");
+    let uplinks = chosen.has_uplinks().then(|| local.link().index);
+    let host = Linux::new(runtime, uplinks);
+    let mut engine = engine(config, local, workers, chosen, host);
+    let started = engine.apply_snapshot(Source::Static, 0, config.objects.clone());
+    match started {
+        Ok(_) => Ok((engine, events)),
+        Err(error) => {
+            engine.close();
+            Err(match error {
+                ChangeError::Apply(error) => config.locate(&error).into(),
+                other => other.into(),
+            })
+        }
+    }
 }
 
 /// An engine without objects, as the settings want it.
@@ -255,6 +312,15 @@ fn log_networks(engine: &Engine) {
     }
 }
 
+/// The remote tunnel ends of a configuration.
+fn vteps(config: &Config) -> Vec<IpAddr> {
+    let vtep = |object: &Object| match object {
+        Object::Vtep(vtep) => Some(vtep.address),
+        _ => None,
+    };
+    config.objects.iter().filter_map(vtep).collect()
+}
+
 fn uses_namespaces(config: &Config) -> bool {
     config
         .objects
@@ -279,16 +345,21 @@ fn workers(setting: &Workers) -> Vec<Option<usize>> {
     }
 }
 
+/// The dataplane's word for a setting.
+pub(crate) fn driver_choice(setting: Driver) -> DriverChoice {
+    match setting {
+        Driver::Auto => DriverChoice::Auto,
+        Driver::IoUring => DriverChoice::IoUring,
+        Driver::Epoll => DriverChoice::Epoll,
+    }
+}
+
 fn runtime_config(settings: &Settings, workers: Vec<Option<usize>>) -> RuntimeConfig {
     RuntimeConfig {
         workers,
-        driver: match settings.driver {
-            Driver::Auto => DriverChoice::Auto,
-            Driver::IoUring => DriverChoice::IoUring,
-            Driver::Epoll => DriverChoice::Epoll,
-        },
+        driver: driver_choice(settings.driver),
         poll: match settings.poll {
-            Poll::Adaptive => PollMode::default(),
+            Poll::Adaptive { spin } => PollMode::Adaptive { spin },
             Poll::Busy => PollMode::Busy,
             Poll::Interrupt => PollMode::Interrupt,
         },

@@ -4,8 +4,11 @@
 //! old ones go after the tables no longer do, so that other traffic does not notice. The engine
 //! knows neither gRPC nor files.
 
+mod load;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
+    mem::discriminant,
     net::SocketAddr,
     sync::Arc,
     time::Instant,
@@ -17,11 +20,12 @@ use ringlay_dataplane::{
 };
 use tokio::sync::broadcast;
 
+pub use self::load::Loaded;
 use super::{
+    chosen::Chosen,
     error::{ChangeError, ReloadError},
     host::Host,
     ports::Ports,
-    underlay::Chosen,
 };
 use crate::{
     compile::{Compiler, Environment, TunnelKey},
@@ -401,7 +405,11 @@ impl Settings {
             ("node.socket", self.socket != other.socket),
             ("dataplane.workers", self.workers != other.workers),
             ("dataplane.driver", self.driver != other.driver),
-            ("dataplane.poll", self.poll != other.poll),
+            (
+                "dataplane.poll",
+                discriminant(&self.poll) != discriminant(&other.poll),
+            ),
+            ("dataplane.spin", self.poll != other.poll),
             ("underlay.address", self.local != other.local),
             (
                 "underlay.driver",

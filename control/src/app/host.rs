@@ -35,6 +35,11 @@ impl HostError {
         Self(error.into())
     }
 
+    /// The failure of this kind that it wraps, if it does.
+    pub(super) fn downcast_ref<E: Error + 'static>(&self) -> Option<&E> {
+        self.0.downcast_ref()
+    }
+
     /// What an error says, and what its sources say.
     pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
         let mut text = error.to_string();

@@ -54,6 +54,20 @@ struct QueueCount {
     workers: usize,
 }
 
+/// A tunnel endpoint cannot have an uplink.
+#[derive(Debug, Error)]
+#[error("tunnel-gso cannot be set up; `driver = \"udp\"` under [underlay] does without")]
+pub(super) struct NoUplink {
+    source: HostError,
+}
+
+impl NoUplink {
+    /// Why, without advice.
+    pub(super) fn reason(&self) -> &HostError {
+        &self.source
+    }
+}
+
 impl Linux {
     /// The machine, served by these workers. Tunnel endpoints get uplinks if the underlay's link
     /// is given.
@@ -186,11 +200,10 @@ impl Host for Linux {
             underlay,
             queues: workers,
         };
-        let opened = self.open_uplink(id, &config);
-        if opened.is_err() {
+        self.open_uplink(id, &config).map_err(|source| {
             self.runtime.remove_underlay(id);
-        }
-        opened
+            HostError::new(NoUplink { source })
+        })
     }
 
     fn close_underlay(&self, id: UnderlayId) {

@@ -1,9 +1,12 @@
 //! The daemon: its state, and what runs it.
 
+mod chosen;
 mod daemon;
 mod engine;
 mod error;
 mod events;
+mod facts;
+pub(crate) mod firewall;
 mod host;
 mod linux;
 mod listener;
@@ -13,10 +16,12 @@ mod privileges;
 mod underlay;
 
 pub use self::{
+    chosen::{Chosen, Device, Facts},
     daemon::{RunError, check, run},
-    engine::{Done, Engine, Identity},
+    engine::{Done, Engine, Identity, Loaded},
     error::{ChangeError, ReloadError},
     host::{Host, HostError, OpenPort, PortChange},
     ports::{Entry, Ports},
-    underlay::{Chosen, Local, LocalError},
+    underlay::{Local, LocalError},
 };
+pub(crate) use self::{daemon::driver_choice, facts::uplinks};

@@ -1,13 +1,13 @@
-//! Finds the local VTEP address and what fits through its link, and chooses how packets reach
-//! it. Opens nothing.
+//! Finds the local VTEP address, the links that tunnel packets leave by, and what fits through
+//! them. Opens nothing.
 
 use std::net::IpAddr;
 
 use thiserror::Error;
 
 use crate::{
-    config::{self, UnderlayDriver},
-    netlink::{self, NetlinkError},
+    config,
+    netlink::{self, Link, NetlinkError},
     object::DeviceName,
 };
 
@@ -16,40 +16,13 @@ use crate::{
 pub struct Local {
     /// The local VTEP address.
     pub address: IpAddr,
-    /// The interface index of the link that has it.
-    pub link: u32,
+    /// The links by which tunnel packets leave, at least one. That by which they come is the
+    /// first.
+    pub links: Vec<Link>,
     /// The largest inner IP packet whose tunnel packet fits the link.
     pub mtu: u16,
     /// Where the MTU comes from, for people to read.
     pub mtu_reason: String,
-}
-
-/// How packets reach the underlay, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Chosen {
-    /// The driver in use, never `Auto`.
-    pub driver: UnderlayDriver,
-    /// Why this one, for people to read.
-    pub reason: String,
-}
-
-impl Chosen {
-    /// Follows the configuration; left to us, the sockets that every kernel has are it.
-    pub fn new(setting: UnderlayDriver) -> Self {
-        let (driver, reason) = match setting {
-            UnderlayDriver::Auto => (UnderlayDriver::Udp, "works on every underlay"),
-            configured => (configured, "as configured"),
-        };
-        Self {
-            driver,
-            reason: reason.to_owned(),
-        }
-    }
-
-    /// Whether tunnel endpoints have uplinks.
-    pub fn has_uplinks(&self) -> bool {
-        self.driver == UnderlayDriver::TunnelGso
-    }
 }
 
 /// Why the local VTEP address cannot be used.
@@ -84,41 +57,68 @@ const OVERHEAD_V4: u16 = 50;
 const OVERHEAD_V6: u16 = 70;
 /// The smallest MTU of an IPv4 link (RFC 791).
 const MTU_MIN: u16 = 68;
+/// Of so many remote VTEPs are the routes looked up: hosts have few links.
+const VTEPS_LOOKED_UP: usize = 256;
 
 impl Local {
-    /// Asks the kernel.
+    /// Asks the kernel. `vteps` are the remote tunnel ends that are known already: where only
+    /// an address is configured, the routes to them tell the links.
     ///
     /// # Errors
     ///
     /// If the address or device is not there.
-    pub fn find(setting: &config::Local) -> Result<Self, LocalError> {
-        let address = match setting {
-            config::Local::Address(address) => *address,
-            config::Local::Device(device) => address_of(device)?,
+    pub fn find(setting: &config::Local, vteps: &[IpAddr]) -> Result<Self, LocalError> {
+        let (address, vteps) = match setting {
+            config::Local::Address(address) => (*address, vteps),
+            config::Local::Device(device) => (address_of(device)?, &[][..]),
         };
-        let link = netlink::link_of(address)?.ok_or(LocalError::NotOurs(address))?;
-        let overhead = if address.is_ipv4() {
-            OVERHEAD_V4
-        } else {
-            OVERHEAD_V6
-        };
-        // No frame of ours is larger than an IP packet can be.
-        let outer = u16::try_from(link.mtu).unwrap_or(u16::MAX);
-        let mtu = outer.checked_sub(overhead).filter(|mtu| *mtu >= MTU_MIN);
-        let mtu = mtu.ok_or_else(|| LocalError::TooNarrow {
-            link: link.name.clone(),
-            mtu: link.mtu,
-        })?;
-        // More than a super-frame with its headers holds is of no use.
-        let mtu = mtu.min(*crate::object::Network::MTU_RANGE.end());
-        let mtu_reason = format!("MTU {} of {} less {overhead}", link.mtu, link.name);
+        let carrier = netlink::link_of(address)?.ok_or(LocalError::NotOurs(address))?;
+        let vteps = &vteps[..vteps.len().min(VTEPS_LOOKED_UP)];
+        let links = in_order(carrier, netlink::links_toward(address, vteps)?);
+        let (mtu, mtu_reason) = inner_mtu(address, &links)?;
         Ok(Self {
             address,
-            link: link.index,
+            links,
             mtu,
             mtu_reason,
         })
     }
+
+    /// The link by which tunnel packets come.
+    pub fn link(&self) -> &Link {
+        &self.links[0]
+    }
+}
+
+/// The links that packets leave by; the one with the address if that is not known. It also comes
+/// first among several.
+fn in_order(carrier: Link, mut links: Vec<Link>) -> Vec<Link> {
+    if links.is_empty() {
+        return vec![carrier];
+    }
+    links.sort_by_key(|link| (link.index != carrier.index, link.index));
+    links
+}
+
+/// What fits through all of these links, and why so much.
+fn inner_mtu(address: IpAddr, links: &[Link]) -> Result<(u16, String), LocalError> {
+    let overhead = if address.is_ipv4() {
+        OVERHEAD_V4
+    } else {
+        OVERHEAD_V6
+    };
+    let narrowest = links.iter().min_by_key(|link| link.mtu);
+    let Link { name, mtu, .. } = narrowest.expect("there is at least one");
+    // No frame of ours is larger than an IP packet can be.
+    let outer = u16::try_from(*mtu).unwrap_or(u16::MAX);
+    let fits = outer.checked_sub(overhead).filter(|mtu| *mtu >= MTU_MIN);
+    let fits = fits.ok_or_else(|| LocalError::TooNarrow {
+        link: name.clone(),
+        mtu: *mtu,
+    })?;
+    // More than a super-frame with its headers holds is of no use.
+    let fits = fits.min(*crate::object::Network::MTU_RANGE.end());
+    Ok((fits, format!("MTU {mtu} of {name} less {overhead}")))
 }
 
 fn address_of(device: &DeviceName) -> Result<IpAddr, LocalError> {
@@ -140,4 +140,40 @@ fn is_global(address: &IpAddr) -> bool {
         IpAddr::V6(address) => address.is_unicast_link_local(),
     };
     !link_local && !address.is_loopback()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    fn link(index: u32, name: &str, mtu: u32) -> Link {
+        Link {
+            index,
+            name: name.to_owned(),
+            mtu,
+            ethernet: true,
+        }
+    }
+
+    #[test]
+    fn the_narrowest_link_decides_what_fits() {
+        let v4 = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let links = [link(2, "eth0", 9000), link(3, "eth1", 1500)];
+        let mtu = inner_mtu(v4, &links).unwrap();
+        assert_eq!(mtu, (1450, "MTU 1500 of eth1 less 50".to_owned()));
+        assert!(inner_mtu(v4, &[link(2, "eth0", 100)]).is_err());
+    }
+
+    #[test]
+    fn the_link_with_the_address_comes_first() {
+        let lo = || link(1, "lo", 65536);
+        let two = || vec![link(2, "eth0", 1500), link(3, "eth1", 1500)];
+        assert_eq!(in_order(lo(), Vec::new()), [lo()]);
+        assert_eq!(in_order(lo(), two()), two());
+        let mut reversed = two();
+        reversed.reverse();
+        assert_eq!(in_order(link(3, "eth1", 1500), two()), reversed);
+    }
 }

@@ -20,7 +20,7 @@ use crate::proto::{
 pub(super) enum ShowCommand {
     /// The running state as a configuration file.
     Config,
-    /// The daemon: version, driver, workers.
+    /// The daemon: version, workers, and the drivers that it chose when it started, with reasons.
     Node {
         /// Print JSON.
         #[arg(long)]

@@ -1,19 +1,23 @@
 //! From raw values to settings and objects: parse, don't validate.
 
-use std::{net::IpAddr, path::PathBuf};
+use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
+use ringlay_dataplane::runtime::PollMode;
 use ringlay_encap::{Vni, vxlan};
 use toml::{Spanned, Value};
 
 use super::{
-    Driver, Local, Poll, Settings, UnderlayDriver, Workers,
+    Driver, Local, Poll, Settings, UnderlayDriver, Workers, duration,
     error::Fault,
     places::Places,
-    raw,
+    raw::{self, At},
     value::{Fields, parse, word},
 };
 use crate::object::{DeviceName, Name, Neighbour, Network, Object, Port, Route, Target, Vtep};
+
+/// Whoever wants more never wants to sleep: that is what `busy` is for.
+const SPIN_MAX: Duration = Duration::from_secs(1);
 
 /// More workers than any machine has CPUs to give.
 const WORKERS_MAX: u16 = 1024;
@@ -62,13 +66,8 @@ fn settings(
         ("io_uring", Driver::IoUring),
         ("epoll", Driver::Epoll),
     ];
-    let poll = [
-        ("adaptive", Poll::Adaptive),
-        ("busy", Poll::Busy),
-        ("interrupt", Poll::Interrupt),
-    ];
     let driver = word(&dataplane.driver, &driver, &[])?;
-    let poll = word(&dataplane.poll, &poll, &[])?;
+    let poll = poll(&dataplane.poll, dataplane.spin)?;
     let workers = dataplane
         .workers
         .map_or(Ok(Workers::Auto), |value| workers(&value))?;
@@ -97,6 +96,33 @@ fn settings(
         underlay_driver,
         accept_unknown_vteps,
     })
+}
+
+fn poll(word_at: &At<String>, spin: At<Value>) -> Result<Poll, Fault> {
+    let adaptive = Poll::Adaptive {
+        spin: PollMode::SPIN,
+    };
+    let words = [
+        ("adaptive", adaptive),
+        ("busy", Poll::Busy),
+        ("interrupt", Poll::Interrupt),
+    ];
+    let poll = word(word_at, &words, &[])?;
+    let Some(spin) = spin else { return Ok(poll) };
+    if poll != adaptive {
+        let problem =
+            format!("is of no use with poll = \"{poll}\"; remove it, or use poll = \"adaptive\"");
+        return Err(Fault::new(spin.span(), problem));
+    }
+    let understood = spin.get_ref().as_str().and_then(duration::parse);
+    let spin = understood.filter(|spin| *spin <= SPIN_MAX).ok_or_else(|| {
+        let problem = format!(
+            "{} is not understood; use a duration up to \"1s\" such as \"50us\", or \"0\"",
+            spin.get_ref()
+        );
+        Fault::new(spin.span(), problem)
+    })?;
+    Ok(Poll::Adaptive { spin })
 }
 
 fn local(underlay: Spanned<raw::Underlay>, places: &mut Places) -> Result<Local, Fault> {

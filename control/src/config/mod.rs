@@ -5,6 +5,7 @@
 //! file, line, key and remedy. Nothing here touches the system, apart from reading the file.
 
 mod convert;
+mod duration;
 mod error;
 mod keys;
 mod places;
@@ -16,6 +17,7 @@ use std::{
     fs,
     net::IpAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use serde::Deserialize;
@@ -85,7 +87,10 @@ pub enum Driver {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Poll {
     /// Look for work a while, then sleep.
-    Adaptive,
+    Adaptive {
+        /// How long to look.
+        spin: Duration,
+    },
     /// Never sleep.
     Busy,
     /// Sleep as soon as there is no work.
@@ -95,7 +100,7 @@ pub enum Poll {
 /// How packets reach the underlay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnderlayDriver {
-    /// Whichever is known to be better.
+    /// Whichever is faster on the devices at hand.
     Auto,
     /// UDP sockets.
     Udp,

@@ -2,7 +2,7 @@
 
 use std::{fmt, net::IpAddr};
 
-use super::{Driver, Local, Poll, Settings, UnderlayDriver, Workers};
+use super::{Driver, Local, Poll, Settings, UnderlayDriver, Workers, duration};
 use crate::{
     object::{Neighbour, Network, Port, Route, Source, Target, Vtep},
     rib::Rib,
@@ -85,6 +85,9 @@ impl Printer {
         }
         self.word("driver", settings.driver);
         self.word("poll", settings.poll);
+        if let Poll::Adaptive { spin } = settings.poll {
+            self.word("spin", duration::print(spin));
+        }
         self.table("[underlay]");
         match &settings.local {
             Local::Address(address) => self.word("address", address),
@@ -190,7 +193,7 @@ impl fmt::Display for UnderlayDriver {
 impl fmt::Display for Poll {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Adaptive => "adaptive",
+            Self::Adaptive { .. } => "adaptive",
             Self::Busy => "busy",
             Self::Interrupt => "interrupt",
         })

@@ -33,6 +33,7 @@ pub(super) struct Dataplane {
     pub(super) workers: At<Value>,
     pub(super) driver: At<String>,
     pub(super) poll: At<String>,
+    pub(super) spin: At<Value>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -60,6 +60,49 @@ fn good_files_survive_being_printed() {
 }
 
 #[test]
+fn how_workers_wait_is_read_and_printed() {
+    let dataplane = |keys: &str| {
+        let text = format!("underlay.device = 'eth0'\n[dataplane]\n{keys}\n");
+        let config = Config::parse(Path::new("x"), text).unwrap();
+        let printed = print(&config.settings, &Rib::new(LOCAL));
+        let lines = printed.lines().map(str::to_owned);
+        let shown: Vec<_> = lines
+            .filter(|line| line.starts_with("poll") || line.starts_with("spin"))
+            .collect();
+        (config.settings.poll, shown.join(" "))
+    };
+    let adaptive = |micros| Poll::Adaptive {
+        spin: Duration::from_micros(micros),
+    };
+    for (keys, poll, shown) in [
+        ("", adaptive(50), "poll = \"adaptive\" spin = \"50us\""),
+        (
+            "spin = '0'",
+            adaptive(0),
+            "poll = \"adaptive\" spin = \"0\"",
+        ),
+        (
+            "spin = '1ms'",
+            adaptive(1000),
+            "poll = \"adaptive\" spin = \"1ms\"",
+        ),
+        (
+            "poll = 'adaptive'\nspin = '20us'",
+            adaptive(20),
+            "poll = \"adaptive\" spin = \"20us\"",
+        ),
+        ("poll = 'busy'", Poll::Busy, "poll = \"busy\""),
+        (
+            "poll = 'interrupt'",
+            Poll::Interrupt,
+            "poll = \"interrupt\"",
+        ),
+    ] {
+        assert_eq!(dataplane(keys), (poll, shown.to_owned()), "{keys}");
+    }
+}
+
+#[test]
 fn defaults_are_those_of_the_documentation() {
     let text = "underlay.address = '192.168.77.1'\n\
                 [[network]]\nname = 'blue'\nvni = 42\n\
@@ -67,7 +110,8 @@ fn defaults_are_those_of_the_documentation() {
     let config = Config::parse(Path::new("x"), text.to_owned()).unwrap();
     assert_eq!(config.settings.workers, Workers::Auto);
     assert_eq!(config.settings.driver, Driver::Auto);
-    assert_eq!(config.settings.poll, Poll::Adaptive);
+    let spin = Duration::from_micros(50);
+    assert_eq!(config.settings.poll, Poll::Adaptive { spin });
     assert!(!config.settings.accept_unknown_vteps);
     let [Object::Network(network), Object::Port(port)] = &config.objects[..] else {
         panic!("{:?}", config.objects)

@@ -27,11 +27,6 @@ pub(super) fn examine() -> Engine {
             reason: format!("offloads granted: {}", listed(&offloads)),
         });
     }
-    uses.push(Use {
-        purpose: "underlay",
-        choice: "UDP sockets, one set for each worker".into(),
-        reason: "they need nothing of the network device".into(),
-    });
     Engine {
         tun: Section {
             title: "TUN devices and their offloads",

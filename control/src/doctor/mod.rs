@@ -9,6 +9,7 @@ mod network;
 mod privileges;
 mod render;
 mod tunnels;
+mod underlay;
 
 use std::process::ExitCode;
 
@@ -39,7 +40,9 @@ pub fn run(args: DoctorArgs) -> ExitCode {
 }
 
 fn examine() -> Diagnosis {
-    let engine = engine::examine();
+    let mut engine = engine::examine();
+    let underlay = underlay::examine();
+    engine.uses.push(underlay.used);
     let sections = vec![
         privileges::host(),
         privileges::capabilities(),
@@ -48,6 +51,7 @@ fn examine() -> Diagnosis {
         engine.af_xdp,
         tunnels::examine(),
         network::links(),
+        underlay.section,
         network::settings(),
     ];
     Diagnosis::new(sections, engine.uses)

@@ -137,7 +137,11 @@ const CAPABILITIES: [(u32, &str, &str); 6] = [
         "CAP_IPC_LOCK",
         "locks packet memory beyond RLIMIT_MEMLOCK",
     ),
-    (39, "CAP_BPF", "loads the AF_XDP redirect program"),
+    (
+        39,
+        "CAP_BPF",
+        "leads packets to uplinks (`underlay.driver = \"tunnel-gso\"`)",
+    ),
 ];
 
 #[cfg(test)]
