@@ -61,6 +61,22 @@ impl Hosts {
         format!("{}{}", self.id, ["a", "b"][host])
     }
 
+    /// The same as a path.
+    pub(crate) fn netns_path(&self, host: usize) -> PathBuf {
+        PathBuf::from("/run/netns").join(self.netns(host))
+    }
+
+    /// Adds a setting to a section of a host's configuration file.
+    pub(crate) fn set(&self, host: usize, section: &str, setting: &str) {
+        let header = format!("[{section}]\n");
+        let mut config = fs::read_to_string(self.config(host)).unwrap();
+        if !config.contains(&header) {
+            config.insert_str(0, &header);
+        }
+        let config = config.replace(&header, &format!("{header}{setting}\n"));
+        fs::write(self.config(host), config).unwrap();
+    }
+
     /// The configuration file of a host's node.
     pub(crate) fn config(&self, host: usize) -> PathBuf {
         self.folder.path().join(format!("{host}.toml"))
@@ -113,8 +129,13 @@ impl Hosts {
 
     /// Sends a host's node a signal.
     pub(crate) fn signal(&self, host: usize, signal: &str) {
-        let id = self.nodes[host].as_ref().unwrap().id().to_string();
+        let id = self.pid(host).to_string();
         run("kill", &["-s", signal, &id]);
+    }
+
+    /// The process of a host's node.
+    pub(crate) fn pid(&self, host: usize) -> u32 {
+        self.nodes[host].as_ref().unwrap().id()
     }
 
     /// Waits for the end of a host's node; returns its exit status.
@@ -171,6 +192,14 @@ impl Hosts {
         stats["drops"][reason]
             .as_u64()
             .unwrap_or_else(|| panic!("no {reason} in {stats:#}"))
+    }
+
+    /// Which underlay driver a host's node runs, and why.
+    pub(crate) fn underlay_driver(&self, host: usize) -> (String, String) {
+        let shown = self.ringlay(host, "show node --json");
+        let node: serde_json::Value = serde_json::from_str(&shown).unwrap();
+        let text = |key: &str| node[key].as_str().unwrap().to_owned();
+        (text("underlay_driver"), text("underlay_driver_reason"))
     }
 
     /// Whether pings from host 0 to an address are all answered.

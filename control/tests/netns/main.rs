@@ -5,7 +5,10 @@
     reason = "the helpers of a test fail it by panicking"
 )]
 
+mod auto;
+mod bulk;
 mod hosts;
+mod poll;
 mod uplink;
 
 use std::{fs, process::Stdio};

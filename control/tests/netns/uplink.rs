@@ -1,80 +1,19 @@
 //! Two nodes with uplinks, and one beside a node with sockets alone.
 
-use std::{
-    fs,
-    io::{Read, Write},
-    net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream},
-    path::PathBuf,
-    thread,
-    time::Duration,
-};
+use std::{fs, path::PathBuf};
 
 use ringlay_dataplane::sys::netns::run_in;
 
-use super::hosts::Hosts;
-
-/// Bytes of a connection, in each direction.
-const BYTES: usize = 4 << 20;
-
-/// Longer than anything here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+use super::{bulk::exchange, hosts::Hosts};
 
 /// Two nodes that run, each with its underlay driver.
 fn overlay(drivers: [&str; 2]) -> Hosts {
     let mut hosts = Hosts::new();
     for (host, driver) in drivers.into_iter().enumerate() {
-        let config = fs::read_to_string(hosts.config(host)).unwrap();
-        let config = config.replace(
-            "[underlay]\n",
-            &format!("[underlay]\ndriver = \"{driver}\"\n"),
-        );
-        fs::write(hosts.config(host), config).unwrap();
+        hosts.set(host, "underlay", &format!("driver = \"{driver}\""));
         hosts.start(host);
     }
     hosts
-}
-
-/// Sends a pattern in both directions at once, from the first host to `address` of the second,
-/// and compares every byte.
-fn exchange(hosts: &Hosts, address: &str) {
-    let path = |host| PathBuf::from("/run/netns").join(hosts.netns(host));
-    let address = SocketAddr::new(address.parse::<IpAddr>().unwrap(), 5001);
-    let listener = run_in(&path(1), || TcpListener::bind(address))
-        .unwrap()
-        .unwrap();
-    let near = run_in(&path(0), || TcpStream::connect(address))
-        .unwrap()
-        .unwrap();
-    let (far, _) = listener.accept().unwrap();
-    for stream in [&near, &far] {
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
-    }
-    let send = |mut stream: &TcpStream, seed| {
-        stream.write_all(&pattern(seed)).unwrap();
-        stream.shutdown(Shutdown::Write).unwrap();
-    };
-    let receive = |mut stream: &TcpStream, seed| {
-        let mut received = Vec::new();
-        stream.read_to_end(&mut received).unwrap();
-        assert!(received == pattern(seed), "{} bytes differ", received.len());
-    };
-    let (near, far) = (&near, &far);
-    thread::scope(|scope| {
-        scope.spawn(move || send(near, 1));
-        scope.spawn(move || send(far, 2));
-        scope.spawn(move || receive(near, 2));
-        scope.spawn(move || receive(far, 1));
-    });
-}
-
-fn pattern(seed: u32) -> Vec<u8> {
-    let mut state = seed;
-    let step = |_| {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 24) as u8
-    };
-    (0..BYTES).map(step).collect()
 }
 
 /// Bulk in both directions and both IP versions, after which nothing was dropped as damaged.
@@ -122,9 +61,7 @@ fn uplinks_and_sockets_understand_each_other() {
 fn strict_checks_of_source_addresses_do_no_harm() {
     let mut hosts = Hosts::new();
     for host in 0..2 {
-        let config = fs::read_to_string(hosts.config(host)).unwrap();
-        let config = config.replace("[underlay]\n", "[underlay]\ndriver = \"tunnel-gso\"\n");
-        fs::write(hosts.config(host), config).unwrap();
+        hosts.set(host, "underlay", "driver = \"tunnel-gso\"");
         for device in ["all", "default", "eth0"] {
             let key = PathBuf::from(format!("/proc/sys/net/ipv4/conf/{device}/rp_filter"));
             let path = PathBuf::from("/run/netns").join(hosts.netns(host));
