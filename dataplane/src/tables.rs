@@ -7,6 +7,7 @@
 //! that differs by one route shares the rest with its predecessor.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
 use ringlay_encap::template::Template;
 use ringlay_encap::{MacAddr, Vni};
@@ -30,10 +31,41 @@ pub enum NextHop {
     Port(PortId),
     /// Through a tunnel.
     Tunnel(TunnelId),
-    /// One of several, chosen by the flow's hash. Never empty, never nested.
-    Group(Box<[NextHopId]>),
+    /// One of several, chosen by the flow's hash. Never nested.
+    Group(Group),
     /// Nowhere, silently.
     Drop,
+}
+
+/// Equal-cost next hops: a table with the member for each slot of the flow
+/// hash. Who fills it decides how many flows move when members come and go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group(Arc<[NextHopId; Self::SLOTS]>);
+
+impl Group {
+    /// How many slots a group has: so many members can have fair shares.
+    pub const SLOTS: usize = 1024;
+
+    /// The lowest bit of the flow hash that counts. Those below choose the
+    /// sending socket, the upper 14 are the outer source port: so all choices
+    /// are independent.
+    pub const SHIFT: u32 = 4;
+
+    /// A group with these members in its slots.
+    pub fn new(slots: [NextHopId; Self::SLOTS]) -> Self {
+        Self(Arc::new(slots))
+    }
+
+    /// The member for a flow.
+    #[inline]
+    pub fn member(&self, flow_hash: u32) -> NextHopId {
+        self.0[(flow_hash >> Self::SHIFT) as usize % Self::SLOTS]
+    }
+
+    /// The members of the slots, one by one.
+    pub fn slots(&self) -> &[NextHopId] {
+        self.0.as_slice()
+    }
 }
 
 /// Forwarding tables of one network.
@@ -164,9 +196,8 @@ impl Tables {
     ///
     /// # Panics
     ///
-    /// If a group is empty, or there are 2^32 next hops.
+    /// If there are 2^32 next hops.
     pub fn insert_next_hop(&mut self, next_hop: NextHop) -> NextHopId {
-        assert!(!matches!(&next_hop, NextHop::Group(group) if group.is_empty()));
         self.next_hops.push(next_hop);
         NextHopId(u32::try_from(self.next_hops.len() - 1).expect("fewer than 2^32 next hops"))
     }
@@ -209,10 +240,7 @@ impl Tables {
     #[inline]
     pub fn next_hop(&self, id: NextHopId, flow_hash: u32) -> &NextHop {
         match &self.next_hops[id.index()] {
-            NextHop::Group(group) => {
-                let member = group[flow_hash as usize % group.len()];
-                &self.next_hops[member.index()]
-            }
+            NextHop::Group(group) => &self.next_hops[group.member(flow_hash).index()],
             single => single,
         }
     }

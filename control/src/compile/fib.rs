@@ -5,9 +5,13 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use ringlay_dataplane::{id::NextHopId, tables::Fib};
 
-use super::{Compiler, next_hops::Hop, route_tunnels};
+use super::{
+    Compiler, TunnelKey,
+    next_hops::{Hop, Way},
+    path_tunnels,
+};
 use crate::{
-    object::{Port, Route, RouteKey, Target},
+    object::{Name, Path, Port, RouteKey, Target},
     rib::Rib,
 };
 
@@ -19,9 +23,12 @@ impl Compiler {
     pub(super) fn resolve(&mut self, rib: &Rib, key: &RouteKey) {
         let hops = self
             .own_address(rib, key)
-            .or_else(|| rib.route(key).map(|route| self.hops(&route)))
+            .or_else(|| {
+                let route = rib.routed(key)?;
+                Some(self.ways(route.network, route.path))
+            })
             .or_else(|| self.connected(rib, key));
-        let next_hop = hops.map(|hops| self.next_hops.acquire(&hops));
+        let next_hop = hops.map(|ways| self.next_hops.acquire(&ways, 1));
         let Some(entry) = self.networks.get_mut(&key.network) else {
             return;
         };
@@ -31,7 +38,7 @@ impl Compiler {
         }
     }
 
-    fn own_address(&self, rib: &Rib, key: &RouteKey) -> Option<Vec<Hop>> {
+    fn own_address(&self, rib: &Rib, key: &RouteKey) -> Option<Vec<Way>> {
         if key.prefix.prefix_len() != key.prefix.max_prefix_len() {
             return None;
         }
@@ -41,29 +48,50 @@ impl Compiler {
                 .any(|net| net.addr() == key.prefix.addr())
         };
         let port = rib.ports_of(&key.network).find(owns)?;
-        Some(vec![Hop::Port(self.ports[&port.name].id)])
+        Some(Way::only(Hop::Port(self.ports[&port.name].id)))
     }
 
-    fn connected(&self, rib: &Rib, key: &RouteKey) -> Option<Vec<Hop>> {
+    fn connected(&self, rib: &Rib, key: &RouteKey) -> Option<Vec<Way>> {
         let reaches = |port: &&Port| port.addresses.iter().any(|net| net.trunc() == key.prefix);
         let port = rib.ports_of(&key.network).find(reaches)?;
-        Some(vec![Hop::Port(self.ports[&port.name].id)])
+        Some(Way::only(Hop::Port(self.ports[&port.name].id)))
     }
 
-    fn hops(&self, route: &Route) -> Vec<Hop> {
-        match &route.target {
-            Target::Port(name) => vec![Hop::Port(self.ports[name].id)],
-            Target::Drop => vec![Hop::Drop],
-            Target::Vteps(_) => route_tunnels(route)
-                .filter_map(|key| self.tunnels.get(&key))
-                .map(|tunnel| Hop::Tunnel(tunnel.id))
+    /// The ways that routes along a path lead.
+    pub(super) fn ways(&self, network: &Name, path: &Path) -> Vec<Way> {
+        match &path.target {
+            Target::Port(name) => Way::only(Hop::Port(self.ports[name].id)),
+            Target::Drop => Way::only(Hop::Drop),
+            Target::Vteps(_) => path_tunnels(network, path)
+                .filter_map(|key| {
+                    let hop = Hop::Tunnel(self.tunnels.get(&key)?.id);
+                    let identity = identity(&key);
+                    Some(Way { hop, identity })
+                })
                 .collect(),
         }
     }
 }
 
+/// What a far end is, for ever: a hash of its addresses (FNV-1a).
+fn identity(key: &TunnelKey) -> u64 {
+    fn octets(address: IpAddr) -> [u8; 16] {
+        match address {
+            IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+            IpAddr::V6(address) => address.octets(),
+        }
+    }
+    let via = key.via.map(octets);
+    let octets = octets(key.vtep)
+        .into_iter()
+        .chain(via.into_iter().flatten());
+    octets.fold(0xcbf2_9ce4_8422_2325, |hash, octet| {
+        (hash ^ u64::from(octet)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
 /// Sets or removes the value of a prefix; returns the one it had.
-fn place(fib: &mut Fib, prefix: IpNet, value: Option<NextHopId>) -> Option<NextHopId> {
+pub(super) fn place(fib: &mut Fib, prefix: IpNet, value: Option<NextHopId>) -> Option<NextHopId> {
     match (prefix, value) {
         (IpNet::V4(prefix), Some(value)) => fib.v4.insert(prefix.into(), value),
         (IpNet::V6(prefix), Some(value)) => fib.v6.insert(prefix.into(), value),

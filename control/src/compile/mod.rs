@@ -6,7 +6,9 @@
 
 mod fib;
 mod id_pool;
+mod load;
 mod next_hops;
+mod spread;
 mod tunnels;
 
 #[cfg(test)]
@@ -33,7 +35,7 @@ use self::{
     tunnels::Tunnels,
 };
 use crate::{
-    object::{Name, Network, Port, Route, RouteKey, VtepKey},
+    object::{Name, Network, Path, Port, Route, RouteKey, VtepKey},
     rib::{Change, Delta, Rib},
 };
 
@@ -134,17 +136,17 @@ impl Compiler {
         for vtep in delta.vteps.iter().filter(|change| change.before.is_none()) {
             let vtep = vtep.latest();
             self.tunnels
-                .acquire(&TunnelKey::to(&vtep.network, vtep.address, None));
+                .acquire(&TunnelKey::to(&vtep.network, vtep.address, None), 1);
         }
         let released = self.put_routes(&delta.routes, &mut prefixes);
         for key in &prefixes {
             self.resolve(rib, key);
         }
-        released.iter().for_each(|key| self.tunnels.release(key));
+        released.iter().for_each(|key| self.tunnels.release(key, 1));
         for vtep in delta.vteps.iter().filter(|change| change.after.is_none()) {
             let vtep = vtep.latest();
             self.tunnels
-                .release(&TunnelKey::to(&vtep.network, vtep.address, None));
+                .release(&TunnelKey::to(&vtep.network, vtep.address, None), 1);
         }
         for change in delta.ports.iter().filter(|change| change.after.is_none()) {
             if let Some(entry) = self.ports.remove(&change.latest().name) {
@@ -359,7 +361,7 @@ impl Compiler {
             if let Some(route) = &change.after {
                 for key in route_tunnels(route) {
                     if key.via.is_some() {
-                        let id = self.tunnels.acquire(&key);
+                        let id = self.tunnels.acquire(&key, 1);
                         self.touched.insert(id);
                     }
                     self.hint(&key, route.prefix);
@@ -472,6 +474,12 @@ impl TunnelKey {
 fn route_tunnels(route: &Route) -> impl Iterator<Item = TunnelKey> {
     let key = |vtep: &IpAddr| TunnelKey::to(&route.network, *vtep, route.via);
     route.target.vteps().iter().map(key)
+}
+
+/// The tunnels that routes along a path lead to.
+fn path_tunnels(network: &Name, path: &Path) -> impl Iterator<Item = TunnelKey> {
+    let key = |vtep: &IpAddr| TunnelKey::to(network, *vtep, path.via);
+    path.target.vteps().iter().map(key)
 }
 
 /// The MAC address that the desired state gives the far end of a tunnel.

@@ -42,16 +42,16 @@ pub(super) struct Tunnels {
 }
 
 impl Tunnels {
-    /// The tunnel for one more user.
-    pub(super) fn acquire(&mut self, key: &TunnelKey) -> TunnelId {
+    /// The tunnel for so many more users.
+    pub(super) fn acquire(&mut self, key: &TunnelKey, users: u32) -> TunnelId {
         if let Some(tunnel) = self.map.get_mut(key) {
-            tunnel.users += 1;
+            tunnel.users += users;
             return tunnel.id;
         }
         let id = TunnelId(self.pool.take());
         let tunnel = Tunnel {
             id,
-            users: 1,
+            users,
             learned: None,
             hint: key.via,
             template: None,
@@ -61,12 +61,12 @@ impl Tunnels {
         id
     }
 
-    /// Takes back one user.
-    pub(super) fn release(&mut self, key: &TunnelKey) {
+    /// Takes back so many users.
+    pub(super) fn release(&mut self, key: &TunnelKey, users: u32) {
         let Some(tunnel) = self.map.get_mut(key) else {
             return;
         };
-        tunnel.users -= 1;
+        tunnel.users -= users;
         if tunnel.users == 0 {
             let id = tunnel.id;
             self.map.remove(key);

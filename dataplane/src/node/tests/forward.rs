@@ -3,6 +3,7 @@
 use etherparse::{Ipv4Header, Ipv6Header, SlicedPacket};
 
 use super::*;
+use crate::tables::Group;
 
 #[test]
 fn from_port_to_tunnel() {
@@ -90,9 +91,10 @@ fn a_group_keeps_a_flow_on_one_member_and_uses_all() {
     let other = rig.tables.insert_next_hop(NextHop::Tunnel(TunnelId(2)));
     rig.tables
         .insert_tunnel(TunnelId(2), tunnel(STRANGER_VTEP, Some(PEER_MAC)));
+    let slots = std::array::from_fn(|slot| [peer, other][slot % 2]);
     let group = rig
         .tables
-        .insert_next_hop(NextHop::Group([peer, other].into()));
+        .insert_next_hop(NextHop::Group(Group::new(slots)));
     let mut network = rig.tables.network(NET).unwrap().clone();
     network
         .fib
