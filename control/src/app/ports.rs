@@ -129,6 +129,13 @@ impl Ports {
         }
     }
 
+    /// The same for a network's routes of these prefixes.
+    pub(super) fn sync_prefixes(&mut self, rib: &Rib, network: &Name, prefixes: &[IpNet]) {
+        for port in rib.ports_of(network) {
+            self.sync_port(rib, &port.name, prefixes.iter().copied().collect());
+        }
+    }
+
     fn apply_ports(
         &mut self,
         compiler: &Compiler,
@@ -330,8 +337,8 @@ fn wants_route(rib: &Rib, port: &Port, prefix: IpNet) -> bool {
         prefix,
     };
     let remote = rib
-        .route(&key)
-        .is_some_and(|route| matches!(route.target, Target::Vteps(_)));
+        .routed(&key)
+        .is_some_and(|route| matches!(route.path.target, Target::Vteps(_)));
     let connected = port.addresses.iter().any(|net| net.trunc() == prefix);
     port.routes && remote && !connected
 }

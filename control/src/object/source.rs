@@ -16,10 +16,18 @@ pub enum Source {
     Cni,
     /// The cluster's store.
     Cluster,
+    /// Routes that were loaded from a file.
+    Import,
 }
 
 impl Source {
-    const ALL: [Self; 4] = [Self::Static, Self::Grpc, Self::Cni, Self::Cluster];
+    const ALL: [Self; 5] = [
+        Self::Static,
+        Self::Grpc,
+        Self::Cni,
+        Self::Cluster,
+        Self::Import,
+    ];
 
     /// Its name.
     pub fn name(self) -> &'static str {
@@ -28,6 +36,7 @@ impl Source {
             Self::Grpc => "grpc",
             Self::Cni => "cni",
             Self::Cluster => "cluster",
+            Self::Import => "import",
         }
     }
 }
@@ -40,7 +49,7 @@ impl fmt::Display for Source {
 
 /// A text names no source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("not a source; expected static, grpc, cni or cluster")]
+#[error("not a source; expected static, grpc, cni, cluster or import")]
 pub struct UnknownSource;
 
 impl FromStr for Source {

@@ -5,7 +5,7 @@ use std::fmt;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use thiserror::Error;
 
-use super::{ApplyError, Problem, Rib, RouteDelta, check};
+use super::{ApplyError, PathId, Problem, Rib, RouteDelta, check};
 use crate::object::{Key, Kind, Name, Path, Route, RouteKey, Source};
 
 /// Routes that were received, in the order that the merge wants them.
@@ -178,10 +178,9 @@ impl Load {
         self.sorted = (self.v4.len(), self.v6.len());
         let twice = [first_twice(&self.v4), first_twice(&self.v6)];
         match twice.into_iter().flatten().min_by_key(|twice| twice.1) {
-            Some((prefix, record, first)) => Err(LoadError::at(
-                record,
-                LoadProblem::Twice { prefix, first },
-            )),
+            Some((prefix, record, first)) => {
+                Err(LoadError::at(record, LoadProblem::Twice { prefix, first }))
+            }
             None => Ok(()),
         }
     }
@@ -227,7 +226,10 @@ impl Rib {
     /// If one of them would make no sense. The state is then unchanged.
     pub fn load(&mut self, load: &Load) -> Result<RouteDelta, LoadError> {
         self.check_load(load)?;
-        Ok(self.routes.merge(load))
+        let (merged, delta) = self.routes.merged(load);
+        self.check_uncovered(&delta)?;
+        self.routes.install(&load.network, merged);
+        Ok(delta)
     }
 
     /// What [`Self::load`] would change.
@@ -237,7 +239,27 @@ impl Rib {
     /// As [`Self::load`].
     pub fn try_load(&self, load: &Load) -> Result<RouteDelta, LoadError> {
         self.check_load(load)?;
-        Ok(self.routes.try_merge(load))
+        let (_, delta) = self.routes.merged(load);
+        self.check_uncovered(&delta)?;
+        Ok(delta)
+    }
+
+    /// Checks the routes of other sources that come in force because an overriding one goes.
+    fn check_uncovered(&self, delta: &RouteDelta) -> Result<(), LoadError> {
+        let mut checked = vec![false; delta.paths.len()];
+        for change in delta.iter() {
+            let Some(index) = change.after.map(PathId::index) else {
+                continue;
+            };
+            if !std::mem::replace(&mut checked[index], true) {
+                let route = delta.paths[index].route(&delta.network, change.prefix);
+                check::route(self, &route).map_err(|(field, problem)| LoadError {
+                    record: None,
+                    problem: ApplyError::new(Key::Route(route.key()), field, problem).into(),
+                })?;
+            }
+        }
+        Ok(())
     }
 
     fn check_load(&self, load: &Load) -> Result<(), LoadError> {
@@ -254,19 +276,13 @@ impl Rib {
         for ((path, number), _) in used.filter(|(_, used)| *used) {
             // Which prefix it is does not matter to the check.
             let route = path.route(&load.network, check::FIRST_PREFIX);
-            check::route(self, &route)
-                .map_err(|fault| bad_path(load, number, &route, fault))?;
+            check::route(self, &route).map_err(|fault| bad_path(load, number, &route, fault))?;
         }
         Ok(())
     }
 }
 
-fn bad_path(
-    load: &Load,
-    number: u32,
-    route: &Route,
-    (field, problem): check::Fault,
-) -> LoadError {
+fn bad_path(load: &Load, number: u32, route: &Route, (field, problem): check::Fault) -> LoadError {
     let first = load.first_by(number);
     let key = first.map_or_else(
         || route.key(),

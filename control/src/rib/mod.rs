@@ -19,13 +19,13 @@ use std::{collections::BTreeMap, net::IpAddr, ops::Bound};
 
 use ipnet::IpNet;
 
-use self::{layered::Layered, routes::Routes};
 pub use self::{
     delta::{Change, Delta},
     error::{ApplyError, Problem},
     load::{Load, LoadError, LoadProblem},
     routes::{Counts, PathId, RouteChange, RouteDelta, RouteRef},
 };
+use self::{layered::Layered, routes::Routes};
 use crate::object::{
     Key, Kind, Name, Neighbour, NeighbourKey, Network, Object, Port, Route, RouteKey, Source, Vtep,
     VtepKey,
@@ -169,6 +169,11 @@ impl Rib {
     /// The route in force under this key.
     pub fn route(&self, key: &RouteKey) -> Option<Route> {
         self.routes.get(key).map(RouteRef::to_route)
+    }
+
+    /// The same, where it is kept.
+    pub fn routed(&self, key: &RouteKey) -> Option<RouteRef<'_>> {
+        self.routes.get(key)
     }
 
     /// The neighbour in force under this key.

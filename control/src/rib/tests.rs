@@ -3,7 +3,7 @@ use std::net::IpAddr;
 use proptest::prelude::*;
 
 use super::*;
-use crate::object::{DeviceName, Target};
+use crate::object::{DeviceName, Path, Target};
 
 const LOCAL: [u8; 4] = [192, 0, 2, 100];
 
@@ -301,6 +301,129 @@ fn forced(rib: &Rib) -> BTreeMap<Key, Object> {
         .map(|(_, route)| Object::Route(route.clone()))
         .map(|it| (it.key(), it))
         .collect()
+}
+
+/// A load of routes of the network `blue`.
+fn loaded(source: Source, replace: bool, routes: &[Object]) -> Load {
+    let mut load = Load::new(name("blue"), source, replace);
+    for object in routes {
+        let route = Route::try_from(object.clone()).unwrap();
+        let path = Path {
+            target: route.target,
+            via: route.via,
+        };
+        let path = load.add_path(path);
+        load.push(route.prefix, path).unwrap();
+        load.sort_run();
+    }
+    load.sort().unwrap();
+    load
+}
+
+proptest! {
+    /// A load does what the same routes one by one would have done.
+    #[test]
+    fn a_load_is_many_changes_at_once(
+        loads in prop::collection::vec((any_snapshot(), any::<bool>()), 1..12)
+    ) {
+        let (mut rib, mut slow) = (filled(), filled());
+        let base = [vtep("blue", 2), vtep("blue", 3)];
+        let _ = rib.apply(Source::Static, base.clone().map(put)).unwrap();
+        let _ = slow.apply(Source::Static, base.map(put)).unwrap();
+        for ((source, routes), replace) in loads {
+            let owned = of_source(&rib, source);
+            let load = loaded(source, replace, &routes);
+            let foreseen = rib.try_load(&load).unwrap();
+            let delta = rib.load(&load).unwrap();
+            prop_assert_eq!(delta.counts, foreseen.counts);
+            let operations: Vec<_> = if replace {
+                slow.snapshot(source, routes.clone())
+            } else {
+                routes.iter().cloned().map(put).collect()
+            };
+            let applied = slow.apply(source, operations).unwrap();
+            prop_assert!(rib.iter_all().eq(slow.iter_all()));
+            prop_assert!(rib.routes().eq(slow.routes()));
+            let path = |id: Option<PathId>| id.map(|id| &delta.paths[id.index()]);
+            let changes: Vec<_> = delta.iter().map(|change| {
+                let route = |id| path(id).map(|it| it.route(&delta.network, change.prefix));
+                Change { before: route(change.before), after: route(change.after) }
+            }).collect();
+            prop_assert_eq!(changes, applied.delta.routes);
+            let Counts { added, changed, unchanged, removed, overridden } = delta.counts;
+            prop_assert_eq!(added + changed + unchanged, routes.len() as u64);
+            let gone = owned.len() as u64 + added - removed;
+            prop_assert_eq!(of_source(&rib, source).len() as u64, gone);
+            prop_assert!(overridden <= added + changed + unchanged);
+        }
+    }
+}
+
+#[test]
+fn a_load_with_something_wrong_changes_nothing_and_names_the_first_record() {
+    let mut rib = filled();
+    let mut refused = |load: &Load| {
+        let before: Vec<_> = rib.iter_all().collect();
+        let error = rib.load(load).unwrap_err();
+        assert_eq!(rib.iter_all().collect::<Vec<_>>(), before);
+        error.to_string()
+    };
+    let routes = [
+        route("blue", "10.9.0.0/16", to_vtep(1)),
+        route("blue", "10.8.0.0/16", to_vtep(9)),
+        route("blue", "10.7.0.0/16", to_vtep(9)),
+    ];
+    assert_eq!(
+        refused(&loaded(Source::Grpc, true, &routes)),
+        "record 2: route 10.8.0.0/16 network blue: vtep: the network has no vtep 192.0.2.9"
+    );
+    let mut twice = Load::new(name("blue"), Source::Grpc, false);
+    let path = Path {
+        target: Target::Drop,
+        via: None,
+    };
+    assert_eq!(twice.add_path(path), 0);
+    for prefix in [
+        "10.3.0.0/16",
+        "fd00::/8",
+        "10.2.0.0/16",
+        "10.3.0.0/16",
+        "fd00::/8",
+    ] {
+        twice.push(prefix.parse().unwrap(), 0).unwrap();
+    }
+    let error = twice.sort().unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "record 4: 10.3.0.0/16: record 1 has this prefix already"
+    );
+    let error = twice.push("10.4.0.0/16".parse().unwrap(), 1).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "record 6: 10.4.0.0/16: there is no path 1; 1 were sent"
+    );
+    let nowhere = Load::new(name("red"), Source::Grpc, true);
+    assert_eq!(refused(&nowhere), "network red: does not exist");
+}
+
+#[test]
+fn a_load_uncovers_only_what_makes_sense() {
+    let mut rib = filled();
+    let covered = route("blue", "10.0.2.0/24", to_vtep(2));
+    let covering = route("blue", "10.0.2.0/24", Target::Drop);
+    let _ = rib.apply(Source::Grpc, [put(vtep("blue", 2))]).unwrap();
+    let _ = rib.load(&loaded(Source::Cni, false, &[covered])).unwrap();
+    let _ = rib.load(&loaded(Source::Grpc, false, &[covering])).unwrap();
+    let gone = [route("blue", "10.0.2.0/24", Target::Drop)];
+    let _ = rib.apply(Source::Static, gone.iter().map(delete)).unwrap();
+    let _ = rib.apply(Source::Grpc, [delete(&vtep("blue", 2))]).unwrap();
+    let error = rib.load(&loaded(Source::Grpc, true, &[])).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "route 10.0.2.0/24 network blue: vtep: the network has no vtep 192.0.2.2"
+    );
+    let removed = rib.load(&loaded(Source::Cni, true, &[])).unwrap();
+    assert_eq!((removed.len(), removed.counts.removed), (0, 1));
 }
 
 #[test]

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// How long a reply waits for the workers.
-const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The engine behind all services.
 #[derive(Clone, Debug)]
@@ -31,6 +31,11 @@ pub(super) struct Backend {
 impl Backend {
     pub(super) fn new(engine: Arc<Mutex<Engine>>) -> Self {
         Self { engine }
+    }
+
+    /// The engine, for use where blocking is allowed.
+    pub(super) fn engine(&self) -> &Mutex<Engine> {
+        &self.engine
     }
 
     /// Lets `ask` look at the engine.

@@ -2,6 +2,8 @@
 //! what it says; they decide nothing.
 
 mod backend;
+mod listing;
+mod load;
 mod neighbour;
 mod network;
 mod node;

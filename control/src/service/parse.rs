@@ -10,8 +10,8 @@ use tonic::Status;
 use super::status::invalid;
 use crate::{
     object::{
-        Key, Name, Neighbour, NeighbourKey, Network, Object, Port, Route, RouteKey, Source, Target,
-        Vtep, VtepKey,
+        Key, Name, Neighbour, NeighbourKey, Network, Object, Path, Port, Route, RouteKey, Source,
+        Target, Vtep, VtepKey,
     },
     proto,
     rib::Operation,
@@ -81,28 +81,53 @@ pub(super) fn vtep(raw: Option<proto::Vtep>) -> Result<(Source, Vtep), Status> {
 }
 
 pub(super) fn route(raw: Option<proto::Route>) -> Result<(Source, Route), Status> {
-    use proto::route::Target as Raw;
     let raw = required("route", raw)?;
-    let target = match raw.target {
-        Some(Raw::Vteps(list)) => {
-            let vteps = list
-                .addresses
-                .iter()
-                .map(|it| text_field("route.vteps.addresses", it));
-            Target::Vteps(vteps.collect::<Result<_, _>>()?)
-        }
-        Some(Raw::Port(name)) => Target::Port(text_field("route.port", &name)?),
-        Some(Raw::Drop(true)) => Target::Drop,
-        Some(Raw::Drop(false)) => return Err(invalid("route.drop", "must be true if it is there")),
+    let path = path_of(&raw)?;
+    let network = text_field("route.network", &raw.network)?;
+    let prefix = prefix("route.prefix", &raw.prefix)?;
+    Ok((source(&raw.source)?, path.route(&network, prefix)))
+}
+
+/// Where a route leads.
+pub(super) fn path_of(raw: &proto::Route) -> Result<Path, Status> {
+    use proto::route::Target as Raw;
+    let target = match &raw.target {
+        Some(Raw::Vteps(list)) => vteps("route.vteps.addresses", list)?,
+        Some(Raw::Port(name)) => Target::Port(text_field("route.port", name)?),
+        Some(Raw::Drop(there)) => dropped("route.drop", *there)?,
         None => return Err(invalid("route.target", "needs one of vteps, port and drop")),
     };
-    let route = Route {
-        network: text_field("route.network", &raw.network)?,
-        prefix: prefix("route.prefix", &raw.prefix)?,
-        target,
-        via: optional("route.via", &raw.via)?,
+    let via = optional("route.via", &raw.via)?;
+    Ok(Path { target, via })
+}
+
+pub(super) fn path(raw: &proto::RoutePath) -> Result<Path, Status> {
+    use proto::route_path::Target as Raw;
+    let target = match &raw.target {
+        Some(Raw::Vteps(list)) => vteps("path.vteps.addresses", list)?,
+        Some(Raw::Port(name)) => Target::Port(text_field("path.port", name)?),
+        Some(Raw::Drop(there)) => dropped("path.drop", *there)?,
+        None => return Err(invalid("path.target", "needs one of vteps, port and drop")),
     };
-    Ok((source(&raw.source)?, route))
+    let via = optional("path.via", &raw.via)?;
+    Ok(Path { target, via })
+}
+
+fn vteps(field: &str, list: &proto::VtepList) -> Result<Target, Status> {
+    let vteps = list.addresses.iter().map(|it| text_field(field, it));
+    Ok(Target::Vteps(vteps.collect::<Result<_, _>>()?))
+}
+
+fn dropped(field: &str, there: bool) -> Result<Target, Status> {
+    if there {
+        Ok(Target::Drop)
+    } else {
+        Err(invalid(field, "must be true if it is there"))
+    }
+}
+
+pub(super) fn name(field: &str, text: &str) -> Result<Name, Status> {
+    text_field(field, text)
 }
 
 pub(super) fn neighbour(raw: Option<proto::Neighbour>) -> Result<(Source, Neighbour), Status> {
@@ -205,7 +230,10 @@ fn text_field<T: FromStr<Err: Display>>(field: &str, text: &str) -> Result<T, St
         .map_err(|error| invalid(field, format_args!("{text:?}: {error}")))
 }
 
-fn optional<T: FromStr<Err: Display>>(field: &str, text: &str) -> Result<Option<T>, Status> {
+pub(super) fn optional<T: FromStr<Err: Display>>(
+    field: &str,
+    text: &str,
+) -> Result<Option<T>, Status> {
     if text.is_empty() {
         Ok(None)
     } else {
@@ -251,7 +279,7 @@ fn netns(text: &str) -> Result<Option<PathBuf>, Status> {
     }
 }
 
-fn prefix(field: &str, text: &str) -> Result<IpNet, Status> {
+pub(super) fn prefix(field: &str, text: &str) -> Result<IpNet, Status> {
     let prefix: IpNet = text_field(field, text)?;
     if prefix.trunc() == prefix {
         return Ok(prefix);

@@ -1,20 +1,21 @@
 //! `RouteService`.
 
-use tokio_stream::Iter;
-use tonic::{Request, Response, Status, async_trait};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming, async_trait};
 
-use super::{backend::Backend, parse, status::not_found, view};
+use super::{backend::Backend, listing::Listing, load, parse, status::not_found, view};
 use crate::{
-    object::{Key, Route},
+    object::Key,
     proto::{
         ApplyRouteRequest, ApplyRouteResponse, DeleteRouteRequest, DeleteRouteResponse,
         GetRouteRequest, GetRouteResponse, ListRoutesRequest, ListRoutesResponse,
-        route_service_server::RouteService,
+        LoadRoutesRequest, LoadRoutesResponse, route_service_server::RouteService,
     },
 };
 
-/// Well below the usual limit of 4 MiB a message.
-const ROUTES_PER_PIECE: usize = 4096;
+/// Messages that may wait for a slow client.
+const PIECES_AHEAD: usize = 4;
 
 #[async_trait]
 impl RouteService for Backend {
@@ -36,42 +37,27 @@ impl RouteService for Backend {
         .await?
     }
 
-    type ListRoutesStream = Iter<std::vec::IntoIter<Result<ListRoutesResponse, Status>>>;
+    type ListRoutesStream = ReceiverStream<Result<ListRoutesResponse, Status>>;
 
     async fn list_routes(
         &self,
         request: Request<ListRoutesRequest>,
     ) -> Result<Response<Self::ListRoutesStream>, Status> {
-        let request = request.into_inner();
-        let network = parse::network_filter(&request.network)?;
-        self.read(move |engine| {
-            let in_force = engine.rib().routes();
-            let all: Vec<(_, Route)> = view::list(engine, request.all_sources, in_force);
-            let instance = view::instance(engine);
-            let routes: Vec<_> = all
-                .into_iter()
-                .filter(|(_, it)| {
-                    network
-                        .as_ref()
-                        .is_none_or(|network| it.network == *network)
-                })
-                .map(|(source, it)| view::route(source, &it))
-                .collect();
-            let mut pieces: Vec<_> = routes
-                .chunks(ROUTES_PER_PIECE)
-                .map(|piece| (instance.clone(), piece.to_vec()))
-                .collect();
-            if pieces.is_empty() {
-                // The instance is told even when there is no route.
-                pieces.push((instance, Vec::new()));
-            }
-            let replies: Vec<_> = pieces
-                .into_iter()
-                .map(|(instance, routes)| Ok(ListRoutesResponse { instance, routes }))
-                .collect();
-            Ok(Response::new(tokio_stream::iter(replies)))
-        })
-        .await?
+        let listing = Listing::new(&request.into_inner())?;
+        let (sender, receiver) = mpsc::channel(PIECES_AHEAD);
+        tokio::spawn(listing.send(self.clone(), sender));
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+
+    type LoadRoutesStream = ReceiverStream<Result<LoadRoutesResponse, Status>>;
+
+    async fn load_routes(
+        &self,
+        request: Request<Streaming<LoadRoutesRequest>>,
+    ) -> Result<Response<Self::LoadRoutesStream>, Status> {
+        let (sender, receiver) = mpsc::channel(PIECES_AHEAD);
+        tokio::spawn(load::serve(self.clone(), request.into_inner(), sender));
+        Ok(Response::new(ReceiverStream::new(receiver)))
     }
 
     async fn apply_route(

@@ -100,7 +100,7 @@ impl From<ChangeError> for Status {
     }
 }
 
-fn apply_status(message: &str, error: &ApplyError) -> Status {
+pub(super) fn apply_status(message: &str, error: &ApplyError) -> Status {
     let code = match error.problem {
         Problem::Exists => Code::AlreadyExists,
         Problem::Missing => Code::NotFound,

@@ -1,10 +1,18 @@
 //! From objects to messages, with what became of them.
 
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
 use crate::{
     app::Engine,
     compile::TunnelKey,
-    object::{Key, Kind, Neighbour, Network, Object, Port, Route, Source, Target, Vtep},
+    object::{
+        Key, Kind, Name, Neighbour, Network, Object, Path, Port, Route, RouteKey, Source, Target,
+        Vtep,
+    },
     proto,
+    rib::RouteRef,
 };
 
 /// Which run of the daemon speaks, and how far it is.
@@ -86,8 +94,36 @@ pub(super) fn vtep(engine: &Engine, source: Source, vtep: &Vtep) -> proto::Vtep 
 }
 
 pub(super) fn route(source: Source, route: &Route) -> proto::Route {
+    let Route {
+        network,
+        prefix,
+        target,
+        via,
+    } = route;
+    show_route(source.name(), network, *prefix, target, *via)
+}
+
+/// A route, where it is kept.
+pub(super) fn route_ref(route: RouteRef<'_>) -> proto::Route {
+    let Path { target, via } = route.path;
+    show_route(
+        route.source.name(),
+        route.network,
+        route.prefix,
+        target,
+        *via,
+    )
+}
+
+pub(super) fn show_route(
+    source: &str,
+    network: &Name,
+    prefix: IpNet,
+    target: &Target,
+    via: Option<IpAddr>,
+) -> proto::Route {
     use proto::route::Target as Raw;
-    let target = match &route.target {
+    let target = match target {
         Target::Vteps(vteps) => {
             let addresses = vteps.iter().map(ToString::to_string).collect();
             Raw::Vteps(proto::VtepList { addresses })
@@ -96,11 +132,11 @@ pub(super) fn route(source: Source, route: &Route) -> proto::Route {
         Target::Drop => Raw::Drop(true),
     };
     proto::Route {
-        network: route.network.to_string(),
-        prefix: route.prefix.to_string(),
+        network: network.to_string(),
+        prefix: prefix.to_string(),
         target: Some(target),
-        via: text(route.via),
-        source: source.to_string(),
+        via: text(via),
+        source: source.to_owned(),
     }
 }
 
@@ -121,7 +157,7 @@ pub(super) fn neighbour(source: Source, neighbour: &Neighbour) -> proto::Neighbo
 /// What was learned through the tunnels of a network.
 pub(super) fn learned<'a>(
     engine: &'a Engine,
-    network: &'a crate::object::Name,
+    network: &'a Name,
 ) -> impl Iterator<Item = proto::Neighbour> + 'a {
     let far_ends = engine.compiler().tunnels_of(network);
     far_ends.filter_map(move |key| {
@@ -153,6 +189,13 @@ pub(super) fn object(engine: &Engine, source: Source, of: &Object) -> proto::Obj
     proto::Object { kind: Some(kind) }
 }
 
+pub(super) fn route_key(key: &RouteKey) -> proto::RouteKey {
+    proto::RouteKey {
+        network: key.network.to_string(),
+        prefix: key.prefix.to_string(),
+    }
+}
+
 pub(super) fn key(of: &Key) -> proto::ObjectKey {
     use proto::object_key::Kind as Raw;
     let kind = match of {
@@ -166,10 +209,7 @@ pub(super) fn key(of: &Key) -> proto::ObjectKey {
             network: key.network.to_string(),
             address: key.address.to_string(),
         }),
-        Key::Route(key) => Raw::Route(proto::RouteKey {
-            network: key.network.to_string(),
-            prefix: key.prefix.to_string(),
-        }),
+        Key::Route(key) => Raw::Route(route_key(key)),
         Key::Neighbour(key) => Raw::Neighbour(proto::NeighbourKey {
             network: key.network.to_string(),
             address: key.address.to_string(),

@@ -2,7 +2,7 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::Instant,
 };
@@ -37,6 +37,8 @@ pub(crate) struct Node {
     pub(crate) host: Arc<FakeHost>,
     pub(crate) channel: Channel,
     pub(crate) uuid: String,
+    #[allow(dead_code, reason = "for tests that run commands")]
+    pub(crate) socket: PathBuf,
     _folder: TempDir,
 }
 
@@ -84,6 +86,7 @@ impl Node {
             host,
             channel,
             uuid,
+            socket,
             _folder: folder,
         }
     }

@@ -94,27 +94,26 @@ impl<P: Copy + Into<IpNet>> RouteChange<P> {
 }
 
 impl Routes {
-    /// Merges a sorted load without prefixes that are there twice.
-    pub(in crate::rib) fn merge(&mut self, load: &Load) -> RouteDelta {
-        let routes = self.networks.entry(load.network.clone()).or_default();
-        let (merged, delta) = routes.merged(load);
-        merged.install(routes);
-        if routes.is_empty() {
-            self.networks.remove(&load.network);
-        }
-        delta
-    }
-
-    /// What [`Self::merge`] would change.
-    pub(in crate::rib) fn try_merge(&self, load: &Load) -> RouteDelta {
+    /// What becomes of a network's routes when a sorted load without prefixes that are there twice
+    /// is merged into them.
+    pub(in crate::rib) fn merged(&self, load: &Load) -> (Merged, RouteDelta) {
         let none = NetworkRoutes::default();
         let routes = self.networks.get(&load.network).unwrap_or(&none);
-        routes.merged(load).1
+        routes.merged(load)
+    }
+
+    /// Puts in force what was merged.
+    pub(in crate::rib) fn install(&mut self, network: &Name, merged: Merged) {
+        let routes = self.networks.entry(network.clone()).or_default();
+        merged.install(routes);
+        if routes.is_empty() {
+            self.networks.remove(network);
+        }
     }
 }
 
 /// What takes the place of a network's routes. Versions that nothing happens to are absent.
-struct Merged {
+pub(in crate::rib) struct Merged {
     v4: Option<Layers<Ipv4Net>>,
     v6: Option<Layers<Ipv6Net>>,
     paths: Paths,

@@ -67,7 +67,8 @@ impl Paths {
 
     /// Takes a name back that no route was added to.
     pub(super) fn forget_unused(&mut self, id: PathId) {
-        if self.entries[id.index()].1 == 0 && self.index.remove(&self.entries[id.index()].0).is_some()
+        if self.entries[id.index()].1 == 0
+            && self.index.remove(&self.entries[id.index()].0).is_some()
         {
             self.free.push(id);
         }

@@ -1,23 +1,33 @@
 //! `ringlay route`.
 
+mod import;
+mod list;
+
 use std::path::Path;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use self::{import::ImportArgs, list::RouteFilter};
 use super::{
     failure::Failure,
     print::{self, Line, or_null},
     session::session,
-    verbs::{NetworkFilter, Verb},
+    verbs::Verb,
 };
 use crate::proto::{
-    ApplyRouteRequest, DeleteRouteRequest, GetRouteRequest, ListRoutesRequest, Route, RouteKey,
-    VtepList, route::Target, route_service_client::RouteServiceClient,
+    ApplyRouteRequest, DeleteRouteRequest, GetRouteRequest, Route, RouteKey, VtepList,
+    route::Target, route_service_client::RouteServiceClient,
 };
 
-/// The verbs of this object.
-pub(super) type RouteVerb = Verb<RouteArgs, PrefixArgs, NetworkFilter>;
+/// What to do with routes.
+#[derive(Debug, Subcommand)]
+pub(super) enum RouteVerb {
+    #[command(flatten)]
+    Common(Verb<RouteArgs, PrefixArgs, RouteFilter>),
+    /// Load many from a file, all at once or not at all.
+    Import(ImportArgs),
+}
 
 /// What `add` needs.
 #[derive(Debug, Args)]
@@ -89,27 +99,21 @@ impl PrefixArgs {
 
 pub(super) fn run(verb: RouteVerb, socket: &Path) -> Result<(), Failure> {
     match verb {
+        RouteVerb::Common(verb) => run_common(verb, socket),
+        RouteVerb::Import(args) => import::run(&args, socket),
+    }
+}
+
+fn run_common(
+    verb: Verb<RouteArgs, PrefixArgs, RouteFilter>,
+    socket: &Path,
+) -> Result<(), Failure> {
+    match verb {
         Verb::List {
             filter,
             all_sources,
             json,
-            ..
-        } => {
-            let request = ListRoutesRequest {
-                network: filter.network.clone(),
-                all_sources,
-            };
-            let reply = session(socket, async |channel| {
-                let mut client = RouteServiceClient::new(channel);
-                let mut pieces = client.list_routes(request).await?.into_inner();
-                let mut routes = Vec::new();
-                while let Some(piece) = pieces.message().await? {
-                    routes.extend(piece.routes);
-                }
-                Ok(routes)
-            })?;
-            print::list(&reply, json, line, value)
-        }
+        } => list::run(filter.request(all_sources), json, socket),
         Verb::Show { key, json } => {
             let request = GetRouteRequest {
                 key: Some(key.key()),
