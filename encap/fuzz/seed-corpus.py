@@ -32,7 +32,7 @@ def write(target, name, data):
     (here / "corpus" / target / name).write_bytes(data)
 
 
-for path in sorted((here / "../tests/vectors").glob("*.pcap")):
+for path in sorted((here / "../tests/vectors").glob("kernel-*.pcap")):
     seen = set()
     outer = OVER_IPV6 if "ipv6" in path.stem else OVER_IPV4
     if "no-checksum" in path.stem:
@@ -49,7 +49,21 @@ for path in sorted((here / "../tests/vectors").glob("*.pcap")):
             write("pretty", name, packet)
             write("icmp_error", name, packet)
 
+# Of the others the first frames: whole, and from the tunnel header on.
+(here / "corpus/decap").mkdir(exist_ok=True)
+for path in sorted((here / "../tests/vectors").glob("*.pcap")):
+    for index, frame in enumerate(list(frames(path))[:3]):
+        outer = 14 + (40 if frame[12:14] == b"\x86\xdd" else 20)
+        protocol = frame[20] if outer == 54 else frame[23]
+        tunnel = frame[outer + (8 if protocol in (17, 60) else 0) :]
+        if len(frame) <= 400:
+            write("decap", f"{path.stem}-{index}", tunnel)
+            if not path.stem.startswith("kernel"):
+                write("pretty", f"{path.stem}-{index}", frame)
+
 addrs = bytes([192, 168, 77, 1] + [0] * 12 + [192, 168, 77, 2] + [0] * 12)
 fields = bytes([2, 0, 0, 0, 0, 1, 64, 0, 0, 0, 42, 0, 0xC0, 1, 0])
-for name, choice in [("ipip", 1), ("bridged", 5), ("vxlan", 9), ("vxlan-ethernet", 11), ("vxlan-ipv6", 8)]:
+for name, choice in [("ipip", 1), ("bridged", 5), ("vxlan", 9), ("vxlan-ethernet", 11), ("vxlan-ipv6", 8)] + [
+    (f"kind-{kind}", kind << 2 | kind & 3) for kind in range(3, 10)
+]:
     write("template", name, addrs + fields + bytes([choice]) + b"inner packet")

@@ -139,6 +139,11 @@ fn any_packet_gets_a_valid_icmp_error_or_none() {
 }
 
 #[test]
+fn any_bytes_decapsulate_or_not() {
+    run("decap", 0x0bad_cafe_1234_5678, oracle::decap);
+}
+
+#[test]
 fn any_template_makes_valid_headers() {
     run("template", 0xdead_beef_cafe_f00d, oracle::template);
 }
@@ -146,7 +151,7 @@ fn any_template_makes_valid_headers() {
 /// The mutations must reach behind the first check of each parser, or they would prove nothing.
 #[test]
 fn mutations_reach_deep() {
-    let mut reached = [false; 10];
+    let mut reached = [false; 13];
     let mut line = String::new();
     let marks = [
         "[|eth",
@@ -155,6 +160,9 @@ fn mutations_reach_deep() {
         "[|udp",
         "[|tcp",
         "[|vxlan",
+        "[|gre",
+        "[|geneve",
+        "bad option",
         "[|nd ",
         "frag ",
         "about | ",

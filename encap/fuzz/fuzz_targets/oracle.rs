@@ -6,10 +6,13 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ringlay_encap::{
-    ArpRepr, Ecn, EtherType, EthernetRepr, Icmpv4Error, Icmpv4Packet, Icmpv6Error, Icmpv6Packet,
-    IpProtocol, Ipv4Packet, Ipv4Repr, Ipv6Packet, Ipv6Repr, MacAddr, NeighbourAdvert,
-    NeighbourSolicit, OuterChecksum, Pretty, Stamp, TcpPacket, Template, UdpPacket, Vni,
-    VxlanHeader, VxlanPacket, checksum, flow, icmpv4, icmpv6, ipip, ndisc,
+    Announced, ArpRepr, Decap, DecapError, DfPolicy, Dscp, DscpPolicy, Ecn, EcnMode, EtherType,
+    EthernetRepr, GeneveHeader, GenevePacket, GreHeader, GreKey, GrePacket, Icmpv4Error,
+    Icmpv4Packet, Icmpv6Error, Icmpv6Packet, InnerType, IpFields, IpProtocol, Ipv4Packet, Ipv4Repr,
+    Ipv6Packet, Ipv6Repr, MacAddr, NeighbourAdvert, NeighbourSolicit, OuterChecksum, Pretty,
+    Propagation, Stamp, TcpPacket, Template, TemplateBuilder, TtlPolicy, TunnelKey, UdpPacket, Vni,
+    VxlanHeader, VxlanPacket, checksum, encap_limit, flow, geneve, icmpv4, icmpv6, ip::IpVersion,
+    ipip, ndisc,
 };
 
 /// Prints any bytes, as a frame and as a packet: that runs every parser and every accessor. `line`
@@ -158,19 +161,104 @@ pub(crate) fn icmp_error(bytes: &[u8]) {
     }
 }
 
+/// Any bytes as what follows an outer UDP or IP header: recognised or refused, and if recognised,
+/// what is inside is there, and the headers are emitted alike.
+pub(crate) fn decap(bytes: &[u8]) {
+    for announced in [
+        Announced::Vxlan,
+        Announced::Geneve,
+        Announced::Gre,
+        Announced::Ip(IpVersion::V4),
+        Announced::Ip(IpVersion::V6),
+    ] {
+        if let Ok(found) = announced.decap(bytes) {
+            recognised(bytes, found);
+        }
+    }
+    if let Ok(view) = GenevePacket::new_checked(bytes) {
+        geneve_options(bytes, &view);
+    }
+    if let Ok(header) = GreHeader::parse(bytes) {
+        let mut copy = bytes.to_vec();
+        header.emit(&mut copy);
+        if let Ok(mut view) = GrePacket::new_checked(&mut copy[..]) {
+            view.fill_checksum();
+        }
+        assert_eq!(GreHeader::parse(&copy), Ok(header));
+    }
+    let _ = encap_limit::of_packet(bytes);
+}
+
+fn recognised(bytes: &[u8], found: Decap) {
+    let inner = bytes.get(found.offset..).expect("it begins within");
+    match found.inner {
+        InnerType::Ethernet => assert!(inner.len() >= 14),
+        InnerType::Ip(version) => assert_eq!(IpVersion::of(inner), Ok(version)),
+    }
+    let outer = IpFields {
+        traffic_class: bytes[0],
+        ttl: bytes[bytes.len() - 1],
+    };
+    let uniform = Propagation {
+        dscp: DscpPolicy::Copy,
+        ttl: TtlPolicy::Copy,
+    };
+    for propagation in [Propagation::default(), uniform] {
+        let mut copy = inner.to_vec();
+        let was_valid = Ipv4Packet::new_header_checked(inner).map(|view| view.verify_checksum());
+        let result = match found.inner {
+            InnerType::Ethernet => propagation.decapsulate_frame(&mut copy, outer),
+            InnerType::Ip(_) => propagation.decapsulate(&mut copy, outer),
+        };
+        if result.is_err() {
+            assert_eq!(copy, inner);
+        }
+        if matches!(found.inner, InnerType::Ip(IpVersion::V4)) {
+            let valid = Ipv4Packet::new_header_checked(&copy[..]);
+            assert_eq!(valid.map(|view| view.verify_checksum()), was_valid);
+        }
+        let fields = [inner, &copy].map(IpFields::of_packet);
+        if let ([Ok(before), Ok(after)], InnerType::Ip(_)) = (fields, found.inner) {
+            assert!(after.ttl <= before.ttl);
+        }
+    }
+}
+
+fn geneve_options(bytes: &[u8], view: &GenevePacket<&[u8]>) {
+    let kinds: Result<Vec<_>, _> = view
+        .options()
+        .map(|option| option.map(|option| option.kind))
+        .collect();
+    let Ok(kinds) = kinds else {
+        let refused = geneve::decap(bytes, &[]);
+        assert!(refused == Err(DecapError::Header) || view.is_control());
+        return;
+    };
+    let header = GeneveHeader::parse(bytes).expect("its options add up");
+    let mut out = [0xff; 8 + geneve::OPTIONS_MAX];
+    header.emit(&mut out);
+    assert_eq!(GeneveHeader::parse(&out), Ok(header));
+    // Who knows all options refuses none.
+    let refused = geneve::decap(bytes, &kinds);
+    assert_ne!(refused, Err(DecapError::CriticalOption));
+}
+
 /// A template of any addresses and fields makes outer headers that parse, around any packet. The
 /// first 48 bytes choose the template, the rest is the packet.
 pub(crate) fn template(bytes: &[u8]) {
     let Some((choice, inner)) = bytes.split_first_chunk::<48>() else {
         return;
     };
-    let Some(template) = choose_template(choice) else {
+    let Some((template, key)) = choose_template(choice) else {
         return;
     };
     let stamp = Stamp {
         ident: u16::from_be_bytes([choice[42], choice[43]]),
         source_port: u16::from_be_bytes([choice[44], choice[45]]),
+        flow_label: u32::from_be_bytes([choice[42], choice[43], choice[44], choice[45]]),
         ecn: Ecn::from_traffic_class(choice[46]),
+        dscp: Dscp::from_traffic_class(choice[45]),
+        ttl: choice[44],
         dont_fragment: choice[46] & 0x80 != 0,
         checksum: OuterChecksum::Inner(checksum::sum(inner)),
         ..Stamp::new(EtherType::IPV4, inner.len())
@@ -182,20 +270,31 @@ pub(crate) fn template(bytes: &[u8]) {
     }
     whole.extend(inner);
     let (protocol, payload, pseudo_header) = outer(&whole[template.ip_offset()..]);
-    if template.udp_offset().is_none() {
-        assert_eq!((protocol, payload), (IpProtocol::IPIP, inner));
-        return;
+    assert_eq!(template.protocol(EtherType::IPV4), Some(protocol));
+    let tunnel = if template.udp_offset().is_some() {
+        let udp = UdpPacket::new_checked(payload).expect("a whole datagram");
+        assert!(udp.verify_checksum(pseudo_header) && udp.checksum() != 0);
+        &payload[8..]
+    } else {
+        payload
+    };
+    assert!(tunnel.ends_with(inner));
+    let mut written = vec![0; template.tunnel_len()];
+    template.write_tunnel(EtherType::IPV4, &mut written);
+    assert!(tunnel.starts_with(&written));
+    let announced = match key {
+        TunnelKey::Vxlan(_) => Announced::Vxlan,
+        TunnelKey::Geneve(_) => Announced::Geneve,
+        TunnelKey::Gre(_) => Announced::Gre,
+        TunnelKey::Ipip => Announced::Ip(IpVersion::V4),
+    };
+    // Any bytes are inside: what is not IPv4, or no whole frame, is refused.
+    if let Ok(found) = announced.decap(tunnel) {
+        assert_eq!(found.key, key);
     }
-    let udp = UdpPacket::new_checked(payload).expect("a whole datagram");
-    assert!(udp.verify_checksum(pseudo_header) && udp.checksum() != 0);
-    let vxlan = VxlanPacket::new_checked(udp.payload()).expect("a VXLAN header");
-    assert!(vxlan.payload().ends_with(inner));
-    let mut tunnel = vec![0; template.tunnel_len()];
-    template.write_tunnel(EtherType::IPV4, &mut tunnel);
-    assert!(udp.payload().starts_with(&tunnel));
 }
 
-fn choose_template(choice: &[u8; 48]) -> Option<Template> {
+fn choose_template(choice: &[u8; 48]) -> Option<(Template, TunnelKey)> {
     let (ends, _) = choice.as_chunks::<16>();
     let [src, dst] = [ends[0], ends[1]].map(|end| match choice[47] & 1 {
         0 => IpAddr::from(end),
@@ -204,17 +303,44 @@ fn choose_template(choice: &[u8; 48]) -> Option<Template> {
     let mac = MacAddr([
         choice[32], choice[33], choice[34], choice[35], choice[36], choice[37],
     ]);
-    let mut builder = Template::builder(src, dst).ttl(choice[38]).tos(choice[39]);
-    if choice[47] & 2 != 0 {
-        builder = builder.ethernet(mac, mac);
-    }
+    let builder = with_policies(Template::builder(src, dst), choice);
+    let builder = match choice[47] & 2 {
+        0 => builder,
+        _ => builder.ethernet(mac, mac),
+    };
     let vni = Vni::from_be_bytes([choice[40], choice[41], choice[42]]);
-    match choice[47] >> 2 & 3 {
-        0 => builder.ipip(),
-        1 => builder.vxlan_bridged(vni),
-        _ => builder.vxlan(vni, mac, mac),
+    let (vxlan, geneve) = (TunnelKey::Vxlan(vni), TunnelKey::Geneve(vni));
+    let key = (choice[46] & 0x40 != 0).then_some(GreKey(vni.value()));
+    let gre = TunnelKey::Gre(key);
+    // Of no option, one without data, and one that ends behind the options.
+    let options =
+        &[0, 0, choice[43] & 0x7f, choice[46] & 0x20][..usize::from(choice[46] >> 5 & 1) * 4];
+    let (template, key) = match choice[47] >> 2 & 15 {
+        0 | 10.. => (builder.ipip(), TunnelKey::Ipip),
+        1 => (builder.vxlan_bridged(vni), vxlan),
+        2 => (builder.vxlan(vni, mac, mac), vxlan),
+        3 => (builder.geneve_bridged(vni, options), geneve),
+        4 => (builder.geneve(vni, options, mac, mac), geneve),
+        5 => (builder.geneve_ip(vni, options), geneve),
+        6 => (builder.gre(key), gre),
+        7 => (builder.gre_bridged(key), gre),
+        8 => (builder.gre_ethernet(key, mac, mac), gre),
+        9 => (builder.geneve(vni, &choice[..40], mac, mac), geneve),
+    };
+    Some((template.ok()?, key))
+}
+
+fn with_policies(builder: TemplateBuilder, choice: &[u8; 48]) -> TemplateBuilder {
+    let builder = match choice[46] >> 2 & 3 {
+        0 => builder.ttl(choice[38]).tos(choice[39]),
+        1 => builder.ttl_policy(TtlPolicy::Copy),
+        2 => builder.dscp_policy(DscpPolicy::Copy),
+        _ => builder.ecn_mode(EcnMode::Compatibility),
+    };
+    match choice[46] & 0x10 {
+        0 => builder,
+        _ => builder.df_policy(DfPolicy::Clear),
     }
-    .ok()
 }
 
 /// The protocol, the payload and the pseudo-header of an outer packet that must be valid.
