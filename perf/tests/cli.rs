@@ -2,9 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::env;
+use std::fs;
+use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use serde_json::Value;
+
+const NOBODY: u32 = 65534;
 
 #[test]
 fn a_missing_ringlay_binary_is_named_with_a_remedy() {
@@ -41,6 +46,24 @@ fn a_leg_that_fails_takes_no_other_with_it() {
         assert_eq!(results[0]["samples"].as_array().unwrap().len(), 2);
         assert!(results[0]["medians"]["p50_us"].as_f64() > Some(0.0));
     }
+}
+
+#[test]
+fn without_root_nothing_is_tried() {
+    let directory = env::temp_dir().join(format!("ringlay-perf-test-{}", std::process::id()));
+    fs::create_dir_all(&directory).unwrap();
+    let program = directory.join("ringlay-perf");
+    fs::copy(env!("CARGO_BIN_EXE_ringlay-perf"), &program).unwrap();
+    let output = Command::new(&program)
+        .args(["compare", "--ringlay", "/bin/true", "--legs", "kernel"])
+        .uid(NOBODY)
+        .gid(NOBODY)
+        .output();
+    fs::remove_dir_all(&directory).unwrap();
+    let output = output.unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("Permission denied"), "{stderr}");
 }
 
 #[test]

@@ -33,7 +33,7 @@ pub(super) struct Rounds<'a> {
 impl Rounds<'_> {
     /// Runs them; each starts with another leg, so that none always follows the same one.
     ///
-    /// A leg that fails has no further turns; the others go on.
+    /// A leg that fails has no further turns; the others go on. Without hosts nothing does.
     pub(super) fn run(&self, pace: &mut Pace) -> Result<Section, LabError> {
         let background = Machine::look()?.background_cores;
         let mut section = Section::new(self.underlay, background, self.legs, self.measures);
@@ -52,18 +52,8 @@ impl Rounds<'_> {
         Ok(section)
     }
 
-    fn turn(&self, round: u16, index: usize, section: &mut Section) -> Result<(), LabError> {
-        match self.measure(round, index, section) {
-            Err(error) if self.cleanup.is_closed() => return Err(error),
-            Err(LabError::Unsupported { reason }) => section.legs[index].absent = Some(reason),
-            Err(error) => section.legs[index].failed = Some(error.to_string()),
-            Ok(()) => {}
-        }
-        Ok(())
-    }
-
     /// One round of one leg, on hosts of its own.
-    fn measure(&self, round: u16, index: usize, section: &mut Section) -> Result<(), LabError> {
+    fn turn(&self, round: u16, index: usize, section: &mut Section) -> Result<(), LabError> {
         let name = format!("ringlay-perf-{}", std::process::id());
         let directory = Workdir::create(self.cleanup, &name)?;
         let topology = Topology::create(self.cleanup, &name, self.underlay)?;
@@ -74,12 +64,28 @@ impl Rounds<'_> {
             ringlay: self.ringlay.into(),
             placement: self.placement.clone(),
         };
-        let leg = Leg::start(&bench, self.legs[index].clone())?;
+        match self.measure(&bench, round, index, section) {
+            Err(error) if self.cleanup.is_closed() => return Err(error),
+            Err(LabError::Unsupported { reason }) => section.legs[index].absent = Some(reason),
+            Err(error) => section.legs[index].failed = Some(error.to_string()),
+            Ok(()) => {}
+        }
+        Ok(())
+    }
+
+    fn measure(
+        &self,
+        bench: &Bench<'_>,
+        round: u16,
+        index: usize,
+        section: &mut Section,
+    ) -> Result<(), LabError> {
+        let leg = Leg::start(bench, self.legs[index].clone())?;
         section.legs[index].mode = leg.mode()?;
         // What is first differs from round to round too: caches are cold then.
         for step in 0..self.measures.len() {
             let at = (usize::from(round) + step) % self.measures.len();
-            let taken = self.measures[at].take(&leg, &bench, self.plan)?;
+            let taken = self.measures[at].take(&leg, bench, self.plan)?;
             let sample = Sample {
                 round,
                 figures: taken.figures(self.tsc),

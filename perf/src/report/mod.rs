@@ -184,11 +184,11 @@ pub(crate) const METHOD: &[&str] = &[
      counters are read.",
     "sys/1k: system calls of the workers of all Ringlay nodes (two; one with +kernel) for each \
      1,000 packets on the wire.",
-    "  A packet on the wire is a TCP segment sent by either host, acknowledgements and \
-     retransmissions included,",
-    "  as the kernel counts them (OutSegs + RetransSegs): what a cable would carry, also where \
-     super-frames cross the",
-    "  veth uncut and its devices count each as one packet.",
+    "  Those that find nothing to do count too. A packet on the wire is a TCP segment sent by either host,",
+    "  acknowledgements and retransmissions included, as the kernel counts them (OutSegs + \
+     RetransSegs): what a cable",
+    "  would carry, also where super-frames cross the veth uncut and its devices count each as one \
+     packet.",
 ];
 
 #[cfg(test)]
