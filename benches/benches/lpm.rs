@@ -193,7 +193,7 @@ fn bench_build<A: Family>(criterion: &mut Criterion) {
             bencher.iter_batched(|| (), |()| peer(&routes), BatchSize::PerIteration);
         });
         let table: Table<A, u32> = routes.iter().copied().collect();
-        eprintln!("{}/memory/{size}: {} bytes", A::NAME, table.memory());
+        eprintln!("{}/memory/{size}: {:?}", A::NAME, table.memory());
     }
     group.finish();
 }

@@ -13,6 +13,8 @@ pub trait Address:
 {
     /// Bits of an address: 32 or 128.
     const BITS: u8;
+    /// Octets of an address: 4 or 16.
+    const OCTETS: usize = Self::BITS as usize / 8;
 }
 
 impl Address for Ipv4Addr {
@@ -24,8 +26,6 @@ impl Address for Ipv6Addr {
 }
 
 pub(crate) mod sealed {
-    use crate::position::{ROOT_STRIDE, STRIDE};
-
     /// Bit arithmetic on an address, the most significant bit first.
     pub trait Bits: Sized {
         /// The address whose bits are all zero.
@@ -39,19 +39,13 @@ pub(crate) mod sealed {
         #[must_use]
         fn common_len(self, other: Self) -> u8;
 
-        /// The first [`ROOT_STRIDE`] bits.
+        /// The octet number `at`, from the front.
         #[must_use]
-        fn first_chunk(self) -> u8;
+        fn octet(self, at: usize) -> u8;
 
-        /// The [`STRIDE`] bits that follow the first `depth`. Past the end of the address the low
-        /// bits are unspecified.
+        /// `self` with the octet number `at` replaced.
         #[must_use]
-        fn chunk(self, depth: u8) -> u8;
-
-        /// `self` with the low bits of `tail` put in front of bit `len`: the last of them becomes
-        /// the last bit of the first `len`.
-        #[must_use]
-        fn with_tail(self, tail: u8, len: u8) -> Self;
+        fn with_octet(self, at: usize, octet: u8) -> Self;
     }
 
     impl Bits for std::net::Ipv4Addr {
@@ -68,22 +62,16 @@ pub(crate) mod sealed {
             (self.to_bits() ^ other.to_bits()).leading_zeros() as u8
         }
 
-        #[inline]
-        fn first_chunk(self) -> u8 {
-            (self.to_bits() >> (u32::BITS - u32::from(ROOT_STRIDE))) as u8
+        #[inline(always)]
+        fn octet(self, at: usize) -> u8 {
+            self.octets()[at]
         }
 
         #[inline]
-        fn chunk(self, depth: u8) -> u8 {
-            (self.to_bits().rotate_left(u32::from(depth + STRIDE)) as u8) & CHUNK
-        }
-
-        #[inline]
-        fn with_tail(self, tail: u8, len: u8) -> Self {
-            let shifted = u32::from(tail)
-                .checked_shl(32 - u32::from(len))
-                .unwrap_or(0);
-            Self::from_bits(self.to_bits() | shifted)
+        fn with_octet(self, at: usize, octet: u8) -> Self {
+            let mut octets = self.octets();
+            octets[at] = octet;
+            octets.into()
         }
     }
 
@@ -101,26 +89,18 @@ pub(crate) mod sealed {
             (self.to_bits() ^ other.to_bits()).leading_zeros() as u8
         }
 
-        #[inline]
-        fn first_chunk(self) -> u8 {
-            (self.to_bits() >> (u128::BITS - u32::from(ROOT_STRIDE))) as u8
+        #[inline(always)]
+        fn octet(self, at: usize) -> u8 {
+            self.octets()[at]
         }
 
         #[inline]
-        fn chunk(self, depth: u8) -> u8 {
-            (self.to_bits().rotate_left(u32::from(depth + STRIDE)) as u8) & CHUNK
-        }
-
-        #[inline]
-        fn with_tail(self, tail: u8, len: u8) -> Self {
-            let shifted = u128::from(tail)
-                .checked_shl(128 - u32::from(len))
-                .unwrap_or(0);
-            Self::from_bits(self.to_bits() | shifted)
+        fn with_octet(self, at: usize, octet: u8) -> Self {
+            let mut octets = self.octets();
+            octets[at] = octet;
+            octets.into()
         }
     }
-
-    const CHUNK: u8 = (1 << STRIDE) - 1;
 }
 
 #[cfg(test)]
@@ -143,32 +123,18 @@ mod tests {
     }
 
     #[test]
-    fn chunks_are_the_bits_behind_a_depth() {
-        let a = Ipv4Addr::from_bits((0b110_0001 << 25) | (0b10_0001 << 19) | (0b11_1111 << 1) | 1);
-        assert_eq!(a.first_chunk(), 0b110_0001);
-        let chunks = [7, 13, 19, 25].map(|depth| a.chunk(depth));
-        assert_eq!(chunks, [0b10_0001, 0, 0, 0b11_1111]);
+    fn octets_count_from_the_front() {
+        let a = Ipv4Addr::new(10, 20, 30, 40);
+        assert_eq!([0, 1, 2, 3].map(|at| a.octet(at)), [10, 20, 30, 40]);
+        assert_eq!(a.with_octet(2, 99), Ipv4Addr::new(10, 20, 99, 40));
+        let b: Ipv6Addr = "2001:db8::7".parse().unwrap();
         assert_eq!(
-            a.chunk(31) >> 5,
-            1,
-            "the last chunk holds one bit of the address"
+            [0, 1, 2, 3, 15].map(|at| b.octet(at)),
+            [0x20, 1, 0x0d, 0xb8, 7]
         );
-
-        let b =
-            Ipv6Addr::from_bits((0b110_0001 << 121) | (0b10_0011 << 115) | (0b10_1111 << 1) | 1);
-        assert_eq!(b.first_chunk(), 0b110_0001);
-        let chunks = [7, 13, 115, 121].map(|depth| b.chunk(depth));
-        assert_eq!(chunks, [0b10_0011, 0, 0, 0b10_1111]);
-        assert_eq!(b.chunk(127) >> 5, 1);
-    }
-
-    #[test]
-    fn tails_end_at_the_given_length() {
-        let a = Ipv4Addr::new(10, 0, 0, 0);
-        assert_eq!(a.with_tail(0b11, 10), Ipv4Addr::new(10, 192, 0, 0));
-        assert_eq!(a.with_tail(1, 32), Ipv4Addr::new(10, 0, 0, 1));
-        assert_eq!(a.with_tail(0, 0), a);
-        assert_eq!(Ipv6Addr::ZERO.with_tail(1, 128), Ipv6Addr::LOCALHOST);
-        assert_eq!(Ipv6Addr::ZERO.with_tail(0, 0), Ipv6Addr::ZERO);
+        assert_eq!(
+            b.with_octet(15, 8),
+            "2001:db8::8".parse::<Ipv6Addr>().unwrap()
+        );
     }
 }

@@ -2,65 +2,63 @@
 
 use std::fmt;
 use std::iter::FusedIterator;
+use std::vec;
 
-use crate::node::Node;
-use crate::position::{MAX_NODES, ROOT_STRIDE, STRIDE};
-use crate::root::Root;
-use crate::{Address, Prefix};
+use crate::position::Position;
+use crate::rib::{Entry, Node};
+use crate::{Address, Prefix, Table};
 
-/// The prefixes of a [`Table`](crate::Table) with their values, ordered by address and then by
-/// length.
+/// The prefixes of a [`Table`] with their values, ordered by address and then by length.
 pub struct Iter<'t, A, V> {
-    root: &'t Root<A, V>,
-    /// The step to take in the root when `path` has ended.
-    root_step: u8,
-    /// The nodes on the path to the next prefix, each with the step to take in it next.
-    path: Vec<(&'t Node<A, V>, u8)>,
+    table: &'t Table<A, V>,
+    default: Option<(Prefix<A>, &'t V)>,
+    /// For each octet on the way to the next prefix, what is left of its node.
+    path: Vec<vec::IntoIter<Item>>,
+    /// The octets on the way.
+    addr: A,
     left: usize,
 }
 
+/// What a node holds.
+#[derive(Clone, Copy)]
+enum Item {
+    Route(Entry),
+    /// The node for the next octet, behind this one.
+    Child(u8, u32),
+}
+
+impl Item {
+    /// In prefix order: by the first address, then the shorter, then what lies below.
+    fn key(&self) -> (usize, u32) {
+        match self {
+            Self::Route(entry) => (entry.range().0, entry.index()),
+            Self::Child(octet, _) => (usize::from(*octet), u32::MAX),
+        }
+    }
+}
+
 impl<'t, A: Address, V> Iter<'t, A, V> {
-    pub(crate) fn new(root: &'t Root<A, V>, left: usize) -> Self {
-        Self {
-            root,
-            root_step: FIRST,
-            path: Vec::with_capacity(MAX_NODES),
-            left,
-        }
+    pub(crate) fn new(table: &'t Table<A, V>) -> Self {
+        let mut iter = Self {
+            table,
+            default: table.default_value().map(|value| (Prefix::DEFAULT, value)),
+            path: Vec::with_capacity(A::OCTETS),
+            addr: A::ZERO,
+            left: table.len(),
+        };
+        iter.enter(table.root.routes);
+        iter
     }
 
-    /// The next prefix below the root's present child.
-    fn next_below(&mut self) -> Option<(Prefix<A>, &'t V)> {
-        while let Some((node, step)) = self.path.last_mut() {
-            let (node, here) = (*node, *step);
-            if here == END {
-                self.path.pop();
-                continue;
-            }
-            *step = after(here, CHILDREN);
-            if here >= CHILDREN {
-                self.path
-                    .extend(node.child_at(here - CHILDREN).map(|child| (child, FIRST)));
-            } else if let Some(value) = node.value_at(here) {
-                return Some((node.prefix_at(here), value));
-            }
-        }
-        None
-    }
-
-    /// Takes a step in the root; it leads to a prefix, to a child, or to nothing.
-    fn step_in_root(&mut self) -> Option<(Prefix<A>, &'t V)> {
-        let here = self.root_step;
-        self.root_step = after(here, ROOT_CHILDREN);
-        if here >= ROOT_CHILDREN {
-            self.path.extend(
-                self.root
-                    .child_at(here - ROOT_CHILDREN)
-                    .map(|child| (child, FIRST)),
-            );
-            return None;
-        }
-        Some((self.root.prefix_at(here), self.root.value_at(here)?))
+    fn enter(&mut self, at: u32) {
+        let Some(node) = Node::new(&self.table.routes, at) else {
+            return;
+        };
+        let routes = node.routes().map(Item::Route);
+        let mut items: Vec<Item> = routes.collect();
+        items.extend(node.children().map(|(octet, at)| Item::Child(octet, at)));
+        items.sort_unstable_by_key(Item::key);
+        self.path.push(items.into_iter());
     }
 }
 
@@ -68,12 +66,29 @@ impl<'t, A: Address, V> Iterator for Iter<'t, A, V> {
     type Item = (Prefix<A>, &'t V);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let mut found = self.next_below();
-        while found.is_none() && self.root_step != END {
-            found = self.step_in_root().or_else(|| self.next_below());
+        if let Some(default) = self.default.take() {
+            self.left -= 1;
+            return Some(default);
         }
-        self.left -= usize::from(found.is_some());
-        found
+        while let Some(items) = self.path.last_mut() {
+            match items.next() {
+                None => {
+                    self.path.pop();
+                }
+                Some(Item::Child(octet, at)) => {
+                    self.addr = self.addr.with_octet(self.path.len() - 1, octet);
+                    self.enter(at);
+                }
+                Some(Item::Route(entry)) => {
+                    let octet = self.path.len() - 1;
+                    let index = entry.index();
+                    let prefix = Position { octet, index }.prefix(self.addr);
+                    self.left -= 1;
+                    return Some((prefix, self.table.values[entry.id() as usize].as_ref()?));
+                }
+            }
+        }
+        None
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -85,7 +100,7 @@ impl<A: Address, V> ExactSizeIterator for Iter<'_, A, V> {}
 
 impl<A: Address, V> FusedIterator for Iter<'_, A, V> {}
 
-impl<A, V> Clone for Iter<'_, A, V> {
+impl<A: Copy, V> Clone for Iter<'_, A, V> {
     fn clone(&self) -> Self {
         Self {
             path: self.path.clone(),
@@ -97,48 +112,5 @@ impl<A, V> Clone for Iter<'_, A, V> {
 impl<A: Address, V: fmt::Debug> fmt::Debug for Iter<'_, A, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.clone()).finish()
-    }
-}
-
-/// The step that follows in the walk of a node: the binary tree of its prefixes (from 1), whose
-/// leaves are its `children` (from that number to its double), in preorder.
-fn after(step: u8, children: u8) -> u8 {
-    if step < children {
-        return 2 * step;
-    }
-    match step.checked_shr(step.trailing_ones()) {
-        None | Some(0) => END,
-        Some(up) => up + 1,
-    }
-}
-
-const FIRST: u8 = 1;
-const CHILDREN: u8 = 1 << STRIDE;
-const ROOT_CHILDREN: u8 = 1 << ROOT_STRIDE;
-const END: u8 = 0;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn visits_every_step(children: u8) {
-        let mut seen = Vec::new();
-        let mut step = FIRST;
-        while step != END {
-            assert!(
-                step == FIRST || seen.contains(&(step / 2)),
-                "{step} comes too early"
-            );
-            seen.push(step);
-            step = after(step, children);
-        }
-        seen.sort_unstable();
-        assert!(seen.into_iter().eq(1..=children - 1 + children));
-    }
-
-    #[test]
-    fn a_walk_visits_every_step_once_and_each_before_those_below() {
-        visits_every_step(CHILDREN);
-        visits_every_step(ROOT_CHILDREN);
     }
 }

@@ -22,22 +22,31 @@
 //! # Ok::<(), ringlay_lpm::ParsePrefixError>(())
 //! ```
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 #![warn(missing_docs)]
 
 mod address;
 mod batch;
-mod block;
+mod build;
 mod convert;
+mod edit;
+mod eras;
 mod iter;
+mod kernel;
+mod memory;
 mod node;
 mod position;
 mod prefix;
-mod root;
+mod rib;
+mod space;
 mod table;
+mod values;
+mod words;
+mod writer;
 
 pub use address::Address;
 pub use iter::Iter;
+pub use memory::Memory;
 pub use prefix::{ParsePrefixError, Prefix, PrefixError};
 pub use table::Table;
 

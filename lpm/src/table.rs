@@ -1,67 +1,100 @@
-//! The table: the public operations over the trie. Publishing a snapshot is not its business.
+//! The table: the public operations over both structures. Publishing a snapshot is not its business.
 
 use std::fmt;
+use std::hash::Hash;
+use std::marker::PhantomData;
 
+use crate::edit::Pair;
+use crate::eras::Token;
 use crate::iter::Iter;
-use crate::node::{Hit, Node};
 use crate::position::Position;
-use crate::root::Root;
-use crate::{Address, Prefix};
+use crate::rib;
+use crate::values::{NONE, Values};
+use crate::words::Words;
+use crate::writer::Writer;
+use crate::{Address, Prefix, kernel};
 
 /// A longest-prefix match table from [`Prefix`] to `V`.
 ///
-/// A persistent trie: `clone` is O(1) and shares every node; an update copies the shared nodes on
-/// its path, one block of 128 nodes and at most 4 (IPv4) or 20 (IPv6) of 64, and changes unshared
-/// ones in place. A table is `Send` and `Sync` if `V` is. Readers take `&self`, never wait, and never see
-/// an update made to another clone.
+/// `clone` is O(1) and takes a snapshot: it shares all memory, and an update of the original copies
+/// what it changes. Readers take `&self`, never wait, and never see an update made to another
+/// clone. A clone can be updated too, but the first update of it copies everything: so let one table
+/// be the writer's, and its clones the readers'. A table is `Send` and `Sync` if `V` is.
 ///
-/// `V` is cloned when values beside it are inserted or removed, so it should be small: an index or
-/// an `Arc`.
+/// Values are numbered internally, which is why an update asks for `Hash`. They should be small: an
+/// index or an `Arc`. A value that no route had before costs time in proportion to the number of
+/// distinct values, if it is the first such since the last clone.
 pub struct Table<A, V> {
-    root: Root<A, V>,
-    len: usize,
+    pub(crate) root: Pair,
+    pub(crate) len: usize,
+    pub(crate) lookup: Words,
+    pub(crate) routes: Words,
+    /// By number; the default route's is at zero.
+    pub(crate) values: Values<V>,
+    /// What tells the writer that this snapshot lives; `None` before the first update.
+    pub(crate) token: Option<Token>,
+    /// What only updates need; `None` in a clone and before the first update.
+    pub(crate) writer: Option<Box<Writer<V>>>,
+    family: PhantomData<A>,
 }
 
 impl<A: Address, V> Table<A, V> {
     /// An empty table. Allocates nothing.
     #[must_use]
-    pub const fn new() -> Self {
+    pub fn new() -> Self {
         Self {
-            root: Root::EMPTY,
+            root: Pair::NONE,
             len: 0,
+            lookup: Words::default(),
+            routes: Words::default(),
+            values: Values::default(),
+            token: None,
+            writer: None,
+            family: PhantomData,
         }
     }
 
     /// The value of the longest prefix that covers `addr`. Allocates nothing.
     #[inline]
     pub fn lookup(&self, addr: A) -> Option<&V> {
-        match self.longest(addr) {
-            Some(hit) => hit.value(),
-            None => self.root.value_at(self.root.hit(addr)?),
-        }
+        let id = match self.root() {
+            Some(root) => kernel::lookup(&self.lookup, root, addr),
+            None => NONE,
+        };
+        self.values.get(id as usize)?.as_ref()
     }
 
-    /// The longest prefix that covers `addr`, and its value.
+    /// The longest prefix that covers `addr`, and its value. Slower than [`Self::lookup`].
     pub fn lookup_prefix(&self, addr: A) -> Option<(Prefix<A>, &V)> {
-        if let Some(hit) = self.longest(addr) {
-            return Some((hit.prefix(), hit.value()?));
+        let mut longest = None;
+        let mut node = rib::Node::new(&self.routes, self.root.routes);
+        for octet in 0..A::OCTETS {
+            let Some(present) = node else { break };
+            if let Some(entry) = present.longest(addr.octet(octet)) {
+                longest = Some((octet, entry));
+            }
+            let child = present.child(addr.octet(octet));
+            node = child.and_then(|at| rib::Node::new(&self.routes, at));
         }
-        let index = self.root.hit(addr)?;
-        Some((self.root.prefix_at(index), self.root.value_at(index)?))
+        let Some((octet, entry)) = longest else {
+            return Some((Prefix::DEFAULT, self.default_value()?));
+        };
+        let index = entry.index();
+        let prefix = Position { octet, index }.prefix(addr);
+        Some((prefix, self.values[entry.id() as usize].as_ref()?))
     }
 
     /// The value of exactly this prefix.
     pub fn get(&self, prefix: &Prefix<A>) -> Option<&V> {
-        let position = Position::of(prefix);
-        if position.depth == 0 {
-            return self.root.value_at(position.index);
+        let Some(position) = Position::of(prefix) else {
+            return self.default_value();
+        };
+        let mut node = rib::Node::new(&self.routes, self.root.routes)?;
+        for octet in 0..position.octet {
+            node = rib::Node::new(&self.routes, node.child(prefix.addr().octet(octet))?)?;
         }
-        let mut node = self.root.child(prefix.addr())?;
-        while node.depth() < position.depth {
-            node = node.child(prefix.addr())?;
-        }
-        let found = node.depth() == position.depth && node.is_above(prefix.addr());
-        found.then(|| node.value_at(position.index))?
+        let id = node.route(position.index)?;
+        self.values[id as usize].as_ref()
     }
 
     /// How many prefixes the table holds.
@@ -76,13 +109,7 @@ impl<A: Address, V> Table<A, V> {
 
     /// All prefixes with their values, ordered by address and then by length.
     pub fn iter(&self) -> Iter<'_, A, V> {
-        Iter::new(&self.root, self.len)
-    }
-
-    /// Bytes the table takes: itself and its nodes and values, without what a value owns
-    /// elsewhere. Nodes shared with other clones count in full. Walks the whole table.
-    pub fn memory(&self) -> usize {
-        size_of::<Self>() + self.root.heap_size()
+        Iter::new(self)
     }
 
     /// Removes all prefixes. Clones keep theirs.
@@ -90,52 +117,43 @@ impl<A: Address, V> Table<A, V> {
         *self = Self::new();
     }
 
-    /// The longest prefix that covers `addr`, but for those of the root.
+    /// Where the node for the first octet is, if there is one.
     #[inline]
-    fn longest(&self, addr: A) -> Option<Hit<'_, A, V>> {
-        let mut longest = None;
-        let mut next = self.root.child(addr);
-        while let Some(node) = next.filter(|node| node.is_above(addr)) {
-            longest = node.hit(addr).or(longest);
-            next = node.child(addr);
-        }
-        longest
+    pub(crate) fn root(&self) -> Option<u32> {
+        (!self.root.is_none()).then_some(self.root.lookup)
+    }
+
+    pub(crate) fn default_value(&self) -> Option<&V> {
+        self.values.first()?.as_ref()
     }
 }
 
-impl<A: Address, V: Clone> Table<A, V> {
+impl<A: Address, V: Clone + Eq + Hash> Table<A, V> {
     /// Sets the value of a prefix; returns the one it had.
     pub fn insert(&mut self, prefix: Prefix<A>, value: V) -> Option<V> {
-        let position = Position::of(&prefix);
-        let old = match position.depth {
-            0 => self.root.set(position.index, value),
-            _ => self
-                .node(prefix.addr(), position.depth)
-                .set(position.index, value),
+        let old = match Position::of(&prefix) {
+            None => self.begin().set_default(Some(value)),
+            Some(position) => self.begin().insert(prefix.addr(), position, value),
         };
         self.len += usize::from(old.is_none());
         old
     }
 
-    /// Removes exactly this prefix; returns its value. An absent prefix copies no shared node.
+    /// Removes exactly this prefix; returns its value.
     pub fn remove(&mut self, prefix: &Prefix<A>) -> Option<V> {
-        self.get(prefix)?;
-        self.len -= 1;
-        self.root.unset(prefix.addr(), Position::of(prefix))
-    }
-
-    /// The node at `depth`, not the root's, on the way to `addr`. Makes it if need be.
-    fn node(&mut self, addr: A, depth: u8) -> &mut Node<A, V> {
-        let mut node = self
-            .root
-            .child_mut(addr)
-            .expect("the root has a node for each chunk");
-        while node.depth() < depth {
-            node = node
-                .descend(addr, depth)
-                .expect("a bit in `children` has a node");
+        let value = self.get(prefix)?.clone();
+        if self.len == 1 {
+            self.clear();
+            return Some(value);
         }
-        node
+        match Position::of(prefix) {
+            None => {
+                self.begin().set_default(None);
+            }
+            Some(position) => self.begin().remove(prefix.addr(), position),
+        }
+        self.len -= 1;
+        Some(value)
     }
 }
 
@@ -145,12 +163,16 @@ impl<A: Address, V> Default for Table<A, V> {
     }
 }
 
-/// O(1): the clone shares all nodes with the original.
-impl<A: Address, V> Clone for Table<A, V> {
+/// O(1): the clone shares all memory with the original.
+impl<A, V> Clone for Table<A, V> {
     fn clone(&self) -> Self {
         Self {
-            root: self.root.clone(),
-            len: self.len,
+            lookup: self.lookup.clone(),
+            routes: self.routes.clone(),
+            values: self.values.clone(),
+            token: self.token.clone(),
+            writer: None,
+            ..*self
         }
     }
 }
@@ -169,21 +191,28 @@ impl<A: Address, V: fmt::Debug> fmt::Debug for Table<A, V> {
     }
 }
 
-/// A later value of the same prefix replaces an earlier one.
-impl<A: Address, V: Clone> Extend<(Prefix<A>, V)> for Table<A, V> {
+/// A later value of the same prefix replaces an earlier one. If there are many, compared with what
+/// the table has, it is built anew, which takes a fraction of the time of as many inserts.
+impl<A: Address, V: Clone + Eq + Hash> Extend<(Prefix<A>, V)> for Table<A, V> {
     fn extend<I: IntoIterator<Item = (Prefix<A>, V)>>(&mut self, routes: I) {
-        for (prefix, value) in routes {
-            self.insert(prefix, value);
+        let mut routes = routes.into_iter();
+        let few: Vec<_> = routes.by_ref().take(self.len / 4 + FEW).collect();
+        if few.len() < self.len / 4 + FEW {
+            for (prefix, value) in few {
+                self.insert(prefix, value);
+            }
+            return;
         }
+        let old = self.iter().map(|(prefix, value)| (prefix, value.clone()));
+        let built = Self::built(old.chain(few).chain(routes));
+        *self = built;
     }
 }
 
 /// A later value of the same prefix replaces an earlier one.
-impl<A: Address, V: Clone> FromIterator<(Prefix<A>, V)> for Table<A, V> {
+impl<A: Address, V: Clone + Eq + Hash> FromIterator<(Prefix<A>, V)> for Table<A, V> {
     fn from_iter<I: IntoIterator<Item = (Prefix<A>, V)>>(routes: I) -> Self {
-        let mut table = Self::new();
-        table.extend(routes);
-        table
+        Self::built(routes.into_iter())
     }
 }
 
@@ -195,3 +224,6 @@ impl<'t, A: Address, V> IntoIterator for &'t Table<A, V> {
         self.iter()
     }
 }
+
+/// So many inserts are no bulk.
+const FEW: usize = 16;

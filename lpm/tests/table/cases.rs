@@ -24,7 +24,7 @@ fn an_empty_table_answers_nothing() {
     assert_eq!(at(&table, "0.0.0.0"), None);
     assert_eq!(table.get(&Prefix::DEFAULT), None);
     assert_eq!(table.iter().next(), None);
-    assert_eq!(table.memory(), size_of::<Ipv4Table<u32>>());
+    assert_eq!(table.memory().total(), size_of::<Ipv4Table<u32>>());
 }
 
 #[test]

@@ -84,8 +84,8 @@ impl<A: Family> World<A> {
             self.remove(prefix);
         }
         assert_eq!(
-            self.table.memory(),
-            Table::<A, u32>::new().memory(),
+            self.table.memory().total(),
+            Table::<A, u32>::new().memory().total(),
             "nodes are left over"
         );
         for (table, oracle) in &self.snapshots {

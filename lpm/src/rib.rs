@@ -1,0 +1,242 @@
+//! The routes as they were told, in nodes parallel to those of lookup. Answers no lookups of its
+//! own, but the exact ones and those that ask for the prefix.
+//!
+//! A node holds the routes that end within one octet of the address (with 1 to 8 of its bits), and
+//! the nodes for the next octet. Its words are: the numbers of routes and of children; the value
+//! that shorter prefixes give the whole node; if there are children, a bitmap of 256 bits and where
+//! they are; then the routes, a word each, ordered. Nodes without a route below them are left out.
+
+use std::sync::atomic::AtomicU32;
+
+use crate::values::Id;
+use crate::words::load;
+
+/// Stands for a node that is not there.
+pub(crate) const NOWHERE: u32 = 0;
+
+/// Words before the children.
+const HEADER: u32 = 2;
+/// Which word of a node says what shorter prefixes give it.
+const INHERITED: u32 = 1;
+const BITMAP: u32 = 8;
+
+/// A route within a node: its index and the number of its value.
+///
+/// Indices are those of a binary heap: a prefix of `r` bits of the octet has `2^r` and these bits.
+/// So a node's routes are ordered by length first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Entry(u32);
+
+impl Entry {
+    pub(crate) fn new(index: u32, id: Id) -> Self {
+        Self(index << 23 | id)
+    }
+
+    pub(crate) fn index(self) -> u32 {
+        self.0 >> 23
+    }
+
+    pub(crate) fn id(self) -> Id {
+        self.0 & ((1 << 23) - 1)
+    }
+
+    /// The octets it covers: the first, and how many.
+    pub(crate) fn range(self) -> (usize, usize) {
+        range(self.index())
+    }
+}
+
+/// The octets that the prefix of an index covers: the first, and how many.
+pub(crate) fn range(index: u32) -> (usize, usize) {
+    let bits = index.ilog2();
+    let first = (index << (8 - bits)) & 0xff;
+    (first as usize, 1 << (8 - bits))
+}
+
+/// A node, to be read where it is.
+#[derive(Clone, Copy)]
+pub(crate) struct Node<'t> {
+    words: &'t [AtomicU32],
+    at: u32,
+}
+
+impl<'t> Node<'t> {
+    /// The node at `at`, if that is somewhere.
+    pub(crate) fn new(words: &'t [AtomicU32], at: u32) -> Option<Self> {
+        (at != NOWHERE).then_some(Self { words, at })
+    }
+
+    fn word(self, index: u32) -> u32 {
+        load(self.words, self.at + index)
+    }
+
+    pub(crate) fn routes_len(self) -> u32 {
+        self.word(0) & 0xffff
+    }
+
+    pub(crate) fn children_len(self) -> u32 {
+        self.word(0) >> 16
+    }
+
+    pub(crate) fn inherited(self) -> Id {
+        self.word(INHERITED)
+    }
+
+    /// Words of the node.
+    pub(crate) fn len(self) -> u32 {
+        self.routes_at() + self.routes_len()
+    }
+
+    fn routes_at(self) -> u32 {
+        match self.children_len() {
+            0 => HEADER,
+            children => HEADER + BITMAP + children,
+        }
+    }
+
+    /// Which word says where the child for `octet` is, if there is one.
+    pub(crate) fn child_word(self, octet: u8) -> Option<u32> {
+        if self.children_len() == 0 {
+            return None;
+        }
+        let (group, bit) = (u32::from(octet) / 32, octet % 32);
+        let bitmap = self.word(HEADER + group);
+        let before = (0..group).map(|group| self.word(HEADER + group).count_ones());
+        let rank = before.sum::<u32>() + (bitmap & ((1 << bit) - 1)).count_ones();
+        (bitmap >> bit & 1 != 0).then_some(HEADER + BITMAP + rank)
+    }
+
+    /// Where the child for `octet` is, if there is one.
+    pub(crate) fn child(self, octet: u8) -> Option<u32> {
+        Some(self.word(self.child_word(octet)?))
+    }
+
+    /// The children's octets and where they are.
+    pub(crate) fn children(self) -> impl Iterator<Item = (u8, u32)> {
+        let groups = if self.children_len() == 0 { 0 } else { BITMAP };
+        let octets = (0..groups).flat_map(move |group| {
+            let mut bitmap = self.word(HEADER + group);
+            std::iter::from_fn(move || {
+                let bit = bitmap.trailing_zeros();
+                bitmap &= bitmap.wrapping_sub(1);
+                (bit < 32).then_some((group * 32 + bit) as u8)
+            })
+        });
+        octets.zip((HEADER + BITMAP..).map(move |index| self.word(index)))
+    }
+
+    /// The routes, ordered by index.
+    pub(crate) fn routes(self) -> impl Iterator<Item = Entry> {
+        (self.routes_at()..self.len()).map(move |index| Entry(self.word(index)))
+    }
+
+    /// Which word holds the route of this index, if there is one, or else where it would be.
+    fn search(self, index: u32) -> Result<u32, u32> {
+        let (mut low, mut high) = (self.routes_at(), self.len());
+        while low < high {
+            let middle = low.midpoint(high);
+            let entry = Entry(self.word(middle));
+            if entry.index() == index {
+                return Ok(middle);
+            }
+            if entry.index() < index {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Err(low)
+    }
+
+    /// The number of the value of the route of this index.
+    pub(crate) fn route(self, index: u32) -> Option<Id> {
+        let at = self.search(index).ok()?;
+        Some(Entry(self.word(at)).id())
+    }
+
+    /// The longest route within the node that covers `octet`.
+    pub(crate) fn longest(self, octet: u8) -> Option<Entry> {
+        if self.routes_len() == 0 {
+            return None;
+        }
+        let indices = (0..8).map(|up| (256 | u32::from(octet)) >> up);
+        indices
+            .into_iter()
+            .find_map(|index| Some(Entry::new(index, self.route(index)?)))
+    }
+}
+
+/// A node taken apart, for changing.
+#[derive(Debug, Default)]
+pub(crate) struct Draft {
+    pub(crate) inherited: Id,
+    pub(crate) children: Vec<(u8, u32)>,
+    pub(crate) routes: Vec<Entry>,
+}
+
+impl Draft {
+    pub(crate) fn of(node: Node<'_>) -> Self {
+        let mut children = Vec::with_capacity(node.children_len() as usize + 1);
+        children.extend(node.children());
+        let mut routes = Vec::with_capacity(node.routes_len() as usize + 1);
+        routes.extend(node.routes());
+        Self {
+            inherited: node.inherited(),
+            children,
+            routes,
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.children.is_empty() && self.routes.is_empty()
+    }
+
+    /// Sets the value of the route of an index; returns the one it had.
+    pub(crate) fn set_route(&mut self, index: u32, id: Id) -> Option<Id> {
+        let entry = Entry::new(index, id);
+        match self
+            .routes
+            .binary_search_by_key(&index, |entry| entry.index())
+        {
+            Ok(at) => Some(std::mem::replace(&mut self.routes[at], entry).id()),
+            Err(at) => {
+                self.routes.insert(at, entry);
+                None
+            }
+        }
+    }
+
+    /// Removes the route of an index; returns its value.
+    pub(crate) fn remove_route(&mut self, index: u32) -> Option<Id> {
+        let at = self
+            .routes
+            .binary_search_by_key(&index, |entry| entry.index())
+            .ok()?;
+        Some(self.routes.remove(at).id())
+    }
+
+    pub(crate) fn insert_child(&mut self, octet: u8, child: u32) {
+        let at = self.children.partition_point(|(other, _)| *other < octet);
+        self.children.insert(at, (octet, child));
+    }
+
+    pub(crate) fn remove_child(&mut self, octet: u8) {
+        self.children.retain(|(other, _)| *other != octet);
+    }
+
+    /// The words of the node.
+    pub(crate) fn encode(&self, words: &mut Vec<u32>) {
+        words.clear();
+        words.push(self.routes.len() as u32 | (self.children.len() as u32) << 16);
+        words.push(self.inherited);
+        if !self.children.is_empty() {
+            let mut bitmap = [0u32; BITMAP as usize];
+            for (octet, _) in &self.children {
+                bitmap[usize::from(octet / 32)] |= 1 << (octet % 32);
+            }
+            words.extend(bitmap);
+            words.extend(self.children.iter().map(|(_, child)| child));
+        }
+        words.extend(self.routes.iter().map(|entry| entry.0));
+    }
+}

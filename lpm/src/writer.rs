@@ -1,0 +1,152 @@
+//! What a table's writer has beside what readers read, and how an update begins.
+
+use std::hash::Hash;
+
+use crate::edit::{Editor, Pair};
+use crate::eras::{Eras, Token};
+use crate::position::Position;
+use crate::space::Space;
+use crate::values::{self, Id, Interner, NONE, Values};
+use crate::{Address, Prefix, Table};
+
+/// The accounts that only updates need.
+#[derive(Debug)]
+pub(crate) struct Writer<V> {
+    lookup: Space,
+    routes: Space,
+    eras: Eras,
+    interner: Interner<V>,
+    scratch: Vec<u32>,
+}
+
+impl<V> Default for Writer<V> {
+    fn default() -> Self {
+        Self {
+            lookup: Space::default(),
+            routes: Space::default(),
+            eras: Eras::default(),
+            interner: Interner::default(),
+            scratch: Vec::new(),
+        }
+    }
+}
+
+impl<V> Writer<V> {
+    /// Bytes of the accounts.
+    pub(crate) fn heap_size(&self) -> usize {
+        size_of::<Self>()
+            + self.lookup.heap_size()
+            + self.routes.heap_size()
+            + self.interner.heap_size()
+            + self.scratch.capacity() * size_of::<u32>()
+    }
+
+    /// Tells what snapshots may read from what is the writer's alone, and takes back what the
+    /// snapshots that are gone have read.
+    fn begin(&mut self, token: &mut Token) {
+        if self.eras.advance(token) {
+            self.lookup.begin_era();
+            self.routes.begin_era();
+        }
+        while self.eras.retire() {
+            self.lookup.end_oldest_era();
+            self.routes.end_oldest_era();
+        }
+    }
+}
+
+/// A table in the middle of an update.
+pub(crate) struct Update<'t, V> {
+    root: &'t mut Pair,
+    editor: Editor<'t>,
+    values: &'t mut Values<V>,
+    interner: &'t mut Interner<V>,
+}
+
+impl<A: Address, V: Clone + Eq + Hash> Table<A, V> {
+    /// A table of these routes; the last of a prefix counts.
+    pub(crate) fn built(routes: impl Iterator<Item = (Prefix<A>, V)>) -> Self {
+        let mut table = Self::new();
+        let update = table.begin();
+        let (values, interner) = (update.values, update.interner);
+        let mut editor = update.editor;
+        let mut numbered: Vec<(Prefix<A>, Id)> = Vec::with_capacity(routes.size_hint().0);
+        let mut default = None;
+        for (prefix, value) in routes {
+            if prefix == Prefix::DEFAULT {
+                default = Some(value);
+            } else {
+                numbered.push((prefix, interner.acquire(values, value)));
+            }
+        }
+        let len = numbered.len();
+        numbered.sort_by_key(|(prefix, _)| *prefix);
+        // `dedup_by` keeps the first of equals, and the last counts.
+        numbered.dedup_by(|later, earlier| {
+            let same = later.0 == earlier.0;
+            if same {
+                interner.release(values, earlier.1);
+                earlier.1 = later.1;
+            }
+            same
+        });
+        debug_assert!(numbered.len() <= len);
+        let mut len = numbered.len();
+        if let Some(value) = default {
+            values::set(values, NONE, Some(value));
+            len += 1;
+        }
+        if !numbered.is_empty() {
+            *update.root = editor.build(0, &numbered, NONE);
+        }
+        table.len = len;
+        table
+    }
+
+    /// Makes ready for a change. A clone becomes a table of its own first.
+    pub(crate) fn begin(&mut self) -> Update<'_, V> {
+        if self.writer.is_none() && !self.is_empty() {
+            let routes = self.iter().map(|(prefix, value)| (prefix, value.clone()));
+            *self = Self::built(routes);
+        }
+        let writer = self.writer.get_or_insert_with(Box::default);
+        writer.begin(self.token.get_or_insert_with(Token::new));
+        Update {
+            root: &mut self.root,
+            editor: Editor {
+                routes: &mut self.routes,
+                lookup: &mut self.lookup,
+                routes_space: &mut writer.routes,
+                lookup_space: &mut writer.lookup,
+                scratch: &mut writer.scratch,
+            },
+            values: &mut self.values,
+            interner: &mut writer.interner,
+        }
+    }
+}
+
+impl<V: Clone + Eq + Hash> Update<'_, V> {
+    /// Sets or removes the value of the default route; returns the one it had.
+    pub(crate) fn set_default(self, value: Option<V>) -> Option<V> {
+        values::set(self.values, NONE, value)
+    }
+
+    /// Sets the value of a route; returns the one it had.
+    pub(crate) fn insert<A: Address>(mut self, addr: A, position: Position, value: V) -> Option<V> {
+        let id = self.interner.acquire(self.values, value);
+        let (root, old) = self.editor.insert((*self.root, 0), addr, position, id);
+        *self.root = root;
+        let old = old?;
+        let value = self.values[old as usize].clone();
+        self.interner.release(self.values, old);
+        value
+    }
+
+    /// Removes a route, which exists.
+    pub(crate) fn remove<A: Address>(mut self, addr: A, position: Position) {
+        let (root, id) = self.editor.remove((*self.root, 0), addr, position);
+        *self.root = root;
+        self.interner.release(self.values, id);
+    }
+}
