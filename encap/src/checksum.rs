@@ -37,6 +37,12 @@ impl Sum {
         Self(fold_u32(word))
     }
 
+    /// The sum of 32-bit words that were added up to this.
+    #[inline]
+    pub const fn of_u64(total: u64) -> Self {
+        fold_u64(total)
+    }
+
     /// The uncomplemented 16-bit sum.
     #[inline]
     pub const fn fold(self) -> u16 {

@@ -12,7 +12,7 @@ use crate::{
     bytes::{put_u16, put_u32},
     checksum, eth,
     ip::IpVersion,
-    ipip, ipv4, udp,
+    ipip, ipv4, ipv6, udp,
 };
 
 mod builder;
@@ -98,7 +98,7 @@ pub struct Template {
     /// None if it is that of the inner packet's version.
     protocol: Option<IpProtocol>,
     fields: HeaderFields,
-    /// Sum of the IPv4 header, where what is stamped is zero. Unused for IPv6.
+    /// Sum of the IPv4 addresses. Unused for IPv6.
     ip_sum: Sum,
     /// Sum of the pseudo-header without the length.
     pseudo_sum: Sum,
@@ -234,60 +234,76 @@ impl Template {
             put_u16(out, usize::from(at), stamp.ethertype.0);
         }
         let outer = &mut out[self.ip_offset()..];
-        let transport_len = ip_len - self.layout.version.header_len() as u16;
-        match self.layout.version {
-            IpVersion::V4 => self.stamp_v4(outer, stamp, ip_len, protocol),
-            IpVersion::V6 => self.stamp_v6(outer, stamp, transport_len, protocol),
-        }
+        let (transport, transport_len) = match self.layout.version {
+            IpVersion::V4 => {
+                let (ip, transport) = outer.split_first_chunk_mut().expect(HAS_IP);
+                self.stamp_v4(ip, stamp, ip_len, protocol);
+                (transport, ip_len - ipv4::HEADER_LEN as u16)
+            }
+            IpVersion::V6 => {
+                let (ip, transport) = outer.split_first_chunk_mut().expect(HAS_IP);
+                let payload_len = ip_len - ipv6::HEADER_LEN as u16;
+                self.stamp_v6(ip, stamp, payload_len, protocol);
+                (transport, payload_len)
+            }
+        };
         if self.layout.udp.is_some() {
-            let udp = &mut outer[self.layout.version.header_len()..];
+            let udp = transport.first_chunk_mut();
+            let udp = udp.expect("a template over UDP has a UDP header");
             self.stamp_udp(udp, stamp, transport_len);
         }
         Ok(())
     }
 
+    /// All that is not an address, in three words, which also sum up faster than single fields.
     #[inline]
-    fn stamp_v4(&self, ip: &mut [u8], stamp: &Stamp, total_len: u16, protocol: IpProtocol) {
-        let class = stamp.traffic_class() & self.fields.traffic_class_mask;
-        let ttl = stamp.ttl & self.fields.ttl_mask;
+    fn stamp_v4(
+        &self,
+        ip: &mut [u8; ipv4::HEADER_LEN],
+        stamp: &Stamp,
+        total_len: u16,
+        protocol: IpProtocol,
+    ) {
+        let fields = &self.fields;
+        let class = fields.traffic_class | (stamp.traffic_class() & fields.traffic_class_mask);
+        let ttl = fields.ttl | (stamp.ttl & fields.ttl_mask);
         let inner_fragment = if stamp.dont_fragment {
             ipv4::DONT_FRAGMENT
         } else {
             0
         };
-        let fragment = self.fields.fragment | (inner_fragment & self.fields.fragment_mask);
-        ip[1] = self.fields.traffic_class | class;
-        put_u16(ip, 2, total_len);
-        put_u16(ip, 4, stamp.ident);
-        put_u16(ip, 6, fragment);
-        ip[8] = self.fields.ttl | ttl;
-        ip[9] = protocol.0;
-        // All of these are zero in `ip_sum`: the checksum needs no pass over the header.
-        let sum = u32::from(self.ip_sum.fold())
-            + u32::from(class)
-            + u32::from(total_len)
-            + u32::from(stamp.ident)
-            + u32::from(fragment)
-            + (u32::from(ttl) << 8)
-            + u32::from(protocol.0);
-        put_u16(ip, 10, Sum::of_u32(sum).checksum());
+        let fragment = fields.fragment | (inner_fragment & fields.fragment_mask);
+        let words = [
+            0x4500_0000 | (u32::from(class) << 16) | u32::from(total_len),
+            (u32::from(stamp.ident) << 16) | u32::from(fragment),
+            (u32::from(ttl) << 24) | (u32::from(protocol.0) << 16),
+        ];
+        let [a, b, c] = words.map(u64::from);
+        let sum = Sum::of_u64(u64::from(self.ip_sum.fold()) + a + b + c);
+        put_u32(ip, 0, words[0]);
+        put_u32(ip, 4, words[1]);
+        put_u32(ip, 8, words[2] | u32::from(sum.checksum()));
     }
 
     #[inline]
-    fn stamp_v6(&self, ip: &mut [u8], stamp: &Stamp, payload_len: u16, protocol: IpProtocol) {
-        let class =
-            self.fields.traffic_class | (stamp.traffic_class() & self.fields.traffic_class_mask);
+    fn stamp_v6(
+        &self,
+        ip: &mut [u8; ipv6::HEADER_LEN],
+        stamp: &Stamp,
+        payload_len: u16,
+        protocol: IpProtocol,
+    ) {
+        let fields = &self.fields;
+        let class = fields.traffic_class | (stamp.traffic_class() & fields.traffic_class_mask);
+        let ttl = fields.ttl | (stamp.ttl & fields.ttl_mask);
         let label = stamp.flow_label & 0x000f_ffff;
         put_u32(ip, 0, 0x6000_0000 | (u32::from(class) << 20) | label);
-        put_u16(ip, 4, payload_len);
-        ip[6] = protocol.0;
-        ip[7] = self.fields.ttl | (stamp.ttl & self.fields.ttl_mask);
+        let next = (u32::from(protocol.0) << 8) | u32::from(ttl);
+        put_u32(ip, 4, (u32::from(payload_len) << 16) | next);
     }
 
     #[inline]
-    fn stamp_udp(&self, out: &mut [u8], stamp: &Stamp, len: u16) {
-        put_u16(out, 0, stamp.source_port);
-        put_u16(out, 4, len);
+    fn stamp_udp(&self, udp: &mut [u8; udp::HEADER_LEN], stamp: &Stamp, len: u16) {
         let checksum = match stamp.checksum {
             OuterChecksum::Zero => 0,
             OuterChecksum::Inner(inner) => {
@@ -305,9 +321,12 @@ impl Template {
             }
             OuterChecksum::Partial => (self.pseudo_sum + Sum::of_u16(len)).fold(),
         };
-        put_u16(out, 6, checksum);
+        put_u16(udp, 0, stamp.source_port);
+        put_u32(udp, 4, (u32::from(len) << 16) | u32::from(checksum));
     }
 }
+
+const HAS_IP: &str = "a template has an IP header";
 
 /// Copies a header: its first and last bytes, as many as the next lower power of two, which overlap.
 /// So every length takes the same few moves of whole vectors, and no call of memcpy.

@@ -263,17 +263,18 @@ impl TemplateBuilder {
     }
 
     fn with_sums(&self, bytes: [u8; MAX_LEN], layout: Layout, carrier: Carrier) -> Template {
-        let pseudo_sum = match (self.src, self.dst) {
-            (IpAddr::V4(src), IpAddr::V4(dst)) => {
-                checksum::pseudo_header_v4(src, dst, IpProtocol::UDP, 0)
-            }
-            (IpAddr::V6(src), IpAddr::V6(dst)) => {
-                checksum::pseudo_header_v6(src, dst, IpProtocol::UDP, 0)
-            }
+        let (ip_sum, pseudo_sum) = match (self.src, self.dst) {
+            (IpAddr::V4(src), IpAddr::V4(dst)) => (
+                checksum::sum(&src.octets()) + checksum::sum(&dst.octets()),
+                checksum::pseudo_header_v4(src, dst, IpProtocol::UDP, 0),
+            ),
+            (IpAddr::V6(src), IpAddr::V6(dst)) => (
+                Sum::ZERO,
+                checksum::pseudo_header_v6(src, dst, IpProtocol::UDP, 0),
+            ),
             _ => unreachable!("build() refuses mixed versions"),
         };
-        let ip = usize::from(layout.ip);
-        let transport = ip + layout.version.header_len();
+        let transport = usize::from(layout.ip) + layout.version.header_len();
         let len = usize::from(layout.len);
         Template {
             bytes,
@@ -284,7 +285,7 @@ impl TemplateBuilder {
                 Carrier::InnerIp => None,
             },
             fields: self.fields(),
-            ip_sum: checksum::sum(&bytes[ip..transport]),
+            ip_sum,
             pseudo_sum,
             udp_sum: pseudo_sum + checksum::sum(&bytes[transport..len]),
         }
