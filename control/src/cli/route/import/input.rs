@@ -6,7 +6,15 @@ use std::{
     path::Path,
 };
 
+use flate2::bufread::MultiGzDecoder;
+
 use crate::cli::failure::Failure;
+
+/// What gzip files begin with (RFC 1952 section 2.3.1).
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+/// What bzip2 files begin with.
+const BZIP2: &[u8] = b"BZh";
 
 /// Bytes that are read at once.
 const READ_AHEAD: usize = 1 << 18;
@@ -24,7 +32,23 @@ impl Input {
             let fail = |error| Failure::usage(format_args!("{}: {error}", path.display()));
             Box::new(file.map_err(fail)?)
         };
-        Ok(Self(Box::new(BufReader::with_capacity(READ_AHEAD, raw))))
+        let decompressed = Self::decompress(BufReader::with_capacity(READ_AHEAD, raw));
+        decompressed.map_err(|error| Failure::usage(format_args!("{}: {error}", path.display())))
+    }
+
+    fn decompress(mut raw: impl BufRead + Send + 'static) -> io::Result<Self> {
+        let start = raw.fill_buf()?;
+        if start.starts_with(&GZIP) {
+            let plain = MultiGzDecoder::new(raw);
+            let plain = BufReader::with_capacity(READ_AHEAD, plain);
+            return Ok(Self(Box::new(plain)));
+        }
+        if start.starts_with(BZIP2) {
+            let hint =
+                "is compressed with bzip2; pass it on by `bzcat FILE | ringlay route import -`";
+            return Err(io::Error::other(hint));
+        }
+        Ok(Self(Box::new(raw)))
     }
 
     #[cfg(test)]
@@ -46,5 +70,34 @@ impl BufRead for Input {
 
     fn consume(&mut self, amount: usize) {
         self.0.consume(amount);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flate2::{Compression, write::GzEncoder};
+    use io::Write;
+
+    use super::*;
+
+    fn read(bytes: &[u8]) -> io::Result<String> {
+        let mut text = String::new();
+        let input = Input::decompress(io::Cursor::new(bytes.to_vec()));
+        input?.read_to_string(&mut text)?;
+        Ok(text)
+    }
+
+    #[test]
+    fn gzip_is_seen_through_and_bzip2_named() {
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+        gzip.write_all(b"10.0.0.0/8 drop\n").unwrap();
+        let packed = gzip.finish().unwrap();
+        assert_eq!(read(&packed).unwrap(), "10.0.0.0/8 drop\n");
+        // Files may be put one behind the other.
+        let twice = read(&[packed.clone(), packed.clone()].concat()).unwrap();
+        assert_eq!(twice.lines().count(), 2);
+        assert!(read(&packed[..packed.len() - 9]).is_err());
+        assert_eq!(read(b"plain").unwrap(), "plain");
+        assert!(read(b"BZh91").unwrap_err().to_string().contains("bzcat"));
     }
 }

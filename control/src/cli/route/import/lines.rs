@@ -73,8 +73,8 @@ fn parse_prefix(text: &str) -> Result<IpNet, String> {
     }
 }
 
-/// What stands behind a prefix.
-fn parse_path(text: &str) -> Result<RoutePath, String> {
+/// What stands behind a prefix: where the route leads.
+pub(super) fn parse_path(text: &str) -> Result<RoutePath, String> {
     let mut words = text.split_ascii_whitespace();
     let target = match words.next() {
         Some("drop") => Target::Drop(true),

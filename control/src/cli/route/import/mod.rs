@@ -3,11 +3,18 @@
 
 mod input;
 mod lines;
+mod mrt;
 mod pack;
 mod progress;
 mod report;
 
-use std::{path::Path, path::PathBuf, thread, time::Instant};
+use std::{
+    io::BufRead,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    thread,
+    time::Instant,
+};
 
 use clap::{Args, ValueEnum};
 use tokio::sync::mpsc;
@@ -16,6 +23,7 @@ use tonic::{Status, transport::Channel};
 
 use self::{
     input::Input,
+    mrt::NextHops,
     pack::{Numbering, Packer, Stop},
     progress::Progress,
     report::{Outcome, Times},
@@ -37,7 +45,7 @@ const PIECES_AHEAD: usize = 8;
 pub(in crate::cli) struct ImportArgs {
     /// A file; `-` is standard input.
     ///
-    /// Lines of text: `PREFIX NEXTHOP`. A next hop is the address of a VTEP, or of several separated by commas
+    /// A RIB dump in MRT format (TABLE_DUMP_V2), or lines of text: `PREFIX NEXTHOP`. A next hop is the address of a VTEP, or of several separated by commas
     /// (equal-cost), with `via ADDRESS` behind if it is a router; or `port NAME`; or `drop`. What
     /// follows a `#` is a comment.
     file: PathBuf,
@@ -53,21 +61,33 @@ pub(in crate::cli) struct ImportArgs {
     /// Only print what would change.
     #[arg(long)]
     dry_run: bool,
-    /// What the file is.
+    /// What the file is. Either may be compressed with gzip.
     #[arg(long, value_enum, default_value_t = Format::Auto)]
     format: Format,
+    /// For MRT: where the routes lead, whatever their BGP next hop, as in a text file.
+    #[arg(long, value_name = "NEXTHOP", conflicts_with = "map")]
+    to: Option<String>,
+    /// For MRT: a file with the next hop for each BGP next hop, `BGP-NEXTHOP NEXTHOP` a line; a BGP next hop `*`
+    /// stands for all others. Without it and `--to`, BGP next hops are VTEPs.
+    #[arg(long, value_name = "FILE")]
+    map: Option<PathBuf>,
+    /// For MRT: take the routes of this peer. Without it, the first of each prefix.
+    #[arg(long, value_name = "ADDRESS")]
+    peer: Option<IpAddr>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
 }
 
-/// Formats of route files. Each may be compressed with gzip.
+/// Formats of route files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
     /// As the first bytes say.
     Auto,
     /// Lines of text.
     Text,
+    /// A RIB dump of a BGP daemon.
+    Mrt,
 }
 
 /// What the reading thread leaves behind.
@@ -78,6 +98,7 @@ struct Read {
 }
 
 pub(super) fn run(args: &ImportArgs, socket: &Path) -> Result<(), Failure> {
+    let next_hops = next_hops(args)?;
     let input = Input::open(&args.file)?;
     let started = Instant::now();
     let (sender, requests) = mpsc::channel(PIECES_AHEAD);
@@ -90,7 +111,7 @@ pub(super) fn run(args: &ImportArgs, socket: &Path) -> Result<(), Failure> {
     thread::scope(|scope| {
         let reader = thread::Builder::new()
             .name("ringlay-read".to_owned())
-            .spawn_scoped(scope, || read(input, args.format, begin, sender))?;
+            .spawn_scoped(scope, || read(input, args, &next_hops, begin, sender))?;
         let talked = session(socket, async |channel| {
             Ok(talk(channel, requests, started, args).await)
         });
@@ -126,24 +147,59 @@ fn finish(args: &ImportArgs, talked: Result<Outcome, Status>, read: Read) -> Res
     }
 }
 
+/// Where BGP next hops are to lead.
+fn next_hops(args: &ImportArgs) -> Result<NextHops, Failure> {
+    match (&args.to, &args.map) {
+        (Some(words), _) => {
+            lines::parse_path(words)
+                .map_err(|problem| Failure::usage(format_args!("--to: {problem}")))?;
+            Ok(NextHops::All(words.clone()))
+        }
+        (None, Some(map)) => NextHops::read(map),
+        (None, None) => Ok(NextHops::Same),
+    }
+}
+
 /// Reads all and sends it on.
 fn read(
     input: Input,
-    format: Format,
+    args: &ImportArgs,
+    next_hops: &NextHops,
     begin: LoadBegin,
     sender: mpsc::Sender<LoadRoutesRequest>,
 ) -> Read {
     let mut packer = Packer::new(sender);
     let result = packer
         .send(Part::Begin(begin))
-        .and_then(|()| match format {
-            Format::Auto | Format::Text => lines::read(input, &mut packer),
-        })
+        .and_then(|()| read_routes(input, args, next_hops, &mut packer))
         .and_then(|()| packer.finish());
     Read {
         numbering: packer.into_numbering(),
         result,
     }
+}
+
+fn read_routes(
+    mut input: Input,
+    args: &ImportArgs,
+    next_hops: &NextHops,
+    packer: &mut Packer,
+) -> Result<(), Stop> {
+    let start = input.fill_buf();
+    let start = start.map_err(|error| Stop::Bad(format!(": {error}")))?;
+    let is_mrt = match args.format {
+        Format::Auto => mrt::is_mrt(start),
+        Format::Text => false,
+        Format::Mrt => true,
+    };
+    if is_mrt {
+        return mrt::read(input, next_hops, args.peer, packer);
+    }
+    if args.to.is_some() || args.map.is_some() || args.peer.is_some() {
+        let problem = ": is text, for which --to, --map and --peer mean nothing";
+        return Err(Stop::Bad(problem.to_owned()));
+    }
+    lines::read(input, packer)
 }
 
 /// Passes the routes on, and shows what the daemon says.
