@@ -8,7 +8,8 @@ use core::{
 };
 
 use crate::{
-    EthernetFrame, IpProtocol, Ipv4Packet, Ipv6Packet, UdpPacket, icmpv4, icmpv6, ip::IpVersion,
+    EthernetFrame, IpProtocol, Ipv4Packet, Ipv6Packet, UdpPacket, bytes::u32_at, icmpv4, icmpv6,
+    ip::IpVersion,
 };
 
 #[cfg(test)]
@@ -267,34 +268,39 @@ fn sum_of_valid_v4(packet: &[u8]) -> Option<Sum> {
     if view.is_fragment() || view.total_len() != packet.len() {
         return None;
     }
-    let payload = view.payload();
-    let transport = match view.protocol() {
-        IpProtocol::ICMP if payload.len() >= icmpv4::HEADER_LEN => Sum(0xffff),
-        protocol if has_checksum(protocol, payload) => {
-            Sum(!view.pseudo_header(payload.len() as u16).0)
-        }
-        _ => return None,
-    };
-    Some(sum(&packet[..view.header_len()]) + transport)
+    let options = &packet[crate::ipv4::HEADER_LEN..view.header_len()];
+    let (payload, protocol) = (view.payload(), view.protocol());
+    let words = [0, 4, 8].map(|at| u64::from(u32_at(packet, at)));
+    let head = fold_u64(words.iter().sum()) + sum(options);
+    if protocol == IpProtocol::ICMP && payload.len() >= icmpv4::HEADER_LEN {
+        // There is no pseudo-header.
+        return Some(head + sum(&packet[12..20]) + Sum(0xffff));
+    }
+    has_checksum(protocol, payload).then(|| head + without_addresses(protocol, payload.len()))
 }
 
 #[inline]
 fn sum_of_valid_v6(packet: &[u8]) -> Option<Sum> {
     let view = Ipv6Packet::new_checked(packet).ok()?;
-    let transport = view.transport().ok()?;
-    if transport.fragment.is_some() || view.total_len() != packet.len() {
+    // Of what has extension headers nothing is known: a routing header may make the destination of
+    // the pseudo-header another one.
+    if view.total_len() != packet.len() {
         return None;
     }
-    let (headers, payload) = packet.split_at(transport.offset);
-    // A routing header may make the destination of the pseudo-header another one.
-    let plain = transport.offset == crate::ipv6::HEADER_LEN;
-    let is_icmp = transport.protocol == IpProtocol::ICMPV6 && payload.len() >= icmpv6::HEADER_LEN;
-    if !plain || !(is_icmp || has_checksum(transport.protocol, payload)) {
+    let (payload, protocol) = (view.payload(), view.next_header());
+    let is_icmp = protocol == IpProtocol::ICMPV6 && payload.len() >= icmpv6::HEADER_LEN;
+    if !(is_icmp || has_checksum(protocol, payload)) {
         return None;
     }
-    let len = payload.len() as u32;
-    let pseudo_header = pseudo_header_v6(view.src_addr(), view.dst_addr(), transport.protocol, len);
-    Some(sum(headers) + Sum(!pseudo_header.0))
+    let words = [0, 4].map(|at| u64::from(u32_at(packet, at)));
+    Some(fold_u64(words.iter().sum()) + without_addresses(protocol, payload.len()))
+}
+
+/// The sum of the addresses in an IP header and of a valid transport behind it: the addresses are in
+/// the pseudo-header too, to whose complement the transport sums, and so cancel out.
+#[inline]
+const fn without_addresses(protocol: IpProtocol, len: usize) -> Sum {
+    Sum(!fold_u64(protocol.0 as u64 + len as u64).0)
 }
 
 /// Whether `payload` is a TCP segment, or a UDP datagram with a checksum, that ends where the
