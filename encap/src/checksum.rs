@@ -271,7 +271,10 @@ fn sum_of_valid_v4(packet: &[u8]) -> Option<Sum> {
     let options = &packet[crate::ipv4::HEADER_LEN..view.header_len()];
     let (payload, protocol) = (view.payload(), view.protocol());
     let words = [0, 4, 8].map(|at| u64::from(u32_at(packet, at)));
-    let head = fold_u64(words.iter().sum()) + sum(options);
+    let mut head = fold_u64(words.iter().sum());
+    if !options.is_empty() {
+        head += sum(options);
+    }
     if protocol == IpProtocol::ICMP && payload.len() >= icmpv4::HEADER_LEN {
         // There is no pseudo-header.
         return Some(head + sum(&packet[12..20]) + Sum(0xffff));
