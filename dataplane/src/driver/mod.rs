@@ -86,9 +86,13 @@ pub struct DriverConfig {
     pub completions: u32,
     /// Frames in flight to the kernel.
     pub sends: u16,
-    /// Frames that each attached queue lends to the kernel to receive into; a
-    /// power of two. Small, so that frames are still cached when they are reused.
+    /// Frames that each attached queue lends to the kernel to receive into, at most; a
+    /// power of two.
     pub receive_buffers: u16,
+    /// Bytes that the frames lent by one queue are expected to be filled with, at most.
+    /// The kernel fills the frame that it has had longest, so with more than a part of
+    /// the CPU's cache lent, each would have left the cache by the time it is filled again.
+    pub receive_bytes: usize,
     /// Descriptors that can be attached at a time.
     pub files: u32,
 }
@@ -100,6 +104,7 @@ impl Default for DriverConfig {
             completions: 2048,
             sends: 256,
             receive_buffers: 64,
+            receive_bytes: 512 << 10,
             files: 1024,
         }
     }

@@ -18,7 +18,7 @@ use crossbeam::utils::CachePadded;
 use crate::batch::Batch;
 use crate::counters::{QueueCounters, WorkerCounters};
 use crate::driver::ledger::Ledger;
-use crate::driver::uring::queue::{Attached, Kind};
+use crate::driver::uring::queue::{Attached, Kind, Lengths};
 use crate::driver::vnet::Device;
 use crate::driver::{Driver, DriverConfig, Queue, QueueId, datagram, errors};
 use crate::drop_reason::DropReason;
@@ -46,6 +46,7 @@ pub struct UringDriver {
     /// Frames received and not yet asked for, with the queue they came from.
     arrived: VecDeque<(u16, Frame)>,
     receive_buffers: u16,
+    receive_bytes: usize,
     /// Whether a queue may lack slots or need arming.
     needy: bool,
 }
@@ -77,6 +78,7 @@ impl UringDriver {
             queues: Vec::new(),
             arrived: VecDeque::new(),
             receive_buffers: config.receive_buffers,
+            receive_bytes: config.receive_bytes,
             needy: false,
         })
     }
@@ -115,6 +117,7 @@ impl UringDriver {
         });
         match opened {
             Ok((file, source)) => {
+                let lengths = Lengths::default();
                 let (waiting, gone, failures, in_flight) = (0, false, 0, 0);
                 Ok(Attached {
                     kind,
@@ -122,6 +125,7 @@ impl UringDriver {
                     source,
                     file,
                     waiting,
+                    lengths,
                     gone,
                     failures,
                     in_flight,
@@ -209,6 +213,7 @@ impl UringDriver {
             Ok(frame) => {
                 if let Some(Some(queue)) = self.queues.get_mut(usize::from(index)) {
                     queue.waiting += 1;
+                    queue.lengths.add(frame.len());
                     self.arrived.push_back((index, frame));
                 }
             }
@@ -257,7 +262,9 @@ impl UringDriver {
         }
         self.needy = false;
         for queue in self.queues.iter().flatten().filter(|queue| !queue.gone) {
-            while self.uring.vacancies(queue.source) > queue.waiting {
+            let target = queue.lengths.fitting(self.receive_bytes);
+            let target = target.min(self.receive_buffers.into());
+            while self.uring.lent(queue.source) + queue.waiting < target {
                 let Some(frame) = self.pool.allocate() else {
                     self.needy = true;
                     break;

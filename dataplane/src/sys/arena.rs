@@ -10,8 +10,8 @@ use std::rc::Rc;
 
 /// An anonymous private mapping of `count` slots, `stride` bytes apart.
 ///
-/// Pages are committed by the kernel on first touch, so slots sized for the
-/// largest super-frame cost little while only small frames use them.
+/// Memory is committed by the kernel on first touch, in huge pages where it has them,
+/// so that slots that were never used cost nothing.
 pub struct Arena {
     base: NonNull<u8>,
     stride: usize,
@@ -47,6 +47,10 @@ impl Arena {
         if base == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
+        // A super-frame otherwise lies in 17 pages, each of which the kernel's copies look up.
+        // SAFETY: the mapping made above; the advice changes no content. A kernel without
+        // huge pages refuses it, which does no harm.
+        unsafe { libc::madvise(base, len, libc::MADV_HUGEPAGE) };
         let base = NonNull::new(base.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
         let free = RefCell::new((0..count).rev().collect());
         Ok(Rc::new(Self {

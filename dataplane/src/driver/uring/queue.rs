@@ -20,6 +20,8 @@ pub(super) struct Attached {
     /// Its frames in `arrived`. With the slots that are lent they make up the
     /// queue's share of the pool.
     pub(super) waiting: usize,
+    /// Of the frames that came in.
+    pub(super) lengths: Lengths,
     /// Nothing more is to be received.
     pub(super) gone: bool,
     /// Errors in a row.
@@ -58,5 +60,57 @@ impl Kind {
             Self::Device(device) => device.drop_reason(errno),
             Self::Underlay { .. } => errors::underlay_drop_reason(errno),
         }
+    }
+}
+
+/// How long frames are of late.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Lengths {
+    /// A moving average in bytes, times [`Self::WEIGHT`].
+    scaled: usize,
+}
+
+impl Lengths {
+    /// Frames that make up most of the average.
+    const WEIGHT: usize = 8;
+
+    /// Frames that are lent, however long they are: a kernel that has to wait for one stops
+    /// to deliver, and must be told to go on.
+    const FEWEST: usize = 8;
+
+    #[inline]
+    pub(super) fn add(&mut self, len: usize) {
+        self.scaled += len;
+        self.scaled -= self.scaled / (Self::WEIGHT + 1);
+    }
+
+    /// How many frames fill `bytes`.
+    #[inline]
+    pub(super) fn fitting(&self, bytes: usize) -> usize {
+        (bytes / (self.scaled / Self::WEIGHT).max(1)).max(Self::FEWEST)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_long_frames_fit_and_many_short_ones() {
+        let mut lengths = Lengths::default();
+        assert_eq!(lengths.fitting(1 << 19), 1 << 19, "nothing is known yet");
+        (0..100).for_each(|_| lengths.add(65_536));
+        assert_eq!(lengths.fitting(1 << 19), 8);
+        (0..100).for_each(|_| lengths.add(100));
+        assert!(lengths.fitting(1 << 19) > 5000);
+    }
+
+    #[test]
+    fn the_average_follows_within_a_few_frames() {
+        let mut lengths = Lengths::default();
+        (0..20).for_each(|_| lengths.add(1500));
+        let few = lengths.fitting(1 << 19);
+        assert!((300..500).contains(&few), "{few}");
+        assert_eq!(lengths.fitting(1), Lengths::FEWEST);
     }
 }
