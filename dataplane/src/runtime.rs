@@ -41,6 +41,11 @@ const EVENT_QUEUE: usize = 1024;
 /// How often [`Runtime::wait_confirmed`] looks.
 const CONFIRM_POLL: Duration = Duration::from_micros(50);
 
+/// The rank of workers that sleep when there is no work: before the applications whose
+/// packets they carry, as the kernel's own packet processing is. A worker that waits until an
+/// application has used up its time slice lets all its flows wait.
+const RANK: i32 = -10;
+
 /// How to run the workers.
 #[derive(Clone, Debug)]
 pub struct RuntimeConfig {
@@ -504,6 +509,11 @@ impl Seed {
         {
             let _ = ready.send(Err(failed("be pinned to its CPU")(error)));
             return;
+        }
+        if self.poll != PollMode::Busy
+            && let Err(error) = affinity::rank(RANK)
+        {
+            tracing::info!(worker = %id, %error, "runs at the priority of ordinary threads");
         }
         let pool = match Mempool::new(self.frames) {
             Ok(pool) => pool,

@@ -1,4 +1,5 @@
-//! Which CPUs a thread may run on. It chooses none: that is configuration.
+//! Which CPUs a thread may run on, and how it ranks on them. It chooses none: that is
+//! configuration.
 
 use std::io;
 
@@ -37,6 +38,19 @@ pub fn pin(cpu: usize) -> io::Result<()> {
     }
 }
 
+/// Ranks this thread by `nice(1)` values: -20 goes first, 19 last, 0 is usual.
+///
+/// # Errors
+///
+/// `EACCES` without CAP_SYS_NICE when the rank rises.
+pub fn rank(nice: i32) -> io::Result<()> {
+    // SAFETY: takes no memory. On Linux, 0 is this thread rather than its process.
+    match unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 fn empty_set() -> libc::cpu_set_t {
     // SAFETY: `cpu_set_t` is a bit array; all-zero is its empty set.
     unsafe { std::mem::zeroed() }
@@ -55,6 +69,19 @@ mod tests {
         })
         .join()
         .unwrap();
+    }
+
+    #[test]
+    fn a_rank_is_of_one_thread() {
+        // SAFETY: takes no memory.
+        let own = || unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
+        let before = own();
+        let ranked = std::thread::spawn(move || {
+            rank(before + 3).unwrap();
+            own()
+        });
+        assert_eq!(ranked.join().unwrap(), before + 3);
+        assert_eq!(own(), before);
     }
 
     #[test]
