@@ -91,7 +91,7 @@ fn identity(key: &TunnelKey) -> u64 {
 }
 
 /// Sets or removes the value of a prefix; returns the one it had.
-pub(super) fn place(fib: &mut Fib, prefix: IpNet, value: Option<NextHopId>) -> Option<NextHopId> {
+fn place(fib: &mut Fib, prefix: IpNet, value: Option<NextHopId>) -> Option<NextHopId> {
     match (prefix, value) {
         (IpNet::V4(prefix), Some(value)) => fib.v4.insert(prefix.into(), value),
         (IpNet::V6(prefix), Some(value)) => fib.v6.insert(prefix.into(), value),
