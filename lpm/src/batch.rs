@@ -17,9 +17,9 @@ impl<A: Address, V: Copy> Table<A, V> {
     /// If `addrs` and `out` differ in length.
     pub fn lookup_batch(&self, addrs: &[A], out: &mut [Option<V>]) {
         assert_eq!(addrs.len(), out.len(), "one result for each address");
-        match self.root() {
-            Some(root) => kernel::lookup_batch(&self.lookup, root, &self.values, addrs, out),
-            None => out.fill(self.default_value().copied()),
+        match self.top {
+            0 => out.fill(self.default_value().copied()),
+            top => kernel::lookup_batch(&self.lookup, top, &self.values, addrs, out),
         }
     }
 }

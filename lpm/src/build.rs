@@ -1,47 +1,31 @@
 //! Many routes at once, into a table without any. Single routes are the business of `edit`.
 
-use crate::edit::{Editor, Pair};
-use crate::node::CHILD;
+use crate::edit::Editor;
 use crate::position::Position;
 use crate::rib::{Draft, Entry};
 use crate::values::Id;
 use crate::{Address, Prefix};
 
-impl Editor<'_> {
+impl<A: Address> Editor<'_, A> {
     /// Makes the node for the octet number `at` of routes that are equal before it and end in it
-    /// or behind it. They are sorted, and none is there twice.
-    pub(crate) fn build<A: Address>(
-        &mut self,
-        at: usize,
-        routes: &[(Prefix<A>, Id)],
-        inherited: Id,
-    ) -> Pair {
-        let mut draft = Draft {
-            inherited,
-            ..Draft::default()
-        };
+    /// or behind it, without lookup nodes. They are sorted, and none is there twice.
+    pub(crate) fn build(&mut self, at: usize, routes: &[(Prefix<A>, Id)]) -> u32 {
+        let mut draft = Draft::default();
         let ends_here = |(prefix, _): &(Prefix<A>, Id)| usize::from(prefix.len()) <= at * 8 + 8;
         for (prefix, id) in routes.iter().filter(|route| ends_here(route)) {
             let position = Position::of(prefix).expect("the default route is in no node");
             draft.routes.push(Entry::new(position.index, *id));
         }
         draft.routes.sort_unstable();
-        let mut painted = [inherited; 256];
-        for entry in &draft.routes {
-            let (first, count) = entry.range();
-            painted[first..first + count].fill(entry.id());
-        }
         // Of one octet's routes, those that end here come first.
         for group in routes.chunk_by(|(a, _), (b, _)| a.addr().octet(at) == b.addr().octet(at)) {
             let below = &group[group.partition_point(ends_here)..];
             if let Some((prefix, _)) = below.first() {
-                let octet = prefix.addr().octet(at);
-                let slot = &mut painted[usize::from(octet)];
-                let child = self.build(at + 1, below, *slot);
-                *slot = CHILD | child.lookup;
-                draft.children.push((octet, child.routes));
+                let child = self.build(at + 1, below);
+                draft.below += self.node(child).weight();
+                draft.children.push((prefix.addr().octet(at), child));
             }
         }
-        self.create(at, &draft, &painted)
+        self.create(&draft)
     }
 }

@@ -1,252 +1,232 @@
-//! Changes of single routes, in both structures at once. Knows no values, only their numbers.
+//! Changes of single routes. Knows no values, only their numbers; lookup nodes are made in
+//! `compile`.
+
+use std::marker::PhantomData;
 
 use crate::Address;
-use crate::node::{self, CHILD, Painted, answer, paint};
+use crate::compile::formats;
+use crate::node::{self, Kind, RANGES, Slot};
 use crate::position::Position;
-use crate::rib::{self, Draft, Entry, NOWHERE};
+use crate::rib::{BELOW, Draft, Entry, LOOKUP, NOWHERE};
 use crate::space::Space;
 use crate::values::Id;
 use crate::words::Words;
 
-/// A node of routes and the node of lookup that belongs to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Pair {
-    pub(crate) routes: u32,
-    pub(crate) lookup: u32,
-}
-
-impl Pair {
-    /// No node.
-    pub(crate) const NONE: Self = Self {
-        routes: NOWHERE,
-        lookup: 0,
-    };
-
-    pub(crate) fn is_none(self) -> bool {
-        self.routes == NOWHERE
-    }
-}
-
-/// Both structures, for changing. What snapshots may read is copied first.
-pub(crate) struct Editor<'t> {
+/// Routes and lookup nodes, for changing. What snapshots may read is copied first.
+pub(crate) struct Editor<'t, A> {
     pub(crate) routes: &'t mut Words,
     pub(crate) lookup: &'t mut Words,
     pub(crate) routes_space: &'t mut Space,
     pub(crate) lookup_space: &'t mut Space,
     /// Room to put a node together in.
     pub(crate) scratch: &'t mut Vec<u32>,
+    pub(crate) family: PhantomData<A>,
 }
 
-impl Editor<'_> {
-    /// Sets the value of a route in or below a node for the octet number `at`; returns the node
-    /// as it is now and the value the route had.
-    pub(crate) fn insert<A: Address>(
+/// What a change has made of a node.
+pub(crate) struct Changed {
+    /// Where it is, or [`NOWHERE`] if nothing is left of it.
+    pub(crate) routes: u32,
+    /// The value the route had.
+    pub(crate) old: Option<Id>,
+    /// Whether a lookup node that answers for it has to change, if that is not its own.
+    stale: bool,
+}
+
+/// What a parent remembers of a child before it is changed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Child {
+    routes: u32,
+    slot: Slot,
+    weight: u32,
+}
+
+impl<A: Address> Editor<'_, A> {
+    /// Sets the value of a route in or below the node for the octet number `at`, or removes it:
+    /// then it exists.
+    pub(crate) fn change(
         &mut self,
-        (node, at): (Pair, usize),
+        (routes, at): (u32, usize),
         addr: A,
         position: Position,
-        id: Id,
-    ) -> (Pair, Option<Id>) {
-        let Some(present) = rib::Node::new(self.routes, node.routes) else {
-            return (self.chain(at, addr, position, id, 0), None);
-        };
+        id: Option<Id>,
+    ) -> Changed {
         if at == position.octet {
-            let mut draft = Draft::of(present);
-            let old = draft.set_route(position.index, id);
-            if old == Some(id) {
-                return (node, old);
-            }
-            return (
-                self.rewrite(at, node, draft, rib::range(position.index)),
-                old,
-            );
+            return self.change_here((routes, at), position, id);
         }
         let octet = addr.octet(at);
-        if let Some(child) = self.child(node, at, octet) {
-            let (new, old) = self.insert((child, at + 1), addr, position, id);
-            return (self.relink(at, node, octet, child, new), old);
-        }
-        let mut draft = Draft::of(present);
-        let mut painted = paint(self.lookup, node.lookup, at);
-        let slot = &mut painted[usize::from(octet)];
-        let child = self.chain(at + 1, addr, position, id, *slot);
-        *slot = CHILD | child.lookup;
-        draft.insert_child(octet, child.routes);
-        (self.replace(at, node, &draft, &painted), None)
-    }
-
-    /// Removes a route, which exists, in or below a node for the octet number `at`; returns what
-    /// is left of the node, and the value the route had.
-    pub(crate) fn remove<A: Address>(
-        &mut self,
-        (node, at): (Pair, usize),
-        addr: A,
-        position: Position,
-    ) -> (Pair, Id) {
-        let present = rib::Node::new(self.routes, node.routes).expect("the route exists");
-        if at == position.octet {
-            let mut draft = Draft::of(present);
-            let id = draft.remove_route(position.index);
-            let left = self.shrink(at, node, draft, rib::range(position.index));
-            return (left, id.expect("the route exists"));
-        }
-        let octet = addr.octet(at);
-        let child = self.child(node, at, octet).expect("the route exists");
-        let (left, id) = self.remove((child, at + 1), addr, position);
-        if !left.is_none() {
-            return (self.relink(at, node, octet, child, left), id);
-        }
-        let present = rib::Node::new(self.routes, node.routes).expect("the route exists");
-        let mut draft = Draft::of(present);
-        draft.remove_child(octet);
-        (self.shrink(at, node, draft, (usize::from(octet), 1)), id)
-    }
-
-    /// Makes a node of these words' worth.
-    pub(crate) fn create(&mut self, at: usize, draft: &Draft, painted: &Painted) -> Pair {
-        draft.encode(self.scratch);
-        let routes = self.routes_space.put(self.routes, self.scratch);
-        node::encode(painted, at, self.scratch);
-        let lookup = self.lookup_space.put(self.lookup, self.scratch);
-        Pair { routes, lookup }
-    }
-
-    /// Makes the nodes for a route below which and above which there is nothing else.
-    fn chain<A: Address>(
-        &mut self,
-        at: usize,
-        addr: A,
-        position: Position,
-        id: Id,
-        inherited: Id,
-    ) -> Pair {
-        let mut painted = [inherited; 256];
-        let mut draft = Draft {
-            inherited,
-            ..Draft::default()
+        let Some(child) = self.node(routes).child(octet) else {
+            let id = id.expect("a route that is removed exists");
+            return self.add_child((routes, at), addr, position, id);
         };
+        let before = self.child(child);
+        let mut changed = self.change((child, at + 1), addr, position, id);
+        if changed.routes == NOWHERE {
+            let mut draft = Draft::of(self.node(routes));
+            draft.remove_child(octet);
+            draft.below -= before.weight;
+            changed.routes = self.finish((routes, at), draft);
+            changed.stale = true;
+            return changed;
+        }
+        let after = self.child(changed.routes);
+        (changed.routes, changed.stale) =
+            self.follow((routes, at), octet, (before, after), changed.stale);
+        changed
+    }
+
+    /// Makes the nodes for one route below which and above which there is nothing else, without
+    /// lookup nodes.
+    pub(crate) fn chain(&mut self, at: usize, addr: A, position: Position, id: Id) -> u32 {
+        let mut draft = Draft::default();
         if at == position.octet {
-            let entry = Entry::new(position.index, id);
-            let (first, count) = entry.range();
-            painted[first..first + count].fill(id);
-            draft.routes.push(entry);
+            draft.routes.push(Entry::new(position.index, id));
         } else {
-            let octet = addr.octet(at);
-            let child = self.chain(at + 1, addr, position, id, inherited);
-            painted[usize::from(octet)] = CHILD | child.lookup;
-            draft.children.push((octet, child.routes));
+            let child = self.chain(at + 1, addr, position, id);
+            draft.insert_child(addr.octet(at), child);
+            draft.below = self.node(child).weight();
         }
-        self.create(at, &draft, &painted)
+        self.create(&draft)
     }
 
-    fn child(&self, node: Pair, at: usize, octet: u8) -> Option<Pair> {
-        let routes = rib::Node::new(self.routes, node.routes)?.child(octet)?;
-        let lookup = answer(self.lookup, node.lookup, at, octet) & !CHILD;
-        Some(Pair { routes, lookup })
-    }
-
-    /// Follows a child that may have moved.
-    fn relink(&mut self, at: usize, node: Pair, octet: u8, old: Pair, new: Pair) -> Pair {
-        let mut linked = node;
-        if new.routes != old.routes
-            && let Some(present) = rib::Node::new(self.routes, node.routes)
-            && let Some(index) = present.child_word(octet)
-        {
-            let len = present.len();
-            linked.routes =
-                self.routes_space
-                    .patch(self.routes, (node.routes, len), index, new.routes);
-        }
-        if new.lookup != old.lookup {
-            let index = node::slot_word(self.lookup, node.lookup, at, octet);
-            let len = node::len(self.lookup, node.lookup, at);
-            linked.lookup =
-                self.lookup_space
-                    .patch(self.lookup, (node.lookup, len), index, CHILD | new.lookup);
-        }
-        linked
-    }
-
-    /// Puts a draft from which something was taken in the place of a node, if anything is left.
-    fn shrink(&mut self, at: usize, node: Pair, draft: Draft, range: (usize, usize)) -> Pair {
-        if draft.is_empty() {
-            self.give_back(at, node);
-            return Pair::NONE;
-        }
-        self.rewrite(at, node, draft, range)
-    }
-
-    /// Puts a changed draft in the place of a node; what it answers changed within `range`.
-    fn rewrite(&mut self, at: usize, node: Pair, mut draft: Draft, range: (usize, usize)) -> Pair {
-        let mut painted = paint(self.lookup, node.lookup, at);
-        self.repaint(at, &mut draft, &mut painted, range);
-        self.replace(at, node, &draft, &painted)
-    }
-
-    /// Finds the answers within a range anew, and passes them on to children.
-    fn repaint(
-        &mut self,
-        at: usize,
-        draft: &mut Draft,
-        painted: &mut Painted,
-        (first, count): (usize, usize),
-    ) {
-        let end = first + count;
-        let mut ids = [draft.inherited; 256];
-        // Shorter prefixes come first, so that longer ones paint over them.
-        for entry in &draft.routes {
-            let (from, count) = entry.range();
-            let to = (from + count).min(end);
-            let from = from.max(first);
-            if from < to {
-                ids[from..to].fill(entry.id());
-            }
-        }
-        for (octet, child) in &mut draft.children {
-            let octet = usize::from(*octet);
-            if !(first..end).contains(&octet) {
-                continue;
-            }
-            let node = Pair {
-                routes: *child,
-                lookup: painted[octet] & !CHILD,
-            };
-            let node = self.reinherit(at + 1, node, ids[octet]);
-            *child = node.routes;
-            ids[octet] = CHILD | node.lookup;
-        }
-        painted[first..end].copy_from_slice(&ids[first..end]);
-    }
-
-    /// Tells a node what shorter prefixes give it.
-    fn reinherit(&mut self, at: usize, node: Pair, inherited: Id) -> Pair {
-        let present = rib::Node::new(self.routes, node.routes).expect("children are somewhere");
-        if present.inherited() == inherited {
-            return node;
-        }
-        let mut draft = Draft::of(present);
-        draft.inherited = inherited;
-        self.rewrite(at, node, draft, (0, 256))
-    }
-
-    fn replace(&mut self, at: usize, node: Pair, draft: &Draft, painted: &Painted) -> Pair {
-        let len = rib::Node::new(self.routes, node.routes).map_or(0, rib::Node::len);
+    /// Writes a new node.
+    pub(crate) fn create(&mut self, draft: &Draft) -> u32 {
         draft.encode(self.scratch);
-        let routes = self
-            .routes_space
-            .replace(self.routes, (node.routes, len), self.scratch);
-        let len = node::len(self.lookup, node.lookup, at);
-        node::encode(painted, at, self.scratch);
-        let lookup = self
-            .lookup_space
-            .replace(self.lookup, (node.lookup, len), self.scratch);
-        Pair { routes, lookup }
+        self.routes_space.put(self.routes, self.scratch)
     }
 
-    fn give_back(&mut self, at: usize, node: Pair) {
-        let len = rib::Node::new(self.routes, node.routes).map_or(0, rib::Node::len);
-        self.routes_space.give_back(node.routes, len);
-        let len = node::len(self.lookup, node.lookup, at);
-        self.lookup_space.give_back(node.lookup, len);
+    /// Writes a draft in the place of a node.
+    pub(crate) fn replace(&mut self, routes: u32, draft: &Draft) -> u32 {
+        let len = self.node(routes).len();
+        draft.encode(self.scratch);
+        self.routes_space
+            .replace(self.routes, (routes, len), self.scratch)
+    }
+
+    /// Tells a node where a child is.
+    pub(crate) fn relink(&mut self, routes: u32, octet: u8, child: u32) -> u32 {
+        let word = self.node(routes).child_word(octet);
+        self.patch(routes, word.expect("the child is there"), child)
+    }
+
+    fn change_here(
+        &mut self,
+        (routes, at): (u32, usize),
+        position: Position,
+        id: Option<Id>,
+    ) -> Changed {
+        let mut draft = Draft::of(self.node(routes));
+        let old = match id {
+            Some(id) => draft.set_route(position.index, id),
+            None => draft.remove_route(position.index),
+        };
+        let stale = old != id;
+        let routes = if stale {
+            self.finish((routes, at), draft)
+        } else {
+            routes
+        };
+        Changed { routes, old, stale }
+    }
+
+    fn add_child(
+        &mut self,
+        (routes, at): (u32, usize),
+        addr: A,
+        position: Position,
+        id: Id,
+    ) -> Changed {
+        let child = self.chain(at + 1, addr, position, id);
+        let mut draft = Draft::of(self.node(routes));
+        draft.insert_child(addr.octet(at), child);
+        draft.below += self.node(child).weight();
+        Changed {
+            routes: self.finish((routes, at), draft),
+            old: None,
+            stale: true,
+        }
+    }
+
+    /// Writes a draft in the place of a node, with its lookup node if it has one of its own; or
+    /// gives both back if nothing is left.
+    fn finish(&mut self, (routes, at): (u32, usize), mut draft: Draft) -> u32 {
+        if draft.is_empty() {
+            let len = self.node(routes).len();
+            self.routes_space.give_back(routes, len);
+            self.give_back_lookup(at, draft.lookup);
+            return NOWHERE;
+        }
+        if draft.lookup != 0 {
+            self.compile(at, &mut draft);
+        }
+        self.replace(routes, &draft)
+    }
+
+    /// Follows a child that has changed; returns where the node is, and whether a lookup node
+    /// above that answers for it has to change.
+    fn follow(
+        &mut self,
+        (routes, at): (u32, usize),
+        octet: u8,
+        (before, after): (Child, Child),
+        stale: bool,
+    ) -> (u32, bool) {
+        let node = self.node(routes);
+        let (own, below) = (node.lookup(), node.below() + after.weight - before.weight);
+        let kind = Self::kind(at, node.routes_len(), below);
+        let absorbs = own & RANGES != 0;
+        if own != 0 && (absorbs != (kind == Kind::Ranges) || absorbs && stale) {
+            let mut draft = Draft::of(node);
+            draft.below = below;
+            let children = draft.children.iter_mut();
+            for (_, child) in children.filter(|(other, _)| *other == octet) {
+                *child = after.routes;
+            }
+            return (self.finish((routes, at), draft), true);
+        }
+        let mut routes = routes;
+        if after.routes != before.routes {
+            routes = self.relink(routes, octet, after.routes);
+        }
+        if after.weight != before.weight {
+            routes = self.patch(routes, BELOW, below);
+        }
+        if own == 0 {
+            // Who answers for this node leads to its children's lookup nodes.
+            return (routes, after.slot != before.slot);
+        }
+        if !absorbs && after.slot != before.slot {
+            let lookup = self.relink_lookup(at, own, octet, after.slot);
+            if lookup != own {
+                routes = self.patch(routes, LOOKUP, lookup);
+            }
+        }
+        (routes, false)
+    }
+
+    /// Tells a lookup node where the next one is.
+    fn relink_lookup(&mut self, at: usize, slot: Slot, octet: u8, child: Slot) -> Slot {
+        let plain = at < const { formats::<A>() }.plain;
+        let (first, len) = node::extent(self.lookup, slot, plain);
+        let word = node::child_word(self.lookup, slot, plain, octet);
+        let moved = self
+            .lookup_space
+            .patch(self.lookup, (first, len), word - first, child);
+        slot - first + moved
+    }
+
+    fn patch(&mut self, routes: u32, word: u32, value: u32) -> u32 {
+        let len = self.node(routes).len();
+        self.routes_space
+            .patch(self.routes, (routes, len), word, value)
+    }
+
+    fn child(&self, routes: u32) -> Child {
+        let node = self.node(routes);
+        Child {
+            routes,
+            slot: node.lookup(),
+            weight: node.weight(),
+        }
     }
 }

@@ -29,10 +29,10 @@ enum Item {
 
 impl Item {
     /// In prefix order: by the first address, then the shorter, then what lies below.
-    fn key(&self) -> (usize, u32) {
+    fn key(&self) -> (u32, u32) {
         match self {
             Self::Route(entry) => (entry.range().0, entry.index()),
-            Self::Child(octet, _) => (usize::from(*octet), u32::MAX),
+            Self::Child(octet, _) => (u32::from(*octet), u32::MAX),
         }
     }
 }
@@ -46,7 +46,7 @@ impl<'t, A: Address, V> Iter<'t, A, V> {
             addr: A::ZERO,
             left: table.len(),
         };
-        iter.enter(table.root.routes);
+        iter.enter(table.root);
         iter
     }
 

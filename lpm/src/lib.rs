@@ -28,6 +28,7 @@
 mod address;
 mod batch;
 mod build;
+mod compile;
 mod convert;
 mod edit;
 mod eras;

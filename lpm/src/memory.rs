@@ -1,8 +1,7 @@
 //! How much memory a table takes, and for what. Frees none.
 
-use crate::edit::Pair;
-use crate::node::{self, CHILD, answer};
-use crate::{Address, Table, rib, space};
+use crate::compile::formats;
+use crate::{Address, Table, node, rib, space};
 
 /// Bytes a table takes, without what its values own elsewhere. What clones share counts in full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,15 +43,18 @@ impl<A: Address, V> Table<A, V> {
         memory
     }
 
-    fn add_nodes(&self, node: Pair, at: usize, memory: &mut Memory) {
-        let Some(routes) = rib::Node::new(&self.routes, node.routes) else {
+    fn add_nodes(&self, at: u32, octet: usize, memory: &mut Memory) {
+        let Some(routes) = rib::Node::new(&self.routes, at) else {
             return;
         };
         memory.routes += space::size(routes.len());
-        memory.lookup += space::size(node::len(&self.lookup, node.lookup, at));
-        for (octet, routes) in routes.children() {
-            let lookup = answer(&self.lookup, node.lookup, at, octet) & !CHILD;
-            self.add_nodes(Pair { routes, lookup }, at + 1, memory);
+        if routes.lookup() != 0 {
+            let plain = octet < const { formats::<A>() }.plain;
+            let (_, len) = node::extent(&self.lookup, routes.lookup(), plain);
+            memory.lookup += space::size(len);
+        }
+        for (_, child) in routes.children() {
+            self.add_nodes(child, octet + 1, memory);
         }
     }
 }

@@ -3,11 +3,14 @@
 //!
 //! A node holds the routes that end within one octet of the address (with 1 to 8 of its bits), and
 //! the nodes for the next octet. Its words are: the numbers of routes and of children; the value
-//! that shorter prefixes give the whole node; if there are children, a bitmap of 256 bits and where
-//! they are; then the routes, a word each, ordered. Nodes without a route below them are left out.
+//! that shorter prefixes gave the whole node, and the lookup node that was made of that, if there is
+//! one of its own; how many routes and children its children have; if there are children, a bitmap
+//! of 256 bits and where they are; then the routes, a word each, ordered. Nodes without a route
+//! below them are left out.
 
 use std::sync::atomic::AtomicU32;
 
+use crate::node::Slot;
 use crate::values::Id;
 use crate::words::load;
 
@@ -15,9 +18,12 @@ use crate::words::load;
 pub(crate) const NOWHERE: u32 = 0;
 
 /// Words before the children.
-const HEADER: u32 = 2;
-/// Which word of a node says what shorter prefixes give it.
+const HEADER: u32 = 4;
 const INHERITED: u32 = 1;
+/// Which word of a node is the slot that leads to its lookup node.
+pub(crate) const LOOKUP: u32 = 2;
+/// Which word of a node counts the routes and children of its children.
+pub(crate) const BELOW: u32 = 3;
 const BITMAP: u32 = 8;
 
 /// A route within a node: its index and the number of its value.
@@ -41,16 +47,10 @@ impl Entry {
     }
 
     /// The octets it covers: the first, and how many.
-    pub(crate) fn range(self) -> (usize, usize) {
-        range(self.index())
+    pub(crate) fn range(self) -> (u32, u32) {
+        let bits = self.index().ilog2();
+        ((self.index() << (8 - bits)) & 0xff, 1 << (8 - bits))
     }
-}
-
-/// The octets that the prefix of an index covers: the first, and how many.
-pub(crate) fn range(index: u32) -> (usize, usize) {
-    let bits = index.ilog2();
-    let first = (index << (8 - bits)) & 0xff;
-    (first as usize, 1 << (8 - bits))
 }
 
 /// A node, to be read where it is.
@@ -80,6 +80,21 @@ impl<'t> Node<'t> {
 
     pub(crate) fn inherited(self) -> Id {
         self.word(INHERITED)
+    }
+
+    /// What leads to the lookup node; zero if an ancestor's answers for it.
+    pub(crate) fn lookup(self) -> Slot {
+        self.word(LOOKUP)
+    }
+
+    /// How many routes and children the children have.
+    pub(crate) fn below(self) -> u32 {
+        self.word(BELOW)
+    }
+
+    /// How much the node adds to its parent's `below`.
+    pub(crate) fn weight(self) -> u32 {
+        self.routes_len() + self.children_len()
     }
 
     /// Words of the node.
@@ -170,6 +185,8 @@ impl<'t> Node<'t> {
 #[derive(Debug, Default)]
 pub(crate) struct Draft {
     pub(crate) inherited: Id,
+    pub(crate) lookup: Slot,
+    pub(crate) below: u32,
     pub(crate) children: Vec<(u8, u32)>,
     pub(crate) routes: Vec<Entry>,
 }
@@ -182,6 +199,8 @@ impl Draft {
         routes.extend(node.routes());
         Self {
             inherited: node.inherited(),
+            lookup: node.lookup(),
+            below: node.below(),
             children,
             routes,
         }
@@ -228,7 +247,7 @@ impl Draft {
     pub(crate) fn encode(&self, words: &mut Vec<u32>) {
         words.clear();
         words.push(self.routes.len() as u32 | (self.children.len() as u32) << 16);
-        words.push(self.inherited);
+        words.extend([self.inherited, self.lookup, self.below]);
         if !self.children.is_empty() {
             let mut bitmap = [0u32; BITMAP as usize];
             for (octet, _) in &self.children {

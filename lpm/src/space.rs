@@ -150,7 +150,7 @@ impl Space {
     fn extend(&mut self, memory: &Words, granules: u32) -> Option<u32> {
         let at = self.end.max(FIRST);
         let end = at + granules * GRANULE;
-        (end as usize <= memory.len()).then(|| {
+        (end as usize + SLACK <= memory.len()).then(|| {
             self.end = end;
             at
         })
@@ -175,7 +175,7 @@ impl Space {
         let wanted = len
             + (len / 8)
                 .max(MIN_GROWTH)
-                .max((granules * GRANULE + FIRST) as usize);
+                .max((granules * GRANULE + FIRST) as usize + SLACK);
         assert!(wanted <= LIMIT, "a table's nodes take less than 4 GiB");
         *memory = words::grown(memory, wanted);
         self.extend(memory, granules)
@@ -214,6 +214,9 @@ pub(crate) fn size(len: u32) -> usize {
 fn granules(len: u32) -> u32 {
     len.div_ceil(GRANULE)
 }
+
+/// Words at the end that are never handed out, so that whole vectors can be read at the last.
+const SLACK: usize = 16;
 
 /// Words a block grows by at least.
 const MIN_GROWTH: usize = 1 << 10;

@@ -4,11 +4,10 @@ use std::fmt;
 use std::hash::Hash;
 use std::marker::PhantomData;
 
-use crate::edit::Pair;
 use crate::eras::Token;
 use crate::iter::Iter;
 use crate::position::Position;
-use crate::rib;
+use crate::rib::{self, NOWHERE};
 use crate::values::{NONE, Values};
 use crate::words::Words;
 use crate::writer::Writer;
@@ -25,7 +24,10 @@ use crate::{Address, Prefix, kernel};
 /// index or an `Arc`. A value that no route had before costs time in proportion to the number of
 /// distinct values, if it is the first such since the last clone.
 pub struct Table<A, V> {
-    pub(crate) root: Pair,
+    /// Where the routes' node for the first octet is.
+    pub(crate) root: u32,
+    /// Where the lookup node for the first octet is; zero if there is none.
+    pub(crate) top: u32,
     pub(crate) len: usize,
     pub(crate) lookup: Words,
     pub(crate) routes: Words,
@@ -43,7 +45,8 @@ impl<A: Address, V> Table<A, V> {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            root: Pair::NONE,
+            root: NOWHERE,
+            top: 0,
             len: 0,
             lookup: Words::default(),
             routes: Words::default(),
@@ -57,9 +60,9 @@ impl<A: Address, V> Table<A, V> {
     /// The value of the longest prefix that covers `addr`. Allocates nothing.
     #[inline]
     pub fn lookup(&self, addr: A) -> Option<&V> {
-        let id = match self.root() {
-            Some(root) => kernel::lookup(&self.lookup, root, addr),
-            None => NONE,
+        let id = match self.top {
+            0 => NONE,
+            top => kernel::lookup(&self.lookup, top, addr),
         };
         self.values.get(id as usize)?.as_ref()
     }
@@ -67,7 +70,7 @@ impl<A: Address, V> Table<A, V> {
     /// The longest prefix that covers `addr`, and its value. Slower than [`Self::lookup`].
     pub fn lookup_prefix(&self, addr: A) -> Option<(Prefix<A>, &V)> {
         let mut longest = None;
-        let mut node = rib::Node::new(&self.routes, self.root.routes);
+        let mut node = rib::Node::new(&self.routes, self.root);
         for octet in 0..A::OCTETS {
             let Some(present) = node else { break };
             if let Some(entry) = present.longest(addr.octet(octet)) {
@@ -89,7 +92,7 @@ impl<A: Address, V> Table<A, V> {
         let Some(position) = Position::of(prefix) else {
             return self.default_value();
         };
-        let mut node = rib::Node::new(&self.routes, self.root.routes)?;
+        let mut node = rib::Node::new(&self.routes, self.root)?;
         for octet in 0..position.octet {
             node = rib::Node::new(&self.routes, node.child(prefix.addr().octet(octet))?)?;
         }
@@ -115,12 +118,6 @@ impl<A: Address, V> Table<A, V> {
     /// Removes all prefixes. Clones keep theirs.
     pub fn clear(&mut self) {
         *self = Self::new();
-    }
-
-    /// Where the node for the first octet is, if there is one.
-    #[inline]
-    pub(crate) fn root(&self) -> Option<u32> {
-        (!self.root.is_none()).then_some(self.root.lookup)
     }
 
     pub(crate) fn default_value(&self) -> Option<&V> {

@@ -1,10 +1,13 @@
 //! What a table's writer has beside what readers read, and how an update begins.
 
 use std::hash::Hash;
+use std::marker::PhantomData;
 
-use crate::edit::{Editor, Pair};
+use crate::edit::Editor;
 use crate::eras::{Eras, Token};
+use crate::node::node_of;
 use crate::position::Position;
+use crate::rib::NOWHERE;
 use crate::space::Space;
 use crate::values::{self, Id, Interner, NONE, Values};
 use crate::{Address, Prefix, Table};
@@ -56,9 +59,12 @@ impl<V> Writer<V> {
 }
 
 /// A table in the middle of an update.
-pub(crate) struct Update<'t, V> {
-    root: &'t mut Pair,
-    editor: Editor<'t>,
+pub(crate) struct Update<'t, A, V> {
+    /// Where the routes' node for the first octet is.
+    root: &'t mut u32,
+    /// Where the lookup node for the first octet is.
+    top: &'t mut u32,
+    editor: Editor<'t, A>,
     values: &'t mut Values<V>,
     interner: &'t mut Interner<V>,
 }
@@ -97,14 +103,16 @@ impl<A: Address, V: Clone + Eq + Hash> Table<A, V> {
             len += 1;
         }
         if !numbered.is_empty() {
-            *update.root = editor.build(0, &numbered, NONE);
+            let root = editor.build(0, &numbered);
+            let (root, slot) = editor.settle(0, root, NONE);
+            (*update.root, *update.top) = (root, node_of(slot));
         }
         table.len = len;
         table
     }
 
     /// Makes ready for a change. A clone becomes a table of its own first.
-    pub(crate) fn begin(&mut self) -> Update<'_, V> {
+    pub(crate) fn begin(&mut self) -> Update<'_, A, V> {
         if self.writer.is_none() && !self.is_empty() {
             let routes = self.iter().map(|(prefix, value)| (prefix, value.clone()));
             *self = Self::built(routes);
@@ -113,12 +121,14 @@ impl<A: Address, V: Clone + Eq + Hash> Table<A, V> {
         writer.begin(self.token.get_or_insert_with(Token::new));
         Update {
             root: &mut self.root,
+            top: &mut self.top,
             editor: Editor {
                 routes: &mut self.routes,
                 lookup: &mut self.lookup,
                 routes_space: &mut writer.routes,
                 lookup_space: &mut writer.lookup,
                 scratch: &mut writer.scratch,
+                family: PhantomData,
             },
             values: &mut self.values,
             interner: &mut writer.interner,
@@ -126,27 +136,39 @@ impl<A: Address, V: Clone + Eq + Hash> Table<A, V> {
     }
 }
 
-impl<V: Clone + Eq + Hash> Update<'_, V> {
+impl<A: Address, V: Clone + Eq + Hash> Update<'_, A, V> {
     /// Sets or removes the value of the default route; returns the one it had.
     pub(crate) fn set_default(self, value: Option<V>) -> Option<V> {
         values::set(self.values, NONE, value)
     }
 
     /// Sets the value of a route; returns the one it had.
-    pub(crate) fn insert<A: Address>(mut self, addr: A, position: Position, value: V) -> Option<V> {
+    pub(crate) fn insert(mut self, addr: A, position: Position, value: V) -> Option<V> {
         let id = self.interner.acquire(self.values, value);
-        let (root, old) = self.editor.insert((*self.root, 0), addr, position, id);
-        *self.root = root;
-        let old = old?;
-        let value = self.values[old as usize].clone();
-        self.interner.release(self.values, old);
-        value
+        if *self.root == NOWHERE {
+            let root = self.editor.chain(0, addr, position, id);
+            let (root, slot) = self.editor.settle(0, root, NONE);
+            (*self.root, *self.top) = (root, node_of(slot));
+            return None;
+        }
+        self.change(addr, position, Some(id))
     }
 
     /// Removes a route, which exists.
-    pub(crate) fn remove<A: Address>(mut self, addr: A, position: Position) {
-        let (root, id) = self.editor.remove((*self.root, 0), addr, position);
-        *self.root = root;
-        self.interner.release(self.values, id);
+    pub(crate) fn remove(mut self, addr: A, position: Position) {
+        self.change(addr, position, None);
+    }
+
+    fn change(&mut self, addr: A, position: Position, id: Option<Id>) -> Option<V> {
+        let changed = self.editor.change((*self.root, 0), addr, position, id);
+        *self.root = changed.routes;
+        *self.top = match changed.routes {
+            NOWHERE => 0,
+            root => node_of(self.editor.node(root).lookup()),
+        };
+        let old = changed.old?;
+        let value = self.values[old as usize].clone();
+        self.interner.release(self.values, old);
+        value
     }
 }

@@ -153,7 +153,8 @@ fn large_table<A: Family>(shares: &[(u8, u64)], to_addr: fn(u128) -> A) {
         .iter()
         .map(|(prefix, value)| (prefix, *value))
         .collect();
-    assert_eq!(in_use(&table), in_use(&fresh));
+    // Values beyond the 2^15th take more room in lookup nodes, and which those are is history.
+    assert_eq!(in_use(&table).1, in_use(&fresh).1);
     assert!(table.iter().map(|(prefix, _)| prefix).is_sorted());
 }
 
