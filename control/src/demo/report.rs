@@ -47,6 +47,8 @@ pub(super) struct Conditions {
     pub(super) seconds: u64,
     /// What made the TCP and UDP traffic: `built-in`, or iperf3 with its version.
     pub(super) traffic: String,
+    /// Where the workers of Ringlay ran.
+    pub(super) workers: String,
 }
 
 /// One overlay's results.
@@ -268,6 +270,7 @@ impl Report {
             rounds,
             seconds,
             traffic,
+            workers,
             ..
         } = &self.conditions;
         let offloads = if self.conditions.offloads {
@@ -280,7 +283,8 @@ impl Report {
              {date} · kernel {kernel} · {cores} cores · underlay MTU {mtu} · offloads {offloads} · \
              TCP streams: {streams}\n\
              traffic: {traffic} · medians of {rounds} alternating rounds of {seconds} s · \
-             CPU is of the whole machine, softirq included\n"
+             CPU is of the whole machine, softirq included\n\
+             Ringlay's workers: {workers}\n"
         );
         if *background_cores > BUSY {
             let _ = writeln!(

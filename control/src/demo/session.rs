@@ -45,12 +45,12 @@ pub(super) fn run(cleanup: &Cleanup, args: &DemoArgs) -> Result<Outcome, LabErro
         topology: &topology,
         directory: directory.path().into(),
         ringlay: env::current_exe().map_err(LabError::io("find the ringlay binary"))?,
-        placement: Placement::Auto,
+        placement: Placement::split(),
     };
     let plan = plan(args);
     let (legs, mut reports) = start(&bench, args)?;
     measure(&bench, &plan, args, &legs, &mut reports)?;
-    let report = Report::new(machine, conditions(args, &plan), reports);
+    let report = Report::new(machine, conditions(args, &plan, &bench.placement), reports);
     let kept = args
         .keep
         .then(|| Kept::new(bench.ringlay.clone(), &topology, &legs));
@@ -72,7 +72,7 @@ fn plan(args: &DemoArgs) -> Plan {
     }
 }
 
-fn conditions(args: &DemoArgs, plan: &Plan) -> Conditions {
+fn conditions(args: &DemoArgs, plan: &Plan, placement: &Placement) -> Conditions {
     Conditions {
         mtu: args.mtu.into(),
         offloads: true,
@@ -81,6 +81,7 @@ fn conditions(args: &DemoArgs, plan: &Plan) -> Conditions {
         rounds: args.rounds.into(),
         seconds: args.seconds,
         traffic: plan.traffic(),
+        workers: placement.to_string(),
     }
 }
 

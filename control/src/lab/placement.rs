@@ -8,8 +8,6 @@ use std::fmt;
 
 use ringlay_dataplane::sys::affinity;
 
-use super::LabError;
-
 /// Value of `dataplane.workers` of the two nodes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Placement {
@@ -21,22 +19,18 @@ pub enum Placement {
 }
 
 impl Placement {
-    /// Halves the processors that this process may use; the odd one is host b's.
-    ///
-    /// # Errors
-    /// [`LabError::Unsupported`] if there is one only.
-    pub fn split() -> Result<Self, LabError> {
+    /// Halves the processors that this process may use; the odd one is host b's. A single one
+    /// cannot be halved, and is for both.
+    pub fn split() -> Self {
         Self::halves(&affinity::allowed_cpus())
     }
 
-    fn halves(cpus: &[usize]) -> Result<Self, LabError> {
+    fn halves(cpus: &[usize]) -> Self {
         if cpus.len() < 2 {
-            return Err(LabError::unsupported(
-                "workers cannot be split over hosts: this process may use one CPU only",
-            ));
+            return Self::Auto;
         }
         let (a, b) = cpus.split_at(cpus.len() / 2);
-        Ok(Self::Split([a.to_vec(), b.to_vec()]))
+        Self::Split([a.to_vec(), b.to_vec()])
     }
 
     /// What the config file of host a's node (0) or host b's (1) says.
@@ -63,17 +57,16 @@ mod tests {
 
     #[test]
     fn halves_are_apart_and_have_every_processor() {
-        let two = Placement::halves(&[0, 1]).unwrap();
+        let two = Placement::halves(&[0, 1]);
         assert_eq!([two.setting(0), two.setting(1)], ["[0]", "[1]"]);
-        let odd = Placement::halves(&[2, 3, 7]).unwrap();
+        let odd = Placement::halves(&[2, 3, 7]);
         assert_eq!(odd, Placement::Split([vec![2], vec![3, 7]]));
         assert_eq!(odd.setting(1), "[3, 7]");
     }
 
     #[test]
-    fn one_processor_cannot_be_split() {
-        let error = Placement::halves(&[0]).unwrap_err();
-        assert!(matches!(error, LabError::Unsupported { .. }));
+    fn one_processor_is_for_both() {
+        assert_eq!(Placement::halves(&[0]), Placement::Auto);
     }
 
     #[test]

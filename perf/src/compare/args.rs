@@ -52,9 +52,9 @@ pub(crate) struct CompareArgs {
     /// Ways of UDP.
     #[arg(long, default_value = "out", value_delimiter = ',', value_parser = ["out", "in"])]
     pub(super) udp_directions: Vec<String>,
-    /// CPUs of Ringlay's workers: all of them on each host, or half of them each, as if the hosts
-    /// were two machines.
-    #[arg(long, default_value = "auto", value_parser = ["auto", "split"])]
+    /// CPUs of Ringlay's workers: half of them on each host, as if the hosts were two machines, or
+    /// all of them on both.
+    #[arg(long, default_value = "split", value_parser = ["auto", "split"])]
     pub(super) workers: String,
     /// What sends TCP and UDP: iperf3 where it is installed, or the built-in traffic.
     #[arg(long, default_value = "auto", value_parser = ["auto", "built-in"])]
@@ -120,11 +120,11 @@ impl CompareArgs {
     }
 
     /// Where Ringlay's workers run.
-    pub(super) fn placement(&self) -> Result<Placement, LabError> {
+    pub(super) fn placement(&self) -> Placement {
         if self.workers == "split" {
             Placement::split()
         } else {
-            Ok(Placement::Auto)
+            Placement::Auto
         }
     }
 
@@ -187,7 +187,11 @@ mod tests {
         assert_eq!(args.underlays().len(), 4);
         assert_eq!(args.legs().len(), 8);
         assert_eq!(args.measures().len(), 4 + 2 + 1);
-        assert_eq!(args.placement().unwrap(), Placement::Auto);
+        assert_eq!(args.placement(), Placement::split());
+        assert_eq!(
+            parse("--workers auto").unwrap().placement(),
+            Placement::Auto
+        );
         assert!(args.json.is_none());
     }
 

@@ -44,7 +44,7 @@ pub(crate) fn run(args: &CompareArgs) -> ExitCode {
 /// Compares, and tells each section as soon as it is done.
 fn compare(cleanup: &Cleanup, args: &CompareArgs) -> Result<Comparison, LabError> {
     let (legs, measures, underlays) = (args.legs(), args.measures(), args.underlays());
-    let (plan, placement) = (args.plan(), args.placement()?);
+    let (plan, placement) = (args.plan(), args.placement());
     let ringlay = args.ringlay_binary()?;
     let mut comparison = Comparison {
         settings: settings(args, &plan, &placement)?,

@@ -66,6 +66,7 @@ fn report() -> Report {
         rounds: 3,
         seconds: 1,
         traffic: "built-in".into(),
+        workers: "auto".into(),
     };
     let mut ringlay = leg(&LegKind::ringlay("auto"), &[4.0, 1.0, 3.0]);
     ringlay.mode = Some("io_uring, since the kernel has it".into());
@@ -82,6 +83,7 @@ fn renders_the_table() {
 two hosts as network namespaces of one machine, joined by veth: no NIC is involved
 2026-11-21 12:00 UTC · kernel 6.18.0 · 2 cores · underlay MTU 1500 · offloads on · TCP streams: 1
 traffic: built-in · medians of 3 alternating rounds of 1 s · CPU is of the whole machine, softirq included
+Ringlay's workers: auto
 
                     TCP    CPU  UDP 64 B  lost    CPU  per CPU  round trip            CPU
                  Gbit/s  cores      kpps     %  cores     kpps      p50 us  p99 us  cores
