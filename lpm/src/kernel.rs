@@ -23,7 +23,9 @@ const LANES: usize = 16;
 #[inline]
 pub(crate) fn lookup<A: Address>(words: &[AtomicU32], top: u32, addr: A) -> Id {
     #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("popcnt") && is_x86_feature_detected!("bmi2") {
+    if avx512::available() {
+        return avx512::lookup(words, top, addr);
+    } else if is_x86_feature_detected!("popcnt") && is_x86_feature_detected!("bmi2") {
         // SAFETY: the processor has the instructions, as was found out right here.
         return unsafe { lookup_bmi(words, top, addr) };
     }
