@@ -146,7 +146,7 @@ impl fmt::Display for Objection<'_> {
             Self::NoEthernet(device) => write!(f, "{} is no Ethernet device", device.name),
             Self::NoSegmentation(device, what) => write!(
                 f,
-                "{} does not segment UDP tunnels ({what} is off): cutting in userspace is faster",
+                "{} does not segment UDP tunnels ({what} is off), so the kernel would cut instead",
                 device.name
             ),
             Self::NoUplinks(reason) => f.write_str(reason),
@@ -228,8 +228,8 @@ mod tests {
         };
         assert_eq!(
             auto(&facts),
-            "udp: eth1 does not segment UDP tunnels (tx-tcp-segmentation is off): cutting in \
-             userspace is faster"
+            "udp: eth1 does not segment UDP tunnels (tx-tcp-segmentation is off), so the \
+             kernel would cut instead"
         );
         let tunnel = Device {
             ethernet: false,

@@ -75,8 +75,8 @@ fn a_device_that_does_not_gets_what_is_cut_already() {
     assert!(hosts.exec(0, off).status.success(), "ethtool is installed");
     hosts.start(0);
     hosts.start(1);
-    let reason = "eth0 does not segment UDP tunnels (tx-udp_tnl-csum-segmentation is off): cutting \
-                  in userspace is faster";
+    let reason = "eth0 does not segment UDP tunnels (tx-udp_tnl-csum-segmentation is off), so \
+                  the kernel would cut instead";
     assert_chose(&hosts, 0, ("udp", reason));
     assert_chose(&hosts, 1, WHOLE);
     talk(&hosts);
