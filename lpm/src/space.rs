@@ -176,7 +176,7 @@ impl Space {
             + (len / 8)
                 .max(MIN_GROWTH)
                 .max((granules * GRANULE + FIRST) as usize + SLACK);
-        assert!(wanted <= LIMIT, "a table's nodes take less than 4 GiB");
+        assert!(wanted <= LIMIT, "a table's nodes take less than 2 GiB");
         *memory = words::grown(memory, wanted);
         self.extend(memory, granules)
             .expect("the new block has room")
@@ -221,5 +221,5 @@ const SLACK: usize = 16;
 /// Words a block grows by at least.
 const MIN_GROWTH: usize = 1 << 10;
 
-/// Words a block may have: their numbers have 31 bits.
-const LIMIT: usize = 1 << 30;
+/// Words a block may have: so an offset in octets fits in an `i32`, as gathers want it.
+const LIMIT: usize = 1 << 29;
