@@ -1,13 +1,13 @@
 //! Frames of Open vSwitch's userspace datapath.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use ringlay_encap::{
-    DecapError, EcnMode, GenevePacket, GreHeader, GreKey, GrePacket, InnerType, MacAddr,
-    OptionKind, Pretty, TunnelKey, Vni, geneve,
+    DecapError, EcnMode, GenevePacket, GreHeader, GreKey, GrePacket, InnerType, OptionKind, Pretty,
+    TunnelKey, Vni, geneve,
 };
 
-use crate::{pcap, rebuild::Captured};
+use crate::{ENDS_V4, ENDS_V6, UNDERLAY_MACS, pcap, rebuild::Captured};
 
 /// One capture, and how the script configured the tunnel.
 struct Capture {
@@ -17,18 +17,6 @@ struct Capture {
     has_checksum: bool,
 }
 
-const UNDERLAY_MACS: [MacAddr; 2] = [
-    MacAddr([2, 0, 0, 0, 0x77, 0x0a]),
-    MacAddr([2, 0, 0, 0, 0x77, 0x0b]),
-];
-const V4: [IpAddr; 2] = [
-    IpAddr::V4(Ipv4Addr::new(192, 168, 77, 1)),
-    IpAddr::V4(Ipv4Addr::new(192, 168, 77, 2)),
-];
-const V6: [IpAddr; 2] = [
-    IpAddr::V6(Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 1)),
-    IpAddr::V6(Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 2)),
-];
 const OVN: OptionKind = OptionKind {
     class: 0x0102,
     kind: 0x80,
@@ -52,15 +40,20 @@ macro_rules! capture {
 fn captures() -> [Capture; 7] {
     let gre = |key: u32| TunnelKey::Gre(Some(GreKey(key)));
     [
-        capture!("vxlan-over-ipv4", V4, TunnelKey::Vxlan(vni(51)), false),
-        capture!("gre-over-ipv4", V4, TunnelKey::Gre(None), false),
-        capture!("gre-key-over-ipv6", V6, gre(0xdead_beef), false),
-        capture!("gre-checksum-over-ipv4", V4, gre(54), true),
-        capture!("gre-sequence-over-ipv6", V6, gre(57), false),
-        capture!("geneve-over-ipv4", V4, TunnelKey::Geneve(vni(55)), true),
+        capture!("vxlan-over-ipv4", ENDS_V4, TunnelKey::Vxlan(vni(51)), false),
+        capture!("gre-over-ipv4", ENDS_V4, TunnelKey::Gre(None), false),
+        capture!("gre-key-over-ipv6", ENDS_V6, gre(0xdead_beef), false),
+        capture!("gre-checksum-over-ipv4", ENDS_V4, gre(54), true),
+        capture!("gre-sequence-over-ipv6", ENDS_V6, gre(57), false),
+        capture!(
+            "geneve-over-ipv4",
+            ENDS_V4,
+            TunnelKey::Geneve(vni(55)),
+            true
+        ),
         capture!(
             "geneve-option-over-ipv6",
-            V6,
+            ENDS_V6,
             TunnelKey::Geneve(Vni::MAX),
             true
         ),

@@ -3,7 +3,7 @@
 #
 # Two network namespaces, joined by a veth underlay, with a VXLAN device in each; tcpdump listens on
 # one end of the underlay. Needs root, iproute2, ethtool, tcpdump, python3 and a kernel with VXLAN.
-# Names and addresses are fixed below, because tests/vectors.rs expects them; identifications,
+# Names and addresses are fixed below, because tests/peers/kernel.rs expects them; identifications,
 # source ports, sequence numbers and timestamps differ from run to run.
 set -eu
 cd "$(dirname "$0")"

@@ -1,16 +1,14 @@
 //! Frames of the kernel's own VXLAN device: the views decode them, and templates reproduce them.
-//!
-//! The captures, and the script that makes them, are in `tests/vectors/`.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests are tests too")]
-
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use ringlay_encap::{
-    Ecn, EtherType, EthernetRepr, IpProtocol, Ipv4Packet, Ipv6Packet, MacAddr, OuterChecksum,
-    Pretty, Stamp, Sum, Template, TemplateBuilder, UdpPacket, Vni, VxlanPacket, checksum, eth,
+    Ecn, EtherType, EthernetRepr, IpProtocol, Ipv4Packet, Ipv6Packet, OuterChecksum, Pretty, Stamp,
+    Sum, Template, TemplateBuilder, UdpPacket, Vni, VxlanPacket, checksum, eth,
     vxlan::{HEADER_LEN, UDP_PORT},
 };
+
+use crate::{ENDS_V4, ENDS_V6, UNDERLAY_MACS, pcap};
 
 /// One capture, and how the script configured the device.
 struct Capture {
@@ -20,56 +18,26 @@ struct Capture {
     has_checksum: bool,
 }
 
-const UNDERLAY_MACS: [MacAddr; 2] = [
-    MacAddr([2, 0, 0, 0, 0x77, 0x0a]),
-    MacAddr([2, 0, 0, 0, 0x77, 0x0b]),
-];
-const ENDS_V4: [IpAddr; 2] = [
-    IpAddr::V4(Ipv4Addr::new(192, 168, 77, 1)),
-    IpAddr::V4(Ipv4Addr::new(192, 168, 77, 2)),
-];
-const ENDS_V6: [IpAddr; 2] = [
-    IpAddr::V6(Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 1)),
-    IpAddr::V6(Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 2)),
-];
-
 const CAPTURES: [Capture; 3] = [
     Capture {
-        pcap: include_bytes!("vectors/kernel-vxlan-over-ipv4.pcap"),
+        pcap: include_bytes!("../vectors/kernel-vxlan-over-ipv4.pcap"),
         ends: ENDS_V4,
         vni: 42,
         has_checksum: true,
     },
     Capture {
-        pcap: include_bytes!("vectors/kernel-vxlan-over-ipv4-no-checksum.pcap"),
+        pcap: include_bytes!("../vectors/kernel-vxlan-over-ipv4-no-checksum.pcap"),
         ends: ENDS_V4,
         vni: 44,
         has_checksum: false,
     },
     Capture {
-        pcap: include_bytes!("vectors/kernel-vxlan-over-ipv6.pcap"),
+        pcap: include_bytes!("../vectors/kernel-vxlan-over-ipv6.pcap"),
         ends: ENDS_V6,
         vni: 0x00ff_ffff,
         has_checksum: true,
     },
 ];
-
-/// The frames of a pcap file in little-endian byte order, none of them cut short.
-fn frames(pcap: &[u8]) -> Vec<&[u8]> {
-    let word = |at: usize| u32::from_le_bytes(pcap[at..at + 4].try_into().unwrap());
-    assert_eq!(word(0), 0xa1b2_c3d4, "little-endian pcap with microseconds");
-    assert_eq!(word(20), 1, "Ethernet");
-    let mut frames = Vec::new();
-    let mut at = 24;
-    while at < pcap.len() {
-        let [captured, original] = [word(at + 8), word(at + 12)];
-        assert_eq!(captured, original);
-        at += 16;
-        frames.push(&pcap[at..at + captured as usize]);
-        at += captured as usize;
-    }
-    frames
-}
 
 /// A captured frame, taken apart.
 struct Decoded<'a> {
@@ -148,7 +116,7 @@ fn decode_ipv6(packet: &[u8]) -> Outer<'_> {
 
 fn all_frames() -> impl Iterator<Item = (&'static Capture, &'static [u8])> {
     const { &CAPTURES }.iter().flat_map(|capture| {
-        frames(capture.pcap)
+        pcap::read(capture.pcap)
             .into_iter()
             .map(move |frame| (capture, frame))
     })
@@ -157,7 +125,7 @@ fn all_frames() -> impl Iterator<Item = (&'static Capture, &'static [u8])> {
 #[test]
 fn captures_contain_every_kind_of_traffic() {
     for capture in &CAPTURES {
-        let lines: Vec<_> = frames(capture.pcap)
+        let lines: Vec<_> = pcap::read(capture.pcap)
             .into_iter()
             .map(|frame| Pretty::ethernet(frame).to_string())
             .collect();
