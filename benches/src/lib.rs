@@ -3,12 +3,14 @@
 //! The benchmarks themselves are in `benches/`, one file for each crate or stage they measure.
 //! Nothing here measures anything.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 #![warn(missing_docs)]
 
 pub mod addresses;
+pub mod dir24;
 pub mod packets;
 pub mod rng;
 pub mod routes;
+pub mod tsc;
 
 pub use rng::Rng;

@@ -1,7 +1,5 @@
 //! Lookup nodes from routes. Changes of routes are the business of `edit` and `build`.
 
-use std::cmp::Reverse;
-
 use crate::Address;
 use crate::edit::Editor;
 use crate::node::{self, CHILD, Kind, RANGES, Run, Slot};
@@ -22,16 +20,33 @@ pub(crate) struct Formats {
 
 /// What answers for some octets.
 struct Item {
-    start: u32,
+    /// Orders items by where they start, then the outer before the inner.
+    key: u64,
     end: u32,
     what: What,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy)]
 enum What {
     Route(Id),
     /// The node at a place among the children, or below the child at that place for an octet.
     Child(usize, Option<u8>, u32),
+}
+
+impl Item {
+    fn new(start: u32, len: u32, what: What) -> Self {
+        let inner = matches!(what, What::Child(..));
+        let inside = u64::from((1 << 16) - len) << 1 | u64::from(inner);
+        Self {
+            key: u64::from(start) << 32 | inside,
+            end: start + len,
+            what,
+        }
+    }
+
+    fn start(&self) -> u32 {
+        (self.key >> 32) as u32
+    }
 }
 
 /// The formats of an address family.
@@ -73,8 +88,37 @@ impl<A: Address> Editor<'_, A> {
             _ => (one_octet(draft), 1 << 8),
         };
         let runs = self.sweep(at, draft, items, end);
+        self.write(kind, draft, &runs);
+    }
+
+    /// Makes the lookup node of a draft for the octet number `at` as [`Self::compile`] does, if
+    /// nothing has changed but the routes that end within some octets. Does only what that takes.
+    pub(crate) fn recompile(&mut self, at: usize, draft: &mut Draft, (first, count): (u32, u32)) {
+        let kind = Self::kind(at, draft.routes.len() as u32, draft.below);
+        let end = first + count;
+        let inherits = |&(octet, _): &(u8, u32)| (first..end).contains(&octet.into());
+        if kind != Kind::Bitmap
+            || draft.lookup & RANGES != 0
+            || draft.children.iter().any(inherits)
+        {
+            return self.compile(at, draft);
+        }
+        let old: Vec<Run> = node::bitmap_runs(self.lookup, draft.lookup).collect();
+        let mut runs = Runs(Vec::with_capacity(old.len() + 2 * draft.routes.len() + 2));
+        let kept = old.partition_point(|run| run.start < first);
+        runs.0.extend_from_slice(&old[..kept]);
+        paint(draft, (first, count), &mut runs);
+        if end < 256 {
+            let next = old.partition_point(|run| run.start <= end);
+            runs.push(end, old[next - 1].slot);
+            runs.0.extend_from_slice(&old[next..]);
+        }
+        self.write(kind, draft, &runs.0);
+    }
+
+    fn write(&mut self, kind: Kind, draft: &mut Draft, runs: &[Run]) {
         let old = draft.lookup;
-        let before = node::encode(kind, &runs, self.scratch);
+        let before = node::encode(kind, runs, self.scratch);
         let first = if old == 0 {
             self.lookup_space.put(self.lookup, self.scratch)
         } else {
@@ -90,11 +134,7 @@ impl<A: Address> Editor<'_, A> {
         let mut items = Vec::with_capacity(draft.routes.len() + draft.below as usize);
         for entry in &draft.routes {
             let (first, count) = entry.range();
-            items.push(Item {
-                start: first << 8,
-                end: (first + count) << 8,
-                what: What::Route(entry.id()),
-            });
+            items.push(Item::new(first << 8, count << 8, What::Route(entry.id())));
         }
         for (place, (octet, child)) in draft.children.iter_mut().enumerate() {
             let base = u32::from(*octet) << 8;
@@ -102,19 +142,11 @@ impl<A: Address> Editor<'_, A> {
             let node = self.node(*child);
             for entry in node.routes() {
                 let (first, count) = entry.range();
-                items.push(Item {
-                    start: base + first,
-                    end: base + first + count,
-                    what: What::Route(entry.id()),
-                });
+                items.push(Item::new(base + first, count, What::Route(entry.id())));
             }
             for (octet, below) in node.children() {
-                let start = base + u32::from(octet);
-                items.push(Item {
-                    start,
-                    end: start + 1,
-                    what: What::Child(place, Some(octet), below),
-                });
+                let what = What::Child(place, Some(octet), below);
+                items.push(Item::new(base + u32::from(octet), 1, what));
             }
         }
         items
@@ -140,13 +172,13 @@ impl<A: Address> Editor<'_, A> {
         mut items: Vec<Item>,
         end: u32,
     ) -> Vec<Run> {
-        items.sort_unstable_by_key(|item| (item.start, Reverse(item.end), item.what));
+        items.sort_unstable_by_key(|item| item.key);
         let mut runs = Runs(Vec::with_capacity(2 * items.len() + 1));
         // What is open: where it ends, and its answer.
         let mut open: Vec<(u32, Slot)> = vec![(u32::MAX, draft.inherited)];
         runs.push(0, draft.inherited);
         for item in items {
-            close(&mut open, &mut runs, item.start);
+            close(&mut open, &mut runs, item.start());
             let (_, outer) = open[open.len() - 1];
             let slot = match item.what {
                 What::Route(id) => id,
@@ -154,7 +186,7 @@ impl<A: Address> Editor<'_, A> {
                     self.settle_child(at, draft, (place, octet, child), outer)
                 }
             };
-            runs.push(item.start, slot);
+            runs.push(item.start(), slot);
             open.push((item.end, slot));
         }
         close(&mut open, &mut runs, end - 1);
@@ -216,17 +248,30 @@ impl<A: Address> Editor<'_, A> {
 fn one_octet(draft: &Draft) -> Vec<Item> {
     let routes = draft.routes.iter().map(|entry| {
         let (start, count) = entry.range();
-        let what = What::Route(entry.id());
-        let end = start + count;
-        Item { start, end, what }
+        Item::new(start, count, What::Route(entry.id()))
     });
     let children = draft.children.iter().enumerate();
-    let children = children.map(|(place, &(octet, child))| Item {
-        start: octet.into(),
-        end: u32::from(octet) + 1,
-        what: What::Child(place, None, child),
+    let children = children.map(|(place, &(octet, child))| {
+        Item::new(octet.into(), 1, What::Child(place, None, child))
     });
     routes.chain(children).collect()
+}
+
+/// The answers of a node's own routes within a range of octets.
+fn paint(draft: &Draft, (first, count): (u32, u32), runs: &mut Runs) {
+    let mut ids = [draft.inherited; 256];
+    let end = first + count;
+    // Shorter prefixes come first, so that longer ones paint over them.
+    for entry in &draft.routes {
+        let (from, count) = entry.range();
+        let (from, to) = (from.max(first), (from + count).min(end));
+        if from < to {
+            ids[from as usize..to as usize].fill(entry.id());
+        }
+    }
+    for octet in first..end {
+        runs.push(octet, ids[octet as usize]);
+    }
 }
 
 /// Closes what ends at `start` or before.

@@ -120,12 +120,18 @@ impl<A: Address> Editor<'_, A> {
             Some(id) => draft.set_route(position.index, id),
             None => draft.remove_route(position.index),
         };
-        let stale = old != id;
-        let routes = if stale {
+        if old == id {
+            let stale = false;
+            return Changed { routes, old, stale };
+        }
+        let routes = if draft.lookup == 0 || draft.is_empty() {
             self.finish((routes, at), draft)
         } else {
-            routes
+            let range = Entry::new(position.index, 0).range();
+            self.recompile(at, &mut draft, range);
+            self.replace(routes, &draft)
         };
+        let stale = true;
         Changed { routes, old, stale }
     }
 

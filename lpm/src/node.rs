@@ -119,6 +119,23 @@ fn ranges_answer(words: &[AtomicU32], node: u32, octets: u16) -> u16 {
     half(words, node, boundaries + low)
 }
 
+/// The answers of a bitmap node, in order.
+pub(crate) fn bitmap_runs(words: &[AtomicU32], slot: Slot) -> impl Iterator<Item = Run> {
+    let node = node_of(slot);
+    let starts = (0..8).flat_map(move |group| {
+        let mut bits = load(words, node + group);
+        std::iter::from_fn(move || {
+            let bit = bits.trailing_zeros();
+            bits &= bits.wrapping_sub(1);
+            (bit < 32).then_some(group * 32 + bit)
+        })
+    });
+    starts.zip(2 * HEADER..).map(move |(start, index)| Run {
+        start,
+        slot: widen(words, node, half(words, node, index)),
+    })
+}
+
 /// The word in which a node has the slot of a child: the node for the octet number `at`, which is
 /// plain or a bitmap, has one for `octet`.
 pub(crate) fn child_word(words: &[AtomicU32], slot: Slot, plain: bool, octet: u8) -> u32 {

@@ -1,0 +1,89 @@
+//! Longest-prefix match side by side: the same routes and addresses through Ringlay's table, a
+//! plain DIR-24-8, other crates and DPDK's `rte_fib`, in alternating rounds; then updates, loading
+//! and lookups during updates. Prints a table; can draw it. `scripts/lpm-compare` runs it.
+//!
+//! Options: `--dpdk COMMAND` (a `dpdk-test-fib`), `--rounds N`, `--svg FILE`, `--only ipv4|ipv6`.
+//! As a test (`--test`) it compares answers in small tables, and measures nothing.
+
+#![allow(clippy::unwrap_used, reason = "a measurement may fail loudly")]
+
+mod churn;
+mod contender;
+mod dpdk;
+mod load;
+mod lookup;
+mod plot;
+mod stats;
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+
+use contender::Family;
+
+/// What the command line asks for.
+struct Options {
+    dpdk: Option<String>,
+    rounds: usize,
+    svg: Option<PathBuf>,
+    only: Option<String>,
+    test: bool,
+}
+
+impl Options {
+    fn parse(mut args: impl Iterator<Item = String>) -> Self {
+        let mut options = Self {
+            dpdk: None,
+            rounds: 5,
+            svg: None,
+            only: None,
+            test: false,
+        };
+        while let Some(arg) = args.next() {
+            let mut value = || args.next().unwrap_or_else(|| panic!("{arg} needs a value"));
+            match &*arg {
+                "--dpdk" => options.dpdk = Some(value()),
+                "--rounds" => options.rounds = value().parse().expect("a number of rounds"),
+                "--svg" => options.svg = Some(value().into()),
+                "--only" => options.only = Some(value()),
+                "--test" => options.test = true,
+                "--bench" => (),
+                _ => panic!("unknown option {arg}"),
+            }
+        }
+        options
+    }
+}
+
+fn main() {
+    let mut args = std::env::args().skip(1).peekable();
+    if args.next_if_eq("--peak").is_some() {
+        return load::peak(&args.next().expect("--peak needs a family"));
+    }
+    let options = Options::parse(args);
+    if options.test {
+        lookup::agree::<Ipv4Addr>(10_000);
+        lookup::agree::<Ipv6Addr>(10_000);
+        return;
+    }
+    let mut charts = Vec::new();
+    run::<Ipv4Addr>(&options, &mut charts);
+    run::<Ipv6Addr>(&options, &mut charts);
+    if let Some(file) = options.svg {
+        std::fs::write(&file, plot::draw(&charts)).unwrap();
+        println!("plot: {}", file.display());
+    }
+}
+
+fn run<A: Family>(options: &Options, charts: &mut Vec<plot::Chart>) {
+    if options.only.as_deref().is_some_and(|only| only != A::NAME) {
+        return;
+    }
+    lookup::agree::<A>(A::ROUTES);
+    charts.push(lookup::compare::<A>(
+        options.rounds,
+        options.dpdk.as_deref(),
+    ));
+    lookup::sizes::<A>(options.rounds);
+    load::compare::<A>(options.rounds);
+    churn::compare::<A>(options.rounds);
+}
