@@ -97,9 +97,7 @@ impl<A: Address> Editor<'_, A> {
         let kind = Self::kind(at, draft.routes.len() as u32, draft.below);
         let end = first + count;
         let inherits = |&(octet, _): &(u8, u32)| (first..end).contains(&octet.into());
-        if kind != Kind::Bitmap
-            || draft.lookup & RANGES != 0
-            || draft.children.iter().any(inherits)
+        if kind != Kind::Bitmap || draft.lookup & RANGES != 0 || draft.children.iter().any(inherits)
         {
             return self.compile(at, draft);
         }
@@ -125,7 +123,11 @@ impl<A: Address> Editor<'_, A> {
             let extent = node::extent(self.lookup, old, kind == Kind::Plain);
             self.lookup_space.replace(self.lookup, extent, self.scratch)
         };
-        let flags = if kind == Kind::Ranges { CHILD | RANGES } else { CHILD };
+        let flags = if kind == Kind::Ranges {
+            CHILD | RANGES
+        } else {
+            CHILD
+        };
         draft.lookup = flags | (first + before);
     }
 
@@ -165,13 +167,7 @@ impl<A: Address> Editor<'_, A> {
     }
 
     /// Goes through what answers, up to `end`; the innermost counts.
-    fn sweep(
-        &mut self,
-        at: usize,
-        draft: &mut Draft,
-        mut items: Vec<Item>,
-        end: u32,
-    ) -> Vec<Run> {
+    fn sweep(&mut self, at: usize, draft: &mut Draft, mut items: Vec<Item>, end: u32) -> Vec<Run> {
         items.sort_unstable_by_key(|item| item.key);
         let mut runs = Runs(Vec::with_capacity(2 * items.len() + 1));
         // What is open: where it ends, and its answer.

@@ -91,7 +91,11 @@ fn descend<A: Address>(words: &[AtomicU32], mut slot: Slot, mut at: usize, addr:
 /// Two octets of an address; zero follows the last.
 #[inline(always)]
 fn two_octets<A: Address>(addr: A, at: usize) -> u16 {
-    let second = if at + 1 < A::OCTETS { addr.octet(at + 1) } else { 0 };
+    let second = if at + 1 < A::OCTETS {
+        addr.octet(at + 1)
+    } else {
+        0
+    };
     u16::from_be_bytes([addr.octet(at), second])
 }
 
@@ -121,5 +125,67 @@ fn lookup_batch_with<A: Address, V: Copy>(
     }
     for (addr, out) in rest.iter().zip(out_rest) {
         *out = values[descend(words, CHILD | top, 0, *addr) as usize];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    use super::*;
+    use crate::{Prefix, Table};
+
+    /// A small seeded generator (xorshift).
+    fn random(state: &mut u64) -> u128 {
+        let mut next = || {
+            *state ^= *state << 13;
+            *state ^= *state >> 7;
+            *state ^= *state << 17;
+            u128::from(*state)
+        };
+        next() << 64 | next()
+    }
+
+    /// Dense and sparse nodes of every format, and more values than 15 bits number.
+    fn table<A: Address>(to_addr: fn(u128) -> A) -> (Table<A, u32>, Vec<A>) {
+        const MASKS: [u128; 3] = [u128::MAX, 0x0f0f_ffff << 96, 0x0303_00ff_ffff << 80];
+        let mut state = 0x1234_5678_9abc_def0;
+        let mut draw = |at: usize| to_addr(random(&mut state) & MASKS[at % MASKS.len()]);
+        let routes = (0..90_000).map(|at| {
+            let len = (at * 7 % usize::from(A::BITS) + 1) as u8;
+            (Prefix::masking(draw(at), len).unwrap(), at as u32)
+        });
+        let table = routes.collect();
+        (table, (0..50_000).map(draw).collect())
+    }
+
+    fn agree<A: Address>(to_addr: fn(u128) -> A) {
+        let (table, addrs) = table(to_addr);
+        let (words, top, values) = (&*table.lookup, table.top, &*table.values);
+        let expected: Vec<_> = addrs
+            .iter()
+            .map(|a| table.lookup_prefix(*a).map(|(_, v)| *v))
+            .collect();
+        let mut out = vec![None; addrs.len()];
+        lookup_batch_with(words, top, values, &addrs, &mut out);
+        assert!(out == expected, "portable batch");
+        for (addr, expected) in addrs.iter().zip(&expected) {
+            let id = descend(words, CHILD | top, 0, *addr);
+            assert_eq!(values[id as usize], *expected, "portable {addr}");
+            let id = lookup(words, top, *addr);
+            assert_eq!(values[id as usize], *expected, "{addr}");
+        }
+        // Whole groups of vectors, single vectors and what is left, in every mixture.
+        for len in (0..200).chain([addrs.len()]) {
+            out.fill(Some(u32::MAX));
+            lookup_batch(words, top, values, &addrs[..len], &mut out[..len]);
+            assert!(out[..len] == expected[..len], "batch of {len}");
+        }
+    }
+
+    #[test]
+    fn all_forms_answer_alike() {
+        agree(|bits| Ipv4Addr::from_bits((bits >> 96) as u32));
+        agree(Ipv6Addr::from_bits);
     }
 }

@@ -159,7 +159,10 @@ pub(crate) fn extent(words: &[AtomicU32], slot: Slot, plain: bool) -> (u32, u32)
         (boundaries + 1, boundaries + 1)
     } else {
         let ranks = load(words, node + RANKS + 1);
-        (2 * HEADER, (ranks >> 24) + load(words, node + 7).count_ones())
+        (
+            2 * HEADER,
+            (ranks >> 24) + load(words, node + 7).count_ones(),
+        )
     };
     let answers = (first..first + count).map(|index| half(words, node, index));
     let escapes = answers.filter(|short| short & ESCAPE != 0);
@@ -193,7 +196,14 @@ pub(crate) fn encode(kind: Kind, runs: &[Run], words: &mut Vec<u32>) -> u32 {
     let mut escapes = 0;
     for run in runs {
         let escape = run.slot >= ESCAPE.into();
-        halves.push(words, if escape { ESCAPE | escapes } else { run.slot as u16 });
+        halves.push(
+            words,
+            if escape {
+                ESCAPE | escapes
+            } else {
+                run.slot as u16
+            },
+        );
         escapes += u16::from(escape);
     }
     before

@@ -71,7 +71,12 @@ fn lookup_all<A: Address, V: Copy>(
     for (addrs, out) in groups.iter().zip(out_groups) {
         resolve(values, lookup_group(nodes, top, addrs), out);
     }
-    for (addrs, out) in lines.as_chunks::<1>().0.iter().zip(out_lines.as_chunks_mut::<1>().0) {
+    for (addrs, out) in lines
+        .as_chunks::<1>()
+        .0
+        .iter()
+        .zip(out_lines.as_chunks_mut::<1>().0)
+    {
         resolve(values, lookup_group(nodes, top, addrs), out);
     }
     for (addr, out) in rest.iter().zip(out_rest) {
@@ -105,7 +110,11 @@ fn lookup_group<A: Address, const N: usize>(
     let mut found = [[0; LANES]; N];
     let mut left = [0; N];
     for i in 0..N {
-        let slots = if any == 0 { slots[i] } else { nodes.widen_all(slots[i], escaped[i]) };
+        let slots = if any == 0 {
+            slots[i]
+        } else {
+            nodes.widen_all(slots[i], escaped[i])
+        };
         left[i] = children(slots);
         // SAFETY: sixteen slots are a vector.
         unsafe { _mm512_storeu_si512(found[i].as_mut_ptr().cast(), slots) };
