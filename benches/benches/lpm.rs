@@ -1,5 +1,5 @@
 //! Longest-prefix match: lookups by how addresses hit the table, updates, bulk build and
-//! snapshots, for tables of 10, 1,000 and 100,000 routes, beside the crate `prefix-trie`.
+//! snapshots, for tables of 10 to 1,000,000 routes, beside the crate `prefix-trie`.
 
 use std::hint::black_box;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -14,7 +14,7 @@ use ringlay_benches::addresses::{Draw, announced, anywhere, hot};
 use ringlay_benches::routes::{Route, ipv4_routes, ipv6_routes};
 use ringlay_lpm::{Prefix, Table};
 
-const SIZES: [usize; 3] = [10, 1_000, 100_000];
+const SIZES: [usize; 4] = [10, 1_000, 100_000, 1_000_000];
 const ADDRESSES: usize = 1 << 16;
 const BATCH: usize = 64;
 const UPDATES: usize = 1_000;

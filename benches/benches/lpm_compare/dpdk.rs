@@ -21,7 +21,7 @@ pub(crate) struct Dpdk {
 }
 
 /// A lookup function of `rte_fib`, and the bytes of an entry.
-const IPV4: [(&str, usize); 4] = [("v", 4), ("v", 2), ("s1", 4), ("s1", 2)];
+const IPV4: [(&str, usize); 3] = [("v", 4), ("v", 2), ("s1", 4)];
 const IPV6: [(&str, usize); 3] = [("v", 4), ("v", 2), ("s", 4)];
 
 impl Dpdk {
@@ -78,13 +78,23 @@ impl Dpdk {
         }
         let mut command = Command::new(&self.command);
         command
-            .args("--no-huge --no-pci --no-telemetry --no-shconf --force-max-simd-bitwidth=512".split(' '))
+            .args(
+                "--no-huge --no-pci --no-telemetry --no-shconf --force-max-simd-bitwidth=512"
+                    .split(' '),
+            )
             .args(["-m", "3000", "-l", "0", "--log-level", "error", "--"])
             .arg("-f")
             .arg(self.dir.join("routes"))
             .arg("-t")
             .arg(self.dir.join("addresses"))
-            .args(["-v", function, "-e", &entry.to_string(), "-g", &blocks.to_string()]);
+            .args([
+                "-v",
+                function,
+                "-e",
+                &entry.to_string(),
+                "-g",
+                &blocks.to_string(),
+            ]);
         if self.ipv6 {
             command.arg("-6");
         }

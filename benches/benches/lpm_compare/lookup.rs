@@ -164,16 +164,7 @@ fn report<A: Family>(
     );
     println!(
         "{:<22} {:>9} {:>7} {:>8} {:>9} {:>8} {:>7} {:>9} {:>8} {:>8}",
-        "",
-        "announced",
-        "ns",
-        "M/s",
-        "as DPDK's",
-        "anywhere",
-        "hot",
-        "dependent",
-        "MiB",
-        "times us"
+        "", "announced", "ns", "M/s", "fenced", "anywhere", "hot", "dependent", "MiB", "times us"
     );
     let mut bars = Vec::new();
     let mut batched = None;

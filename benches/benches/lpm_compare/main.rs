@@ -2,7 +2,8 @@
 //! plain DIR-24-8, other crates and DPDK's `rte_fib`, in alternating rounds; then updates, loading
 //! and lookups during updates. Prints a table; can draw it. `scripts/lpm-compare` runs it.
 //!
-//! Options: `--dpdk COMMAND` (a `dpdk-test-fib`), `--rounds N`, `--svg FILE`, `--only ipv4|ipv6`.
+//! Options: `--dpdk COMMAND` (a `dpdk-test-fib`), `--rounds N`, `--svg FILE`, `--only ipv4|ipv6`, `--updates`
+//! (no lookups).
 //! As a test (`--test`) it compares answers in small tables, and measures nothing.
 
 #![allow(clippy::unwrap_used, reason = "a measurement may fail loudly")]
@@ -26,6 +27,7 @@ struct Options {
     rounds: usize,
     svg: Option<PathBuf>,
     only: Option<String>,
+    updates: bool,
     test: bool,
 }
 
@@ -36,6 +38,7 @@ impl Options {
             rounds: 5,
             svg: None,
             only: None,
+            updates: false,
             test: false,
         };
         while let Some(arg) = args.next() {
@@ -45,6 +48,7 @@ impl Options {
                 "--rounds" => options.rounds = value().parse().expect("a number of rounds"),
                 "--svg" => options.svg = Some(value().into()),
                 "--only" => options.only = Some(value()),
+                "--updates" => options.updates = true,
                 "--test" => options.test = true,
                 "--bench" => (),
                 _ => panic!("unknown option {arg}"),
@@ -78,12 +82,12 @@ fn run<A: Family>(options: &Options, charts: &mut Vec<plot::Chart>) {
     if options.only.as_deref().is_some_and(|only| only != A::NAME) {
         return;
     }
-    lookup::agree::<A>(A::ROUTES);
-    charts.push(lookup::compare::<A>(
-        options.rounds,
-        options.dpdk.as_deref(),
-    ));
-    lookup::sizes::<A>(options.rounds);
+    if !options.updates {
+        lookup::agree::<A>(A::ROUTES);
+        let dpdk = options.dpdk.as_deref();
+        charts.push(lookup::compare::<A>(options.rounds, dpdk));
+        lookup::sizes::<A>(options.rounds);
+    }
     load::compare::<A>(options.rounds);
     churn::compare::<A>(options.rounds);
 }
