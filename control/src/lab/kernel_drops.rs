@@ -15,13 +15,9 @@ use super::topology::Host;
 pub fn count(hosts: [&Host; 2], devices: [&str; 2]) -> Result<Drops, LabError> {
     let mut drops = Drops::default();
     for (host, device) in hosts.into_iter().zip(devices) {
-        // `/proc/net` is that of the process's first thread, which is in another namespace.
-        let table = host
-            .namespace
-            .run(|| fs::read_to_string("/proc/thread-self/net/dev").unwrap_or_default())?;
         drops.count(
             format!("kernel_{device}_tx_dropped"),
-            transmit_drops(&table, device),
+            before_device(host, device)?,
         );
         let protocols = ProtocolCounters::of(host)?;
         for (field, reason) in UDP_FIELDS {
@@ -29,6 +25,18 @@ pub fn count(hosts: [&Host; 2], devices: [&str; 2]) -> Result<Drops, LabError> {
         }
     }
     Ok(drops)
+}
+
+/// Count since boot of what did not fit into the queue of a host's device.
+///
+/// # Errors
+/// If the namespace cannot be entered.
+pub fn before_device(host: &Host, device: &str) -> Result<u64, LabError> {
+    // `/proc/net` is that of the process's first thread, which is in another namespace.
+    let table = host
+        .namespace
+        .run(|| fs::read_to_string("/proc/thread-self/net/dev").unwrap_or_default())?;
+    Ok(transmit_drops(&table, device))
 }
 
 /// Column `drop` of the transmit half of `/proc/net/dev`: what did not fit into a device's queue.

@@ -9,7 +9,8 @@ use std::os::fd::AsRawFd;
 use ipnet::IpNet;
 use nix::net::if_::if_nametoindex;
 use rtnetlink::packet_route::link::{InfoData, InfoVeth, LinkAttribute, LinkMessage};
-use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, LinkVeth, LinkVxlan};
+use rtnetlink::packet_route::route::RouteScope;
+use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, LinkVeth, LinkVxlan, RouteMessageBuilder};
 use tokio_stream::StreamExt;
 
 use super::LabError;
@@ -131,6 +132,19 @@ pub fn add_address(name: &str, address: IpNet) -> Result<(), LabError> {
             .await
     })?
     .map_err(LabError::netlink(format!("add {address} to {name}")))
+}
+
+/// Sends everything that has no better route out of a device.
+///
+/// # Errors
+/// What the kernel says.
+pub fn add_default_route(name: &str) -> Result<(), LabError> {
+    let route = RouteMessageBuilder::<Ipv4Addr>::new()
+        .output_interface(index(name)?)
+        .scope(RouteScope::Link)
+        .build();
+    block_on(|handle| async move { handle.route().add(route).execute().await })?
+        .map_err(LabError::netlink(format!("add a default route by {name}")))
 }
 
 /// The devices of this namespace.

@@ -8,6 +8,8 @@ use std::fmt;
 
 use ringlay_dataplane::sys::affinity;
 
+use super::LabError;
+
 /// Value of `dataplane.workers` of the two nodes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Placement {
@@ -40,6 +42,14 @@ impl Placement {
             Self::Split(halves) => format!("{:?}", halves[index]),
         }
     }
+}
+
+/// Lets this thread run on `cpu` only.
+///
+/// # Errors
+/// If there is no such processor, or this process may not use it.
+pub fn pin(cpu: usize) -> Result<(), LabError> {
+    affinity::pin(cpu).map_err(LabError::io(format!("pin a thread to CPU {cpu}")))
 }
 
 impl fmt::Display for Placement {

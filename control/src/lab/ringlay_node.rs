@@ -96,14 +96,36 @@ impl Node {
             far_address: ADDRESSES[far],
             index,
         };
-        let file = |suffix: &str| directory.join(format!("{}.{suffix}", ends.name));
+        let text = |socket: &Path| config_text(ends, socket, &program.modes);
+        Self::start_configured(
+            cleanup,
+            &program.path,
+            hosts[index],
+            ends.name,
+            directory,
+            text,
+        )
+    }
+
+    /// Starts the node `name` on `host` with the config file that `text` writes for its socket.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_configured(
+        cleanup: &Cleanup,
+        program: &Path,
+        host: &Host,
+        name: &str,
+        directory: &Path,
+        text: impl FnOnce(&Path) -> String,
+    ) -> Result<Self, LabError> {
+        let file = |suffix: &str| directory.join(format!("{name}.{suffix}"));
         let (config, socket) = (file("toml"), file("sock"));
-        fs::write(&config, config_text(ends, &socket, &program.modes))
+        fs::write(&config, text(&socket))
             .map_err(LabError::io(format!("write {}", config.display())))?;
-        let mut command = Command::new(&program.path);
+        let mut command = Command::new(program);
         command.arg("run").arg("--config").arg(&config);
-        let namespace = &hosts[index].namespace;
-        let process = Process::start(cleanup, namespace, command, &file("log"))?;
+        let process = Process::start(cleanup, &host.namespace, command, &file("log"))?;
         Ok(Self {
             process,
             config,

@@ -91,8 +91,10 @@ fn raise(address: Ipv4Addr, underlay: UnderlayConfig) -> Result<(), LabError> {
     link::set_up(UNDERLAY_DEVICE)
 }
 
-const UNDERLAY_A: Ipv4Addr = Ipv4Addr::new(192, 168, 77, 1);
-const UNDERLAY_B: Ipv4Addr = Ipv4Addr::new(192, 168, 77, 2);
+/// Underlay address of host a.
+pub const UNDERLAY_A: Ipv4Addr = Ipv4Addr::new(192, 168, 77, 1);
+/// Underlay address of host b.
+pub const UNDERLAY_B: Ipv4Addr = Ipv4Addr::new(192, 168, 77, 2);
 const UNDERLAY_PREFIX: u8 = 24;
 
 /// Everything by which a veth spares the sender work, by the kernel's names
