@@ -5,8 +5,10 @@
 
 #![forbid(unsafe_code)]
 
+mod binary;
 mod compare;
 mod report;
+mod routes;
 
 use std::process::ExitCode;
 
@@ -25,10 +27,13 @@ enum Command {
     /// Kernel VXLAN, Ringlay with each pair of drivers and with a kernel peer, and a loop of one
     /// read and one send a packet.
     Compare(compare::CompareArgs),
+    /// What a full routing table costs the packets of a running node, against a table of one route.
+    Routes(routes::RoutesArgs),
 }
 
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Compare(args) => compare::run(&args),
+        Command::Routes(args) => routes::run(&args),
     }
 }

@@ -81,3 +81,15 @@ fn wrong_conditions_are_refused() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
     }
 }
+
+/// With a `ringlay` that ends at once. It needs root.
+#[test]
+fn routes_tells_that_the_node_ended() {
+    let output = Command::new(env!("CARGO_BIN_EXE_ringlay-perf"))
+        .args(["routes", "--ringlay", "/bin/true", "--routes", "1"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("true ended"), "{stderr}");
+}

@@ -1,10 +1,8 @@
 //! The command line of `ringlay-perf compare`, and what it selects.
 
-use std::env;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ringlay_control::lab::LabError;
 use ringlay_control::lab::leg::{LegKind, Plan};
 use ringlay_control::lab::placement::Placement;
 use ringlay_control::lab::topology::UnderlayConfig;
@@ -126,19 +124,6 @@ impl CompareArgs {
         } else {
             Placement::Auto
         }
-    }
-
-    /// The `ringlay` binary, which has to be there.
-    pub(super) fn ringlay_binary(&self) -> Result<PathBuf, LabError> {
-        let beside = || env::current_exe().map(|own| own.with_file_name("ringlay"));
-        let path = self.ringlay.clone().map_or_else(beside, Ok);
-        path.and_then(|path| {
-            path.canonicalize().map_err(|error| {
-                let hint = format!("{}: {error}; name it with --ringlay", path.display());
-                std::io::Error::new(error.kind(), hint)
-            })
-        })
-        .map_err(LabError::io("find the ringlay binary"))
     }
 }
 

@@ -23,6 +23,7 @@ use ringlay_control::lab::signals;
 use ringlay_control::lab::tsc::Tsc;
 use rounds::Rounds;
 
+use crate::binary;
 use crate::report::{Comparison, METHOD, Settings};
 
 /// Runs the command.
@@ -45,7 +46,7 @@ pub(crate) fn run(args: &CompareArgs) -> ExitCode {
 fn compare(cleanup: &Cleanup, args: &CompareArgs) -> Result<Comparison, LabError> {
     let (legs, measures, underlays) = (args.legs(), args.measures(), args.underlays());
     let (plan, placement) = (args.plan(), args.placement());
-    let ringlay = args.ringlay_binary()?;
+    let ringlay = binary::find(args.ringlay.as_deref())?;
     let mut comparison = Comparison {
         settings: settings(args, &plan, &placement)?,
         method: METHOD,

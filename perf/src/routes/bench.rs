@@ -1,0 +1,290 @@
+//! The node that is measured, and what is around it.
+//!
+//! Host a has a node with one worker and no kernel routes but a default route into its device.
+//! Host b has no node: a socket that nobody reads takes the tunnel's port, and the kernel drops
+//! what does not fit into it, which is nearly all. Nothing answers, and nothing runs there.
+
+use std::net::{Ipv4Addr, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ringlay_control::lab::cleanup::Cleanup;
+use ringlay_control::lab::drops::Drops;
+use ringlay_control::lab::placement::Placement;
+use ringlay_control::lab::ringlay_node::{ADDRESSES, DEVICE, Node, PORT, VNI};
+use ringlay_control::lab::topology::{Topology, UnderlayConfig};
+use ringlay_control::lab::workdir::Workdir;
+use ringlay_control::lab::{LabError, cpu, kernel_drops, link};
+use serde_json::Value;
+
+use super::RoutesArgs;
+use super::flood::Flood;
+use super::report::Sample;
+
+/// A running node on host a. Fields are dropped in their order: the node goes before its host.
+#[derive(Debug)]
+pub(super) struct Bench {
+    node: Node,
+    _sink: UdpSocket,
+    topology: Topology,
+    directory: Workdir,
+    program: PathBuf,
+    sender_cpus: Vec<usize>,
+}
+
+/// Where the worker and the senders run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Cpus {
+    /// The worker's.
+    pub(super) worker: Option<usize>,
+    /// The senders'.
+    pub(super) senders: Vec<usize>,
+}
+
+impl Cpus {
+    /// The worker has the first processor of the first half, the senders have the second half.
+    pub(super) fn of(placement: &Placement) -> Self {
+        match placement {
+            Placement::Split([first, second]) => Self {
+                worker: first.first().copied(),
+                senders: second.clone(),
+            },
+            Placement::Auto => Self {
+                worker: None,
+                senders: Vec::new(),
+            },
+        }
+    }
+}
+
+/// Counters at one moment.
+struct Moment {
+    at: Instant,
+    packets: u64,
+    cpu: f64,
+    sent: u64,
+    drops: Drops,
+}
+
+impl Bench {
+    pub(super) fn start(
+        cleanup: &Cleanup,
+        args: &RoutesArgs,
+        program: &Path,
+        cpus: &Cpus,
+    ) -> Result<Self, LabError> {
+        let name = format!("ringlay-perf-{}", std::process::id());
+        let directory = Workdir::create(cleanup, &name)?;
+        let topology = Topology::create(cleanup, &name, UnderlayConfig::default())?;
+        let sink = topology
+            .b
+            .namespace
+            .run(|| UdpSocket::bind((topology.b.underlay, PORT)))?
+            .map_err(LabError::io("bind the tunnel's port on host b"))?;
+        let text = |socket: &Path| config_text(args, &topology, cpus, socket);
+        let host = &topology.a;
+        let node = Node::start_configured(cleanup, program, host, "a", directory.path(), text)?;
+        let bench = Self {
+            node,
+            _sink: sink,
+            topology,
+            directory,
+            program: program.into(),
+            sender_cpus: cpus.senders.clone(),
+        };
+        bench.wait_for_device()?;
+        let lead_in = || link::add_default_route(DEVICE);
+        bench.topology.a.namespace.run(lead_in)??;
+        Ok(bench)
+    }
+
+    /// Its drivers.
+    pub(super) fn mode(&self) -> Result<String, LabError> {
+        self.node.mode()
+    }
+
+    /// Where a table's file may be.
+    pub(super) fn file(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Puts the table in `file` in force instead of the one before; it has `count` routes. Returns
+    /// once the worker has confirmed it.
+    pub(super) fn load(&self, file: &Path, count: u32) -> Result<f64, LabError> {
+        let mut command = Command::new(&self.program);
+        command.arg("--socket").arg(&self.node.socket);
+        command.args(["route", "import"]).arg(file);
+        command.args(["--network", NETWORK, "--replace", "--json"]);
+        let output = command
+            .output()
+            .map_err(LabError::io("start ringlay route import"))?;
+        let reply: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        let in_force: Option<u64> = ["added", "changed", "unchanged"]
+            .iter()
+            .map(|key| reply[key].as_u64())
+            .sum();
+        if output.status.success() && in_force == Some(count.into()) {
+            return Ok(reply["seconds"].as_f64().unwrap_or_default());
+        }
+        let errors = String::from_utf8_lossy(&output.stderr);
+        Err(LabError::Process {
+            program: "ringlay route import".into(),
+            status: output.status.to_string(),
+            tail: format!("{in_force:?} of {count} routes; {}", errors.trim()),
+        })
+    }
+
+    /// Floods it for `duration`, after a moment in which everything gets warm.
+    pub(super) fn measure(
+        &self,
+        destinations: &Arc<[Ipv4Addr]>,
+        payload: usize,
+        duration: Duration,
+    ) -> Result<Sample, LabError> {
+        let namespace = &self.topology.a.namespace;
+        let flood = Flood::start(namespace, &self.sender_cpus, destinations, payload);
+        thread::sleep(WARM_UP);
+        let before = self.look(&flood)?;
+        thread::sleep(duration);
+        let after = self.look(&flood)?;
+        flood.stop()?;
+        self.node.process.check_running()?;
+        Ok(Sample {
+            seconds: (after.at - before.at).as_secs_f64(),
+            packets: after.packets.saturating_sub(before.packets),
+            sent: after.sent.saturating_sub(before.sent),
+            worker_seconds: after.cpu - before.cpu,
+            drops: after.drops.since(&before.drops),
+            ..Sample::default()
+        })
+    }
+
+    fn look(&self, flood: &Flood) -> Result<Moment, LabError> {
+        let host = &self.topology.a;
+        let queue_full = kernel_drops::before_device(host, DEVICE)?;
+        let stats = self.node.stats()?;
+        let moment = Instant::now();
+        let queues = stats.underlays.iter().filter_map(|it| it.queues.as_ref());
+        let mut drops = Drops::default();
+        drops.count(format!("kernel_{DEVICE}_tx_dropped"), queue_full);
+        for drop in &stats.drops {
+            drops.count(drop.reason.clone(), drop.frames);
+        }
+        Ok(Moment {
+            at: moment,
+            packets: queues.map(|queues| queues.tx_frames).sum(),
+            cpu: cpu::threads_time(self.node.process.pid(), WORKER),
+            sent: flood.sent(),
+            drops,
+        })
+    }
+
+    /// The device is made before the socket answers.
+    fn wait_for_device(&self) -> Result<(), LabError> {
+        let deadline = Instant::now() + START_LIMIT;
+        while self.node.stats().is_err() {
+            self.node.process.check_running()?;
+            if Instant::now() > deadline {
+                return Err(LabError::TimedOut {
+                    what: "the start of the node".into(),
+                    seconds: START_LIMIT.as_secs(),
+                });
+            }
+            thread::sleep(LOOK_INTERVAL);
+        }
+        Ok(())
+    }
+}
+
+/// The next hop `number` in a route file: a router behind host b. They share its VTEP, so that the
+/// packets differ by the inner destination MAC address alone.
+pub(super) fn next_hop(vtep: Ipv4Addr, number: u16) -> String {
+    format!("{vtep} via {}", router(number))
+}
+
+fn router(number: u16) -> Ipv4Addr {
+    let [high, low] = number.to_be_bytes();
+    Ipv4Addr::new(10, 43, high, low)
+}
+
+fn config_text(args: &RoutesArgs, topology: &Topology, cpus: &Cpus, socket: &Path) -> String {
+    let (local, remote) = (topology.a.underlay, topology.b.underlay);
+    let (driver, underlay) = (&args.driver, &args.underlay);
+    let workers = cpus
+        .worker
+        .map_or_else(|| "1".to_owned(), |cpu| format!("[{cpu}]"));
+    let (socket, address) = (socket.display(), ADDRESSES[0]);
+    let mut text = format!(
+        r#"[node]
+name = "a"
+socket = "{socket}"
+
+[dataplane]
+workers = {workers}
+driver = "{driver}"
+
+[underlay]
+address = "{local}"
+driver = "{underlay}"
+
+[[network]]
+name = "{NETWORK}"
+vni = {VNI}
+port = {PORT}
+
+[[port]]
+network = "{NETWORK}"
+kind = "tun"
+device = "{DEVICE}"
+addresses = ["{address}/24"]
+routes = false
+
+[[vtep]]
+network = "{NETWORK}"
+address = "{remote}"
+mac = "02:00:00:00:00:02"
+"#
+    );
+    for number in 0..args.next_hops {
+        let [high, low] = number.to_be_bytes();
+        let router = router(number);
+        text += &format!(
+            r#"
+[[neighbour]]
+network = "{NETWORK}"
+address = "{router}"
+vtep = "{remote}"
+mac = "02:00:00:01:{high:02x}:{low:02x}"
+"#
+        );
+    }
+    text
+}
+
+const NETWORK: &str = "demo";
+/// How the names of the node's worker threads begin.
+const WORKER: &str = "ringlay-w";
+const START_LIMIT: Duration = Duration::from_secs(10);
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+const WARM_UP: Duration = Duration::from_millis(300);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn worker_and_senders_are_apart() {
+        let cpus = Cpus::of(&Placement::Split([vec![0, 1], vec![2, 3]]));
+        assert_eq!((cpus.worker, cpus.senders), (Some(0), vec![2, 3]));
+        assert_eq!(Cpus::of(&Placement::Auto).worker, None);
+    }
+
+    #[test]
+    fn next_hops_are_routers_behind_one_vtep() {
+        let vtep = Ipv4Addr::new(192, 168, 77, 2);
+        assert_eq!(next_hop(vtep, 258), "192.168.77.2 via 10.43.1.2");
+    }
+}
