@@ -3,7 +3,7 @@
 //! The benchmarks themselves are in `benches/`, one file for each crate or stage they measure.
 //! Nothing here measures anything.
 
-#![deny(unsafe_code)]
+#![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 pub mod addresses;
@@ -11,6 +11,5 @@ pub mod dir24;
 pub mod packets;
 pub mod rng;
 pub mod routes;
-pub mod tsc;
 
 pub use rng::Rng;

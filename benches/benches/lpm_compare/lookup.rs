@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use ringlay_benches::addresses::{announced, anywhere, hot};
 use ringlay_benches::routes::Route;
-use ringlay_benches::tsc;
+use ringlay_dataplane::sys::tsc;
 use ringlay_lpm::Table;
 
 use crate::contender::{BURST, Contender, Family, answers, looked_up, ours};

@@ -59,12 +59,6 @@ impl BufferRing {
         self.lent.len() - self.free.len()
     }
 
-    /// How many more slots could be lent.
-    #[inline]
-    pub(super) fn vacancies(&self) -> usize {
-        self.free.len()
-    }
-
     /// Lends a slot to the kernel; gives it back if all numbers are taken.
     #[inline]
     pub(super) fn lend(&mut self, slot: Slot) -> Result<(), Slot> {
@@ -82,10 +76,10 @@ impl BufferRing {
         entry.set_bid(id);
         self.lent[usize::from(id)] = Some(slot);
         self.tail = self.tail.wrapping_add(1);
+        let first = self.entries.as_ptr();
         // SAFETY: the first entry of the mapping, initialised with zeroes; the tail
         // in it is aligned and shared with the kernel, which reads it atomically.
-        let tail =
-            unsafe { AtomicU16::from_ptr(BufRingEntry::tail(self.entries.as_ptr()).cast_mut()) };
+        let tail = unsafe { AtomicU16::from_ptr(BufRingEntry::tail(first).cast_mut()) };
         // Pairs with the acquire load in the kernel: it sees the entry before the tail.
         tail.store(self.tail, Ordering::Release);
         Ok(())

@@ -223,13 +223,6 @@ impl Uring {
         }
     }
 
-    /// How many slots the source could use in addition.
-    #[inline]
-    pub fn vacancies(&mut self, source: SourceId) -> usize {
-        self.source(source)
-            .map_or(0, |source| source.buffers.vacancies())
-    }
-
     /// How many slots the kernel has of the source.
     pub fn lent(&mut self, source: SourceId) -> usize {
         self.source(source)

@@ -1,8 +1,6 @@
 //! The time stamp counter, in whose cycles packet processing is usually told. Measures no time
 //! where there is none.
 
-#![allow(unsafe_code, reason = "the counter is read by an instruction")]
-
 use std::time::{Duration, Instant};
 
 /// The counter after all that comes before is done, as DPDK's `rte_rdtsc_precise` reads it.
