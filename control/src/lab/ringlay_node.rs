@@ -2,10 +2,10 @@
 //!
 //! It reaches a node as any user does: by its config file, the `ringlay` command and its socket.
 
-use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::{fmt, fs};
 
 use tonic::Status;
 use tonic::transport::Channel;
@@ -31,6 +31,9 @@ pub const VNI: u32 = 42;
 
 /// UDP port of the tunnel: the default one (RFC 7348 section 8).
 pub const PORT: u16 = 4789;
+
+/// Name of the network.
+pub const NETWORK: &str = "demo";
 
 /// What runs a node.
 #[derive(Debug, Clone)]
@@ -189,21 +192,68 @@ impl Node {
 
 fn config_text(ends: Ends, socket: &Path, modes: &Modes) -> String {
     let Ends {
-        name,
-        local,
         remote,
-        address,
         far_address,
-        index,
+        ..
     } = ends;
-    let Modes {
-        driver, underlay, ..
-    } = modes;
-    let workers = modes.placement.setting(index);
+    let head = Head {
+        name: ends.name,
+        socket,
+        workers: &modes.placement.setting(ends.index),
+        driver: &modes.driver,
+        underlay: &modes.underlay,
+        local: ends.local,
+        address: ends.address,
+    };
     let far = network(far_address);
-    let socket = socket.display();
     format!(
-        r#"[node]
+        r#"{head}
+[[vtep]]
+network = "{NETWORK}"
+address = "{remote}"
+
+[[route]]
+network = "{NETWORK}"
+prefix = "{far}/24"
+vtep = "{remote}"
+"#
+    )
+}
+
+/// What the config files of all nodes here begin with, up to a TUN port.
+#[derive(Debug, Clone, Copy)]
+pub struct Head<'a> {
+    /// The node's name.
+    pub name: &'a str,
+    /// Its socket.
+    pub socket: &'a Path,
+    /// Value of `dataplane.workers`.
+    pub workers: &'a str,
+    /// Value of `dataplane.driver`.
+    pub driver: &'a str,
+    /// Value of `underlay.driver`.
+    pub underlay: &'a str,
+    /// The tunnel endpoint.
+    pub local: Ipv4Addr,
+    /// The address of [`DEVICE`].
+    pub address: Ipv4Addr,
+}
+
+impl fmt::Display for Head<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Head {
+            name,
+            workers,
+            driver,
+            underlay,
+            local,
+            address,
+            ..
+        } = self;
+        let socket = self.socket.display();
+        write!(
+            f,
+            r#"[node]
 name = "{name}"
 socket = "{socket}"
 
@@ -216,26 +266,18 @@ address = "{local}"
 driver = "{underlay}"
 
 [[network]]
-name = "demo"
+name = "{NETWORK}"
 vni = {VNI}
 port = {PORT}
 
 [[port]]
-network = "demo"
+network = "{NETWORK}"
 kind = "tun"
 device = "{DEVICE}"
 addresses = ["{address}/24"]
-
-[[vtep]]
-network = "demo"
-address = "{remote}"
-
-[[route]]
-network = "demo"
-prefix = "{far}/24"
-vtep = "{remote}"
 "#
-    )
+        )
+    }
 }
 
 fn network(address: Ipv4Addr) -> Ipv4Addr {

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use ringlay_control::lab::cleanup::Cleanup;
 use ringlay_control::lab::drops::Drops;
 use ringlay_control::lab::placement::Placement;
-use ringlay_control::lab::ringlay_node::{ADDRESSES, DEVICE, Node, PORT, VNI};
+use ringlay_control::lab::ringlay_node::{ADDRESSES, DEVICE, Head, NETWORK, Node, PORT};
 use ringlay_control::lab::topology::{Topology, UnderlayConfig};
 use ringlay_control::lab::workdir::Workdir;
 use ringlay_control::lab::{LabError, cpu, kernel_drops, link};
@@ -211,36 +211,21 @@ fn router(number: u16) -> Ipv4Addr {
 }
 
 fn config_text(args: &RoutesArgs, topology: &Topology, cpus: &Cpus, socket: &Path) -> String {
-    let (local, remote) = (topology.a.underlay, topology.b.underlay);
-    let (driver, underlay) = (&args.driver, &args.underlay);
+    let remote = topology.b.underlay;
     let workers = cpus
         .worker
         .map_or_else(|| "1".to_owned(), |cpu| format!("[{cpu}]"));
-    let (socket, address) = (socket.display(), ADDRESSES[0]);
+    let head = Head {
+        name: "a",
+        socket,
+        workers: &workers,
+        driver: &args.driver,
+        underlay: &args.underlay,
+        local: topology.a.underlay,
+        address: ADDRESSES[0],
+    };
     let mut text = format!(
-        r#"[node]
-name = "a"
-socket = "{socket}"
-
-[dataplane]
-workers = {workers}
-driver = "{driver}"
-
-[underlay]
-address = "{local}"
-driver = "{underlay}"
-
-[[network]]
-name = "{NETWORK}"
-vni = {VNI}
-port = {PORT}
-
-[[port]]
-network = "{NETWORK}"
-kind = "tun"
-device = "{DEVICE}"
-addresses = ["{address}/24"]
-routes = false
+        r#"{head}routes = false
 
 [[vtep]]
 network = "{NETWORK}"
@@ -264,7 +249,6 @@ mac = "02:00:00:01:{high:02x}:{low:02x}"
     text
 }
 
-const NETWORK: &str = "demo";
 /// How the names of the node's worker threads begin.
 const WORKER: &str = "ringlay-w";
 const START_LIMIT: Duration = Duration::from_secs(10);
