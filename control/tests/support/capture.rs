@@ -1,6 +1,7 @@
 //! Captures: tcpdump takes them, tshark says what is in them.
 
 use std::fs;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -102,6 +103,49 @@ pub(crate) fn decode(file: &Path, filter: &str, fields: &[&str]) -> Vec<Vec<Vec<
     text.lines()
         .map(|line| line.split('|').map(words).collect())
         .collect()
+}
+
+/// The filter for what comes from `address`.
+pub(crate) fn sent_by(address: IpAddr) -> String {
+    let field = if address.is_ipv4() {
+        "ip.src"
+    } else {
+        "ipv6.src"
+    };
+    format!("{field} == {address}")
+}
+
+/// Fails if tshark finds anything wrong with what matches `filter` in `file`, checksums of every
+/// layer included, or nothing that it could.
+pub(crate) fn assert_no_complaint(file: &Path, filter: &str) {
+    let matching =
+        |what: &str, fields: &[&str]| decode(file, &format!("({filter}) && ({what})"), fields);
+    let complaints = [
+        "_ws.expert.severity >= 0x600000",
+        "_ws.malformed",
+        "ip.checksum.status == 0",
+        "udp.checksum.status == 0",
+        "tcp.checksum.status == 0",
+        "icmp.checksum.status == 0",
+        "icmpv6.checksum.status == 0",
+    ];
+    let said = [
+        "frame.number",
+        "frame.protocols",
+        "_ws.expert.message",
+        "ip.checksum.status",
+        "udp.checksum.status",
+        "tcp.checksum.status",
+    ];
+    let found = matching(&complaints.join(" || "), &said);
+    assert_eq!(found, [[[""; 0]; 0]; 0]);
+    // That none is bad would also be true of a tshark that does not look.
+    let inner_tcp = matching("tcp", &["tcp.checksum.status"]);
+    assert!(inner_tcp.len() > 20, "{} TCP segments", inner_tcp.len());
+    assert!(
+        inner_tcp.iter().all(|row| row[0] == ["1"]),
+        "tshark looks at checksums"
+    );
 }
 
 fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {

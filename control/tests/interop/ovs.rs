@@ -1,0 +1,83 @@
+//! A node, and a host behind Open vSwitch's userspace datapath. The kernel has no part in the
+//! tunnel at either end.
+
+use std::net::IpAddr;
+
+use crate::support::capture::{Capture, assert_no_complaint, sent_by};
+use crate::support::kernel_peer;
+use crate::support::node::{self, Node, NodeConfig};
+use crate::support::ovs_peer::{Carries, Switch, Tunnel};
+use crate::support::pair::{Pair, UNDERLAY_DEVICE, Underlay};
+use crate::support::traffic::{exchange_tcp, exchange_udp, ping, wait_for_ping};
+
+/// One kind of tunnel, as each end has it configured.
+struct Scenario {
+    /// Lines of the node's configuration file.
+    network: &'static str,
+    tunnel: Tunnel,
+}
+
+const VXLAN: Scenario = Scenario {
+    network: "vni = 42",
+    tunnel: Tunnel {
+        kind: "vxlan",
+        options: "key=42",
+        carries: Carries::Frames,
+    },
+};
+
+/// Enough for the windows of both ends to open fully.
+const TCP_BYTES: usize = 1 << 20;
+
+impl Scenario {
+    fn talk(&self, underlay: Underlay, driver: &'static str) {
+        let pair = Pair::create();
+        let config = NodeConfig {
+            driver,
+            underlay,
+            mac: None,
+            peer_mac: None,
+            via: None,
+        };
+        let filter = format!("host {} and not icmp6 and not arp", underlay.node());
+        let capture = Capture::start(&pair, &pair.node, UNDERLAY_DEVICE, &filter);
+        let node = Node::start_network(&pair, &config, "auto", self.network);
+        let mtu = kernel_peer::mtu(&pair.node, node::DEVICE);
+        let switch = Switch::start(&pair, underlay, &self.tunnel, mtu);
+        exchange(&pair, mtu);
+        node.assert_alive();
+        switch.assert_alive();
+        let file = capture.finish();
+        assert_no_complaint(&file, &sent_by(underlay.node()));
+    }
+}
+
+/// Traffic of every kind, both ways, the largest datagrams there are included.
+fn exchange(pair: &Pair, mtu: u64) {
+    let inner = [
+        ("10.42.1.1", "10.42.2.1", 28),
+        ("fd42:1::1", "fd42:2::1", 48),
+    ];
+    for (ours, theirs, headers) in inner {
+        let [ours, theirs]: [IpAddr; 2] = [ours, theirs].map(|text| text.parse().unwrap());
+        // The switch drops what it sends first, while it looks for the node on the underlay.
+        wait_for_ping(&pair.peer, ours);
+        ping(&pair.node, theirs, 3);
+        ping(&pair.peer, ours, 3);
+        exchange_tcp(&pair.node, &pair.peer, theirs, TCP_BYTES);
+        exchange_tcp(&pair.peer, &pair.node, ours, TCP_BYTES);
+        let largest = mtu as usize - headers;
+        let sizes = [1, 2, 101, largest - 1, largest, largest + 1, 65_507];
+        exchange_udp(&pair.node, &pair.peer, theirs, sizes.into_iter());
+    }
+}
+
+#[test]
+fn vxlan_over_ipv4() {
+    VXLAN.talk(Underlay::V4, "io_uring");
+}
+
+#[test]
+fn vxlan_over_ipv6() {
+    VXLAN.talk(Underlay::V6, "epoll");
+}
