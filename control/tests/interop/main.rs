@@ -1,6 +1,8 @@
-//! A Ringlay node and the kernel's VXLAN device talk to each other, and tshark understands them.
+//! A Ringlay node talks to implementations that are not Ringlay's: the kernel's VXLAN device and
+//! Open vSwitch. tshark understands what it says.
 //!
-//! Needs root, iproute2, ethtool, ping, tcpdump and tshark, and fails without any of them.
+//! Needs root, iproute2, ethtool, nftables, ping, tcpdump, tshark and Open vSwitch, and fails
+//! without any of them.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -8,5 +10,6 @@
 mod support;
 
 mod decode;
+mod ovs;
 mod traffic;
 mod uplink;

@@ -8,6 +8,7 @@
 pub(crate) mod capture;
 pub(crate) mod kernel_peer;
 pub(crate) mod node;
+pub(crate) mod ovs_peer;
 pub(crate) mod pair;
 pub(crate) mod random;
 pub(crate) mod traffic;

@@ -52,11 +52,21 @@ impl Node {
 
     /// The same with an underlay driver of its own.
     pub(crate) fn start_on(pair: &Pair, config: &NodeConfig, underlay_driver: &str) -> Self {
+        Self::start_network(pair, config, underlay_driver, &format!("vni = {VNI}"))
+    }
+
+    /// The same with a network of its own: lines of the configuration file.
+    pub(crate) fn start_network(
+        pair: &Pair,
+        config: &NodeConfig,
+        underlay_driver: &str,
+        network: &str,
+    ) -> Self {
         let file = |name: &str| pair.directory().join(name);
         let socket = file("ringlay.sock");
         fs::write(
             file("ringlay.toml"),
-            config.to_toml(&socket.display().to_string(), underlay_driver),
+            config.to_toml(&socket.display().to_string(), underlay_driver, network),
         )
         .unwrap();
         let mut command = Command::new(RINGLAY);
@@ -135,7 +145,7 @@ impl Node {
 }
 
 impl NodeConfig {
-    fn to_toml(self, socket: &str, underlay_driver: &str) -> String {
+    fn to_toml(self, socket: &str, underlay_driver: &str, network: &str) -> String {
         let Self {
             driver, underlay, ..
         } = self;
@@ -161,7 +171,7 @@ driver = "{underlay_driver}"
 
 [[network]]
 name = "{NETWORK}"
-vni = {VNI}
+{network}
 {own_mac}
 [[port]]
 network = "{NETWORK}"

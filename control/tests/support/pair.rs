@@ -48,6 +48,11 @@ impl Underlay {
         UNDERLAY_MTU - 14 - 8 - 8 - outer_ip
     }
 
+    /// Length of the underlay's prefix.
+    pub(crate) fn prefix_length(self) -> u8 {
+        if self == Self::V4 { 24 } else { 64 }
+    }
+
     fn host(self, number: u8) -> IpAddr {
         match self {
             Self::V4 => Ipv4Addr::new(192, 168, 77, number).into(),
