@@ -102,6 +102,9 @@ pub struct Meta {
     /// Size of each datagram, the last perhaps shorter, in a train of them from or to
     /// the underlay; zero if the frame is a single one.
     pub segment_size: u16,
+    /// The outer traffic class (DSCP and ECN, RFC 2474 and RFC 3168) of a frame from or
+    /// to the underlay; one for all datagrams of a train.
+    pub traffic_class: u8,
     /// Pending checksum and segmentation work.
     pub offload: Offload,
 }
@@ -117,6 +120,7 @@ impl Meta {
         fault: DropReason::Shutdown,
         remote: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
         segment_size: 0,
+        traffic_class: 0,
         offload: Offload {
             needs_checksum: false,
             checksum_valid: false,

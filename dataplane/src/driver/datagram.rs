@@ -17,6 +17,7 @@ pub(crate) fn into_frame(datagram: Datagram) -> Result<Frame, DropReason> {
     }
     let mut frame = Frame::from_slot(datagram.slot, HEADROOM, datagram.len);
     frame.meta.segment_size = datagram.segment_size;
+    frame.meta.traffic_class = datagram.traffic_class;
     if let Some(remote) = datagram.remote {
         frame.meta.remote = remote;
     }

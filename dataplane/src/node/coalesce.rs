@@ -151,7 +151,9 @@ impl Open {
         let own = self.frame.data();
         let same_tunnel = own[..TUNNEL_LEN] == datagram[..TUNNEL_LEN]
             && self.frame.meta.ingress == carrier.meta.ingress
-            && self.frame.meta.remote.ip() == carrier.meta.remote.ip();
+            && self.frame.meta.remote.ip() == carrier.meta.remote.ip()
+            // As in the kernel's GRO: a congestion mark is one packet's, not its neighbours'.
+            && self.frame.meta.traffic_class == carrier.meta.traffic_class;
         if !same_tunnel || self.frame.tailroom() < inner.len() {
             return false;
         }

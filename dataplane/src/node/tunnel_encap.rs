@@ -36,6 +36,7 @@ pub(super) fn process(
         };
         frame.meta.underlay = network.underlay;
         frame.meta.remote = tunnel.remote;
+        frame.meta.traffic_class = 0;
         match frame.meta.offload.gso {
             Gso::None => encapsulate(frame, network, template, edges, context, idents),
             _ => encapsulate_each(frame, network, template, edges, pool, context, idents),

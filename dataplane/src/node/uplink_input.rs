@@ -43,6 +43,7 @@ pub(super) fn strip(
     frame.trim_front(datagram.payload);
     frame.meta.ingress = Ingress::Underlay(id);
     frame.meta.remote = datagram.source;
+    frame.meta.traffic_class = datagram.traffic_class;
     leave_the_rest(frame, &offload, datagram.payload)?;
     let datagrams = frame.datagrams() as u64;
     context.counters.segmented.add(datagrams - 1);
@@ -53,6 +54,7 @@ pub(super) fn strip(
 struct Datagram {
     source: SocketAddr,
     destination: SocketAddr,
+    traffic_class: u8,
     /// Where its payload begins and ends, in bytes from the outer Ethernet header.
     payload: usize,
     end: usize,
@@ -63,34 +65,37 @@ impl Datagram {
     fn parse(data: &[u8], offload: &Offload) -> Result<Self, DropReason> {
         let foreign = |_: ParseError| DropReason::UplinkForeign;
         let frame = EthernetFrame::new_checked(data).map_err(foreign)?;
-        let (source, destination, protocol, payload, pseudo_header) = match frame.ethertype() {
-            EtherType::IPV4 => {
-                let ip = Ipv4Packet::new_checked(frame.payload()).map_err(foreign)?;
-                if ip.is_fragment() || !ip.verify_checksum() {
-                    return Err(DropReason::UplinkForeign);
+        let (source, destination, traffic_class, protocol, payload, pseudo_header) =
+            match frame.ethertype() {
+                EtherType::IPV4 => {
+                    let ip = Ipv4Packet::new_checked(frame.payload()).map_err(foreign)?;
+                    if ip.is_fragment() || !ip.verify_checksum() {
+                        return Err(DropReason::UplinkForeign);
+                    }
+                    let (from, to) = (ip.src_addr().into(), ip.dst_addr().into());
+                    let payload = ip.header_len()..ip.total_len();
+                    let pseudo_header = ip.pseudo_header(payload.len() as u16);
+                    let class = ip.traffic_class();
+                    (from, to, class, ip.protocol(), payload, pseudo_header)
                 }
-                let (from, to) = (ip.src_addr().into(), ip.dst_addr().into());
-                let payload = ip.header_len()..ip.total_len();
-                let pseudo_header = ip.pseudo_header(payload.len() as u16);
-                (from, to, ip.protocol(), payload, pseudo_header)
-            }
-            EtherType::IPV6 => {
-                let ip = Ipv6Packet::new_checked(frame.payload()).map_err(foreign)?;
-                let (from, to) = (ip.src_addr(), ip.dst_addr());
-                let len = ip.payload_len();
-                let pseudo_header =
-                    checksum::pseudo_header_v6(from, to, IpProtocol::UDP, len as u32);
-                let payload = ip.total_len() - len..ip.total_len();
-                (
-                    from.into(),
-                    to.into(),
-                    ip.next_header(),
-                    payload,
-                    pseudo_header,
-                )
-            }
-            _ => return Err(DropReason::UplinkForeign),
-        };
+                EtherType::IPV6 => {
+                    let ip = Ipv6Packet::new_checked(frame.payload()).map_err(foreign)?;
+                    let (from, to) = (ip.src_addr(), ip.dst_addr());
+                    let len = ip.payload_len();
+                    let pseudo_header =
+                        checksum::pseudo_header_v6(from, to, IpProtocol::UDP, len as u32);
+                    let payload = ip.total_len() - len..ip.total_len();
+                    (
+                        from.into(),
+                        to.into(),
+                        ip.traffic_class(),
+                        ip.next_header(),
+                        payload,
+                        pseudo_header,
+                    )
+                }
+                _ => return Err(DropReason::UplinkForeign),
+            };
         if protocol != IpProtocol::UDP {
             return Err(DropReason::UplinkForeign);
         }
@@ -105,6 +110,7 @@ impl Datagram {
         Ok(Self {
             source: SocketAddr::new(source, udp.src_port()),
             destination: SocketAddr::new(destination, udp.dst_port()),
+            traffic_class,
             payload: start + udp::HEADER_LEN,
             end: start + usize::from(udp.length()),
         })

@@ -13,4 +13,5 @@ pub(super) fn encapsulate(frame: &mut Frame, network: &Network, remote: SocketAd
     VxlanHeader { vni: network.vni }.emit(frame.prepend(vxlan::HEADER_LEN));
     frame.meta.underlay = network.underlay;
     frame.meta.remote = remote;
+    frame.meta.traffic_class = 0;
 }

@@ -154,6 +154,12 @@ fn bind_receiver(config: &UnderlayConfig) -> Result<OwnedFd, BindUnderlayError> 
         .map_err(|error| bind_error(config, error))?;
     sockopt::set_receive_buffer(socket.as_fd(), RECEIVE_BUFFER)
         .map_err(failed(config, "set the receive buffer"))?;
+    let report = if config.local.is_ipv6() {
+        sockopt::report_traffic_class_v6
+    } else {
+        sockopt::report_traffic_class_v4
+    };
+    report(socket.as_fd()).map_err(failed(config, "learn the traffic class of packets"))?;
     if config.gro {
         sockopt::set_udp_gro(socket.as_fd(), true).map_err(failed(config, "enable UDP_GRO"))?;
     }

@@ -1,12 +1,14 @@
-//! The two control messages of UDP segmentation: how large the datagrams of a
-//! received train are, and into which size to cut a sent one.
+//! The control messages of underlay sockets: how large the datagrams of a train are, and
+//! the traffic class of their outer IP headers; received and to be sent alike.
 //!
 //! Messages are encoded and parsed as bytes, with every length checked.
 
 use std::mem::offset_of;
 
-/// Room for one control message with an integer in it.
-pub const CONTROL_LEN: usize = align(HEADER_LEN + size_of::<libc::c_int>());
+use crate::frame::Frame;
+
+/// Room for the control messages of one datagram: two, with an integer each.
+pub const CONTROL_LEN: usize = 2 * SPACE;
 
 /// Storage for the control messages of one datagram.
 pub type ControlBytes = [u8; CONTROL_LEN];
@@ -16,39 +18,94 @@ const HEADER_LEN: usize = align(size_of::<libc::cmsghdr>());
 const LEVEL: usize = offset_of!(libc::cmsghdr, cmsg_level);
 const TYPE: usize = offset_of!(libc::cmsghdr, cmsg_type);
 
+/// Bytes of a message with an integer, or less, in it.
+const SPACE: usize = align(HEADER_LEN + size_of::<libc::c_int>());
+
 const fn align(len: usize) -> usize {
     len.next_multiple_of(size_of::<usize>())
 }
 
-/// Encodes `UDP_SEGMENT` with the payload bytes of each datagram (`udp(7)`).
-#[inline]
-pub fn encode_udp_segment(size: u16, out: &mut ControlBytes) -> usize {
-    const DATA_LEN: usize = size_of::<u16>();
-    out[..size_of::<usize>()].copy_from_slice(&(HEADER_LEN + DATA_LEN).to_ne_bytes());
-    out[LEVEL..LEVEL + 4].copy_from_slice(&libc::SOL_UDP.to_ne_bytes());
-    out[TYPE..TYPE + 4].copy_from_slice(&libc::UDP_SEGMENT.to_ne_bytes());
-    out[HEADER_LEN..HEADER_LEN + DATA_LEN].copy_from_slice(&size.to_ne_bytes());
-    align(HEADER_LEN + DATA_LEN)
+/// What control messages say of a datagram.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ancillary {
+    /// Payload bytes of each datagram of a train (`UDP_GRO`, `UDP_SEGMENT`: `udp(7)`); zero
+    /// for a single one.
+    pub segment_size: u16,
+    /// Traffic class of the IP header (`IP_TOS`: `ip(7)`, `IPV6_TCLASS`: RFC 3542).
+    pub traffic_class: u8,
 }
 
-/// Finds `UDP_GRO` among received control messages: the payload bytes of each
-/// datagram of a coalesced train. `None` for a single datagram, or when the
-/// messages are damaged.
+/// Encodes what the kernel must be told to send `frame`, and returns how many bytes count:
+/// none for a single datagram of traffic class zero.
 #[inline]
-pub fn udp_gro_size(mut control: &[u8]) -> Option<u16> {
-    while !control.is_empty() {
-        let len = usize::from_ne_bytes(take(control, 0)?);
-        let level = i32::from_ne_bytes(take(control, LEVEL)?);
-        let kind = i32::from_ne_bytes(take(control, TYPE)?);
-        let data = control.get(HEADER_LEN..len)?;
-        if (level, kind) == (libc::SOL_UDP, libc::UDP_GRO) {
-            return u16::try_from(i32::from_ne_bytes(take(data, 0)?))
-                .ok()
-                .filter(|&size| size > 0);
-        }
-        control = control.get(len.checked_next_multiple_of(size_of::<usize>())?..)?;
+pub fn encode(frame: &Frame, out: &mut ControlBytes) -> usize {
+    let mut len = 0;
+    let meta = &frame.meta;
+    if meta.segment_size > 0 && usize::from(meta.segment_size) < frame.len() {
+        let size = meta.segment_size.to_ne_bytes();
+        len += put(libc::SOL_UDP, libc::UDP_SEGMENT, size, &mut out[len..]);
     }
-    None
+    if meta.traffic_class != 0 {
+        let (level, kind) = if meta.remote.is_ipv4() {
+            (libc::IPPROTO_IP, libc::IP_TOS)
+        } else {
+            (libc::IPPROTO_IPV6, libc::IPV6_TCLASS)
+        };
+        let class = libc::c_int::from(meta.traffic_class).to_ne_bytes();
+        len += put(level, kind, class, &mut out[len..]);
+    }
+    len
+}
+
+/// Writes one message and returns how far the next one is away.
+#[inline]
+fn put<const N: usize>(level: i32, kind: i32, data: [u8; N], out: &mut [u8]) -> usize {
+    out[..size_of::<usize>()].copy_from_slice(&(HEADER_LEN + N).to_ne_bytes());
+    out[LEVEL..LEVEL + 4].copy_from_slice(&level.to_ne_bytes());
+    out[TYPE..TYPE + 4].copy_from_slice(&kind.to_ne_bytes());
+    out[HEADER_LEN..HEADER_LEN + N].copy_from_slice(&data);
+    align(HEADER_LEN + N)
+}
+
+/// Reads received control messages as far as they are whole. What they do not say is zero.
+#[inline]
+pub fn parse(mut control: &[u8]) -> Ancillary {
+    let mut ancillary = Ancillary::default();
+    while let Some((level, kind, data, rest)) = first(control) {
+        match (level, kind) {
+            (libc::SOL_UDP, libc::UDP_GRO) => {
+                let size = integer(data).and_then(|size| u16::try_from(size).ok());
+                ancillary.segment_size = size.unwrap_or(0);
+            }
+            // The kernel gives a byte here and an integer there.
+            (libc::IPPROTO_IP, libc::IP_TOS) => {
+                ancillary.traffic_class = data.first().copied().unwrap_or(0);
+            }
+            (libc::IPPROTO_IPV6, libc::IPV6_TCLASS) => {
+                let class = integer(data).and_then(|class| u8::try_from(class).ok());
+                ancillary.traffic_class = class.unwrap_or(0);
+            }
+            _ => {}
+        }
+        control = rest;
+    }
+    ancillary
+}
+
+/// Level, type and data of the first message, and what follows it.
+#[inline]
+fn first(control: &[u8]) -> Option<(i32, i32, &[u8], &[u8])> {
+    let len = usize::from_ne_bytes(take(control, 0)?);
+    let level = i32::from_ne_bytes(take(control, LEVEL)?);
+    let kind = i32::from_ne_bytes(take(control, TYPE)?);
+    let data = control.get(HEADER_LEN..len)?;
+    let next = len.next_multiple_of(size_of::<usize>());
+    Some((level, kind, data, control.get(next..).unwrap_or_default()))
+}
+
+#[inline]
+fn integer(data: &[u8]) -> Option<i32> {
+    take(data, 0).map(i32::from_ne_bytes)
 }
 
 #[inline]
@@ -59,6 +116,7 @@ fn take<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mempool::Mempool;
 
     fn message(level: i32, kind: i32, data: &[u8]) -> Vec<u8> {
         let mut bytes = (HEADER_LEN + data.len()).to_ne_bytes().to_vec();
@@ -69,18 +127,33 @@ mod tests {
         bytes
     }
 
+    fn gro(size: i32) -> Vec<u8> {
+        message(libc::SOL_UDP, libc::UDP_GRO, &size.to_ne_bytes())
+    }
+
+    fn size(control: &[u8]) -> u16 {
+        parse(control).segment_size
+    }
+
     #[test]
-    fn gro_size_is_found_behind_other_messages() {
+    fn messages_are_found_behind_others() {
         let mut control = message(libc::SOL_SOCKET, libc::SO_TIMESTAMP, &[9; 13]);
-        control.extend(message(
-            libc::SOL_UDP,
-            libc::UDP_GRO,
-            &1400i32.to_ne_bytes(),
-        ));
-        assert_eq!(udp_gro_size(&control), Some(1400));
-        assert_eq!(udp_gro_size(&[]), None);
+        let before = control.len();
+        control.extend(message(libc::IPPROTO_IP, libc::IP_TOS, &[0xb9]));
+        control.extend(gro(1400));
+        let whole = Ancillary {
+            segment_size: 1400,
+            traffic_class: 0xb9,
+        };
+        assert_eq!(parse(&control), whole);
+        assert_eq!(parse(&[]), Ancillary::default());
         for cut in 0..control.len() - 4 {
-            assert_eq!(udp_gro_size(&control[..cut]), None, "cut to {cut}");
+            let class = if cut > before + HEADER_LEN { 0xb9 } else { 0 };
+            let cut_short = Ancillary {
+                segment_size: 0,
+                traffic_class: class,
+            };
+            assert_eq!(parse(&control[..cut]), cut_short, "cut to {cut}");
         }
     }
 
@@ -95,26 +168,52 @@ mod tests {
             4096,
             usize::MAX,
         ] {
-            let mut control = message(libc::SOL_UDP, libc::UDP_GRO, &1400i32.to_ne_bytes());
+            let mut control = gro(1400);
             control[..8].copy_from_slice(&len.to_ne_bytes());
-            assert_eq!(udp_gro_size(&control), None, "length {len}");
+            assert_eq!(size(&control), 0, "length {len}");
         }
     }
 
     #[test]
-    fn impossible_sizes_are_no_train() {
-        for size in [0, -1, 65_536] {
-            let control = message(libc::SOL_UDP, libc::UDP_GRO, &i32::to_ne_bytes(size));
-            assert_eq!(udp_gro_size(&control), None);
+    fn impossible_values_are_ignored() {
+        for value in [0, -1, 65_536] {
+            assert_eq!(size(&gro(value)), 0);
+        }
+        for value in [-1, 256] {
+            let class = i32::to_ne_bytes(value);
+            let control = message(libc::IPPROTO_IPV6, libc::IPV6_TCLASS, &class);
+            assert_eq!(parse(&control), Ancillary::default());
         }
     }
 
     #[test]
-    fn udp_segment_fits_its_storage() {
-        let mut bytes = [0xff; CONTROL_LEN];
-        let len = encode_udp_segment(1400, &mut bytes);
-        let expected = message(libc::SOL_UDP, libc::UDP_SEGMENT, &1400u16.to_ne_bytes());
-        assert_eq!(len, expected.len());
-        assert_eq!(bytes[..HEADER_LEN + 2], expected[..HEADER_LEN + 2]);
+    fn what_is_encoded_fits_its_storage() {
+        let pool = Mempool::new(1).unwrap();
+        let mut frame = pool.copy_of(&[0; 3000]).unwrap();
+        for (remote, class_message) in [
+            (
+                "192.0.2.1:4789",
+                message(libc::IPPROTO_IP, libc::IP_TOS, &3i32.to_ne_bytes()),
+            ),
+            (
+                "[2001:db8::1]:4789",
+                message(libc::IPPROTO_IPV6, libc::IPV6_TCLASS, &3i32.to_ne_bytes()),
+            ),
+        ] {
+            frame.meta.remote = remote.parse().unwrap();
+            let train = message(libc::SOL_UDP, libc::UDP_SEGMENT, &1400u16.to_ne_bytes());
+            for (size, class, expected) in [
+                (0, 0, vec![]),
+                (3000, 0, vec![]),
+                (1400, 0, train.clone()),
+                (0, 3, class_message.clone()),
+                (1400, 3, [train, class_message].concat()),
+            ] {
+                (frame.meta.segment_size, frame.meta.traffic_class) = (size, class);
+                let mut bytes = [0; CONTROL_LEN];
+                let len = encode(&frame, &mut bytes);
+                assert_eq!(bytes[..len], expected[..]);
+            }
+        }
     }
 }

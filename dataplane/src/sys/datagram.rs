@@ -16,6 +16,8 @@ pub struct Datagram {
     /// Payload bytes of each datagram in a train, the last perhaps shorter;
     /// zero for a single one.
     pub segment_size: u16,
+    /// Traffic class of the outer IP header, where the socket was told to report it.
+    pub traffic_class: u8,
     /// The slot was too small and the rest is lost.
     pub truncated: bool,
 }

@@ -91,11 +91,13 @@ impl ReceiveArray {
         let header = &message.msg_hdr;
         let name = &self.headers.names[index][..SOCKADDR_LEN.min(header.msg_namelen as usize)];
         let control = &self.headers.controls[index][..CONTROL_LEN.min(header.msg_controllen as _)];
+        let ancillary = cmsg::parse(control);
         let capacity = slot.bytes().len() - self.payload_offset;
         Some(Datagram {
             len: capacity.min(message.msg_len as usize),
             remote: sockaddr::decode(name),
-            segment_size: cmsg::udp_gro_size(control).unwrap_or(0),
+            segment_size: ancillary.segment_size,
+            traffic_class: ancillary.traffic_class,
             truncated: header.msg_flags & libc::MSG_TRUNC != 0,
             slot,
         })
@@ -184,12 +186,7 @@ impl Headers {
             iov_len: data.len(),
         };
         let name_len = sockaddr::encode(&frame.meta.remote, &mut self.names[index]);
-        let control_len = match frame.meta.segment_size {
-            size if size > 0 && usize::from(size) < data.len() => {
-                cmsg::encode_udp_segment(size, &mut self.controls[index])
-            }
-            _ => 0,
-        };
+        let control_len = cmsg::encode(frame, &mut self.controls[index]);
         self.point(index, name_len, control_len);
     }
 

@@ -35,6 +35,24 @@ pub fn set_udp_gro(socket: BorrowedFd<'_>, on: bool) -> io::Result<()> {
     set(socket, libc::SOL_UDP, libc::UDP_GRO, i32::from(on))
 }
 
+/// Reports the traffic class of each received IPv4 packet (`IP_RECVTOS`: `ip(7)`).
+///
+/// # Errors
+///
+/// `ENOPROTOOPT` when it is no IPv4 socket.
+pub fn report_traffic_class_v4(socket: BorrowedFd<'_>) -> io::Result<()> {
+    set(socket, libc::IPPROTO_IP, libc::IP_RECVTOS, 1)
+}
+
+/// Reports the traffic class of each received IPv6 packet (`IPV6_RECVTCLASS`: RFC 3542).
+///
+/// # Errors
+///
+/// `ENOPROTOOPT` when it is no IPv6 socket.
+pub fn report_traffic_class_v6(socket: BorrowedFd<'_>) -> io::Result<()> {
+    set(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVTCLASS, 1)
+}
+
 /// Sends IPv4 datagrams without the DF bit, fragmenting them as needed (`ip(7)`).
 ///
 /// # Errors

@@ -19,6 +19,7 @@ crate::scenarios!(
     flows_stay_in_order,
     a_flow_keeps_its_source_port,
     a_train_stays_whole,
+    the_traffic_class_crosses_with_its_datagrams,
     an_empty_datagram_is_a_frame,
     a_refused_datagram_does_not_disturb_its_neighbours,
     a_batch_takes_few_system_calls,
@@ -148,6 +149,30 @@ fn a_train_stays_whole(kind: DriverKind) {
         (frames[1].data(), frames[1].meta.segment_size),
         (&b"single"[..], 0)
     );
+}
+
+fn the_traffic_class_crosses_with_its_datagrams(kind: DriverKind) {
+    let v6 = || UdpSocket::bind("[::1]:0").unwrap().local_addr().unwrap();
+    let v4 = private_address;
+    for (from, to) in [(v4(), v4()), (v6(), v6())] {
+        let mut rig = Rig::new(kind);
+        let (out, _) = rig.attach(underlay(1, endpoint(from, 1, false)));
+        rig.attach(underlay(2, endpoint(to, 1, true)));
+        let classes = [0, 1, 0, 3, 0xba, 0xff, 2];
+        for (number, class) in classes.into_iter().enumerate() {
+            let mut frame = rig.frame(&pattern(number as u64, 4_321), to);
+            frame.meta.segment_size = if number % 2 == 0 { 1_400 } else { 0 };
+            frame.meta.traffic_class = class;
+            rig.driver.send(out, frame);
+        }
+        rig.driver.flush();
+        let frames = rig.collect(classes.len());
+        for (number, (frame, class)) in frames.iter().zip(classes).enumerate() {
+            assert_eq!(frame.meta.traffic_class, class);
+            assert_eq!(frame.meta.segment_size > 0, number % 2 == 0);
+            assert_eq!(frame.data(), pattern(number as u64, 4_321));
+        }
+    }
 }
 
 fn an_empty_datagram_is_a_frame(kind: DriverKind) {

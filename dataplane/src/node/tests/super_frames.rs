@@ -197,6 +197,24 @@ fn flows_are_kept_apart_and_in_order() {
 }
 
 #[test]
+fn a_congestion_mark_stays_with_its_packets() {
+    let mut rig = Rig::new();
+    let segments = cut(&tcp(false, 1, true, &bytes(7000)), 1400);
+    let frames: Vec<_> = segments
+        .iter()
+        .zip([2, 2, 3, 3, 2])
+        .map(|(segment, class)| {
+            let mut frame = train(&rig, std::slice::from_ref(segment));
+            frame.meta.traffic_class = class;
+            frame
+        })
+        .collect();
+    let (ports, _) = rig.run(frames);
+    let lens: Vec<_> = ports.iter().map(Frame::len).collect();
+    assert_eq!(lens, [40 + 2800, 40 + 2800, 40 + 1400]);
+}
+
+#[test]
 fn what_is_corrupt_is_passed_as_it_is() {
     let mut rig = Rig::new();
     let segments = cut(&tcp(false, 1, true, &bytes(4200)), 1400);

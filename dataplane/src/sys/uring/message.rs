@@ -35,14 +35,15 @@ pub(super) fn parse(
     let bytes = slot.bytes().get(offset..)?.get(..len)?;
     let message = RecvMsgOut::parse(bytes, template).ok()?;
     let remote = sockaddr::decode(message.name_data());
-    let segment_size = cmsg::udp_gro_size(message.control_data()).unwrap_or(0);
+    let ancillary = cmsg::parse(message.control_data());
     let truncated = message.is_payload_truncated();
     let len = message.payload_data().len();
     Some(Datagram {
         slot,
         len,
         remote,
-        segment_size,
+        segment_size: ancillary.segment_size,
+        traffic_class: ancillary.traffic_class,
         truncated,
     })
 }

@@ -68,12 +68,7 @@ impl SendSlab {
             iov_len: len,
         };
         let name_len = sockaddr::encode(&frame.meta.remote, &mut entry.name);
-        let control_len = match frame.meta.segment_size {
-            size if size > 0 && usize::from(size) < len => {
-                cmsg::encode_udp_segment(size, &mut entry.control)
-            }
-            _ => 0,
-        };
+        let control_len = cmsg::encode(frame, &mut entry.control);
         entry.header.msg_name = (&raw mut entry.name).cast();
         entry.header.msg_namelen = name_len as libc::socklen_t;
         entry.header.msg_iov = &raw mut entry.vector;
