@@ -5,15 +5,16 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::io;
-use std::ptr::NonNull;
 use std::rc::Rc;
+
+use super::mapping::Mapping;
 
 /// An anonymous private mapping of `count` slots, `stride` bytes apart.
 ///
 /// Memory is committed by the kernel on first touch, in huge pages where it has them,
 /// so that slots that were never used cost nothing.
 pub struct Arena {
-    base: NonNull<u8>,
+    memory: Mapping,
     stride: usize,
     count: u32,
     /// Indices of the slots that no [`Slot`] owns; used as a stack so that the
@@ -28,33 +29,14 @@ impl Arena {
     ///
     /// The error of `mmap(2)`, or `InvalidInput` when the size is zero or overflows.
     pub fn new(count: u32, stride: usize) -> io::Result<Rc<Self>> {
-        let len = (count as usize)
-            .checked_mul(stride)
-            .filter(|&len| len > 0 && isize::try_from(len).is_ok())
-            .ok_or(io::ErrorKind::InvalidInput)?;
-        // SAFETY: a new anonymous mapping at an address of the kernel's choice
-        // overlaps no memory that Rust knows of.
-        let base = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                len,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
-                -1,
-                0,
-            )
-        };
-        if base == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
+        let len = (count as usize).checked_mul(stride);
+        let len = len.ok_or(io::ErrorKind::InvalidInput)?;
+        let memory = Mapping::anonymous(len)?;
         // A super-frame otherwise lies in 17 pages, each of which the kernel's copies look up.
-        // SAFETY: the mapping made above; the advice changes no content. A kernel without
-        // huge pages refuses it, which does no harm.
-        unsafe { libc::madvise(base, len, libc::MADV_HUGEPAGE) };
-        let base = NonNull::new(base.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
+        memory.prefer_huge_pages();
         let free = RefCell::new((0..count).rev().collect());
         Ok(Rc::new(Self {
-            base,
+            memory,
             stride,
             count,
             free,
@@ -80,15 +62,10 @@ impl Arena {
     pub fn count(&self) -> u32 {
         self.count
     }
-}
 
-impl Drop for Arena {
-    fn drop(&mut self) {
-        // SAFETY: `base` and the length are those of the mapping made in `new`.
-        // Every `Slot` holds an `Rc` of this arena, so none is left to point into it.
-        unsafe {
-            libc::munmap(self.base.as_ptr().cast(), self.count as usize * self.stride);
-        }
+    /// The address of the first slot.
+    pub(in crate::sys) fn base(&self) -> *mut u8 {
+        self.memory.base().as_ptr()
     }
 }
 
@@ -133,8 +110,7 @@ impl Slot {
         // inside the one mapping.
         unsafe {
             self.arena
-                .base
-                .as_ptr()
+                .base()
                 .add(self.index as usize * self.arena.stride)
         }
     }

@@ -14,6 +14,7 @@ pub mod datagram;
 pub mod ethtool;
 pub mod eventfd;
 pub mod link;
+mod mapping;
 pub mod mmsg;
 pub mod netns;
 pub mod seccomp;

@@ -1,20 +1,23 @@
 //! A ring of slots lent to the kernel, which picks one for each frame it receives.
 
 use std::io;
-use std::ptr::{self, NonNull};
+use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use io_uring::types::BufRingEntry;
 
 use crate::sys::arena::Slot;
+use crate::sys::mapping::Mapping;
 use crate::sys::uring::ring::Ring;
 
 /// The slots of one receiving request, as its buffer group.
 pub(super) struct BufferRing {
     group: u16,
-    /// The mapping that the kernel reads entries from: `lent.len()` entries and,
-    /// in the padding of the first, the tail.
+    /// What the kernel reads entries from: `lent.len()` of them and, in the padding of the
+    /// first, the tail.
     entries: NonNull<BufRingEntry>,
+    /// Where they lie. The kernel keeps the pages of a registered ring itself.
+    _memory: Mapping,
     /// What the kernel may write to, by buffer number. A slot leaves only when the
     /// kernel has said, by a completion, that it is done with it.
     lent: Box<[Option<Slot>]>,
@@ -31,10 +34,13 @@ impl BufferRing {
         if !count.is_power_of_two() {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        let entries = map(mapping_len(count))?;
+        let memory = Mapping::anonymous(usize::from(count) * size_of::<BufRingEntry>())?;
+        let entries = memory.places(0, count.into());
+        let entries = entries.ok_or(io::ErrorKind::InvalidInput)?;
         let buffers = Self {
             group,
             entries,
+            _memory: memory,
             lent: (0..count).map(|_| None).collect(),
             free: (0..count).rev().collect(),
             tail: 0,
@@ -99,17 +105,6 @@ impl BufferRing {
     }
 }
 
-impl Drop for BufferRing {
-    fn drop(&mut self) {
-        // SAFETY: the mapping made in `new`, with its length. The kernel keeps the
-        // pages of a registered ring itself, and no request selects from the group.
-        unsafe {
-            let len = mapping_len(self.lent.len() as u16);
-            libc::munmap(self.entries.as_ptr().cast(), len);
-        }
-    }
-}
-
 impl std::fmt::Debug for BufferRing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("BufferRing")
@@ -117,28 +112,4 @@ impl std::fmt::Debug for BufferRing {
             .field("lent", &self.lent())
             .finish_non_exhaustive()
     }
-}
-
-fn mapping_len(count: u16) -> usize {
-    usize::from(count) * size_of::<BufRingEntry>()
-}
-
-/// Zeroed, page-aligned memory.
-fn map(len: usize) -> io::Result<NonNull<BufRingEntry>> {
-    // SAFETY: a new anonymous mapping overlaps no memory that Rust knows of.
-    let base = unsafe {
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-        libc::mmap(
-            ptr::null_mut(),
-            len,
-            libc::PROT_READ | libc::PROT_WRITE,
-            flags,
-            -1,
-            0,
-        )
-    };
-    if base == libc::MAP_FAILED {
-        return Err(io::Error::last_os_error());
-    }
-    NonNull::new(base.cast()).ok_or_else(|| io::ErrorKind::OutOfMemory.into())
 }
