@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use ringlay_dataplane::{
     port::redirect,
     sys::{
-        bpf::{self, Instruction},
+        bpf::{self, Instruction, ProgramKind},
         link,
         netns::run_in,
     },
@@ -166,7 +166,7 @@ fn crowd(device: &str) -> Vec<OwnedFd> {
     let index = link::index(device).unwrap();
     let attach = |_| {
         // The kernel takes each program once.
-        let program = bpf::load_classifier(&[NEXT, EXIT]).unwrap();
+        let program = bpf::load(ProgramKind::Classifier, &[NEXT, EXIT]).unwrap();
         bpf::attach_ingress(program.as_fd(), index).ok()
     };
     let held: Vec<_> = (0..1000).map_while(attach).collect();

@@ -5,3 +5,4 @@ pub mod redirect;
 pub mod tun;
 pub mod underlay;
 pub mod uplink;
+pub mod xdp;

@@ -9,7 +9,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 
-use crate::sys::bpf::{self, Instruction};
+use crate::sys::bpf::{self, Instruction, ProgramKind};
 
 /// A redirection in force.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ impl Redirect {
     ///
     /// `EPERM` without `CAP_BPF`, `EINVAL` on kernels before 6.6.
     pub fn attach(local: SocketAddr, from: u32, to: u32) -> io::Result<Self> {
-        let program = bpf::load_classifier(&program(local, to))?;
+        let program = bpf::load(ProgramKind::Classifier, &program(local, to))?;
         let link = bpf::attach_ingress(program.as_fd(), from)?;
         Ok(Self { _link: link })
     }
@@ -176,7 +176,7 @@ mod tests {
     fn the_kernel_takes_the_classifier_for_both_ip_versions() {
         for local in ["192.168.77.1:4789", "[fd77::1]:4789"] {
             let program = program(local.parse().unwrap(), 1);
-            bpf::load_classifier(&program).expect("these tests need root");
+            bpf::load(ProgramKind::Classifier, &program).expect("these tests need root");
         }
     }
 

@@ -63,6 +63,11 @@ impl Arena {
         self.count
     }
 
+    /// Bytes from slot to slot.
+    pub fn stride(&self) -> usize {
+        self.stride
+    }
+
     /// The address of the first slot.
     pub(in crate::sys) fn base(&self) -> *mut u8 {
         self.memory.base().as_ptr()
@@ -101,6 +106,18 @@ impl Slot {
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         // SAFETY: as in `bytes`; `&mut self` makes this the only reference.
         unsafe { std::slice::from_raw_parts_mut(self.as_ptr(), self.arena.stride) }
+    }
+
+    /// The slot's number in its arena.
+    #[inline]
+    pub(in crate::sys) fn index(&self) -> u32 {
+        self.index
+    }
+
+    /// Whether it is one of `arena`.
+    #[inline]
+    pub(in crate::sys) fn is_of(&self, arena: &Rc<Arena>) -> bool {
+        Rc::ptr_eq(&self.arena, arena)
     }
 
     /// The address of the slot's first byte, to lend to the kernel.

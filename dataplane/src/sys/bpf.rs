@@ -1,4 +1,5 @@
-//! `bpf(2)`: loading a classifier and hanging it on what a device receives (TCX, Linux 6.6).
+//! `bpf(2)`: loading programs, and hanging them on what a device receives: classifiers (TCX,
+//! Linux 6.6), and XDP programs with the map of sockets that they redirect to (links, Linux 5.9).
 //!
 //! Which instructions make a program is the caller's business; the kernel's verifier is the
 //! judge of them. Layouts: `linux/bpf.h`.
@@ -35,6 +36,26 @@ struct ProgramLoad {
     flags: u32,
 }
 
+/// The part of `union bpf_attr` that `BPF_MAP_CREATE` needs.
+#[repr(C)]
+struct MapCreate {
+    map_type: u32,
+    key_size: u32,
+    value_size: u32,
+    entries: u32,
+    flags: u32,
+}
+
+/// The part of `union bpf_attr` that `BPF_MAP_UPDATE_ELEM` needs.
+#[repr(C)]
+struct MapUpdate {
+    map: u32,
+    padding: u32,
+    key: u64,
+    value: u64,
+    flags: u64,
+}
+
 /// The part of `union bpf_attr` that `BPF_LINK_CREATE` needs.
 #[repr(C)]
 struct LinkCreate {
@@ -60,22 +81,55 @@ struct ProgramQuery {
     revision: u64,
 }
 
+const BPF_MAP_CREATE: libc::c_int = 0;
+const BPF_MAP_UPDATE_ELEM: libc::c_int = 2;
 const BPF_PROG_LOAD: libc::c_int = 5;
 const BPF_PROG_QUERY: libc::c_int = 16;
 const BPF_LINK_CREATE: libc::c_int = 28;
-const BPF_PROG_TYPE_SCHED_CLS: u32 = 3;
+const BPF_MAP_TYPE_XSKMAP: u32 = 17;
 const BPF_TCX_INGRESS: u32 = 46;
+const BPF_XDP: u32 = 37;
+/// Flags of `linux/if_link.h`.
+const XDP_FLAGS_SKB_MODE: u32 = 1 << 1;
+const XDP_FLAGS_DRV_MODE: u32 = 1 << 2;
 
-/// Loads a classifier (`BPF_PROG_TYPE_SCHED_CLS`).
+/// What runs a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProgramKind {
+    /// `BPF_PROG_TYPE_SCHED_CLS`: packets as the kernel's stack has them.
+    Classifier,
+    /// `BPF_PROG_TYPE_XDP`: packets as the device's driver has them.
+    Xdp,
+}
+
+impl ProgramKind {
+    fn number(self) -> u32 {
+        match self {
+            Self::Classifier => 3,
+            Self::Xdp => 6,
+        }
+    }
+}
+
+/// Where an XDP program runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum XdpMode {
+    /// In the device's driver.
+    Native,
+    /// Where the kernel's stack begins: for any device, and slower.
+    Generic,
+}
+
+/// Loads a program.
 ///
 /// # Errors
 ///
 /// `EPERM` without `CAP_BPF` and `CAP_NET_ADMIN`, `EINVAL` or `EACCES` when the verifier
 /// refuses it, `ENOSYS` without `bpf(2)`.
-pub fn load_classifier(program: &[Instruction]) -> io::Result<OwnedFd> {
+pub fn load(kind: ProgramKind, program: &[Instruction]) -> io::Result<OwnedFd> {
     let license = c"MIT";
     let attributes = ProgramLoad {
-        program_type: BPF_PROG_TYPE_SCHED_CLS,
+        program_type: kind.number(),
         count: u32::try_from(program.len()).map_err(|_| io::ErrorKind::InvalidInput)?,
         instructions: program.as_ptr() as u64,
         license: license.as_ptr() as u64,
@@ -106,6 +160,65 @@ pub fn attach_ingress(program: BorrowedFd<'_>, device: u32) -> io::Result<OwnedF
     // SAFETY: `attributes` is what BPF_LINK_CREATE reads, with zeroes for what is left out; it
     // contains no pointers.
     unsafe { open(BPF_LINK_CREATE, attributes) }
+}
+
+/// Runs an XDP program on all that the device with this index receives, until the returned
+/// descriptor is closed.
+///
+/// # Errors
+///
+/// `EBUSY` or `EEXIST` when the device has a program, `EOPNOTSUPP` when its driver runs none,
+/// `EINVAL` before Linux 5.9, `ENODEV` when there is no such device.
+pub fn attach_xdp(program: BorrowedFd<'_>, device: u32, mode: XdpMode) -> io::Result<OwnedFd> {
+    let attributes = LinkCreate {
+        program: program.as_raw_fd().cast_unsigned(),
+        target_index: device,
+        attach_type: BPF_XDP,
+        flags: match mode {
+            XdpMode::Native => XDP_FLAGS_DRV_MODE,
+            XdpMode::Generic => XDP_FLAGS_SKB_MODE,
+        },
+    };
+    // SAFETY: `attributes` is what BPF_LINK_CREATE reads, with zeroes for what is left out; it
+    // contains no pointers.
+    unsafe { open(BPF_LINK_CREATE, attributes) }
+}
+
+/// A map from numbers below `entries` to AF_XDP sockets (`BPF_MAP_TYPE_XSKMAP`), empty.
+///
+/// # Errors
+///
+/// `EPERM` without `CAP_BPF` or `CAP_NET_ADMIN`, `EINVAL` without AF_XDP.
+pub fn socket_map(entries: u32) -> io::Result<OwnedFd> {
+    let attributes = MapCreate {
+        map_type: BPF_MAP_TYPE_XSKMAP,
+        key_size: size_of::<u32>() as u32,
+        value_size: size_of::<u32>() as u32,
+        entries,
+        flags: 0,
+    };
+    // SAFETY: `attributes` is what BPF_MAP_CREATE reads, with zeroes for what is left out; it
+    // contains no pointers.
+    unsafe { open(BPF_MAP_CREATE, attributes) }
+}
+
+/// Puts a bound AF_XDP socket into a map. It leaves the map when it is closed.
+///
+/// # Errors
+///
+/// `E2BIG` for a number that the map has no place for, `EOPNOTSUPP` for a socket without rings.
+pub fn insert_socket(map: BorrowedFd<'_>, key: u32, socket: BorrowedFd<'_>) -> io::Result<()> {
+    let value = socket.as_raw_fd().cast_unsigned();
+    let mut attributes = MapUpdate {
+        map: map.as_raw_fd().cast_unsigned(),
+        padding: 0,
+        key: (&raw const key) as u64,
+        value: (&raw const value) as u64,
+        flags: 0,
+    };
+    // SAFETY: `attributes` is what BPF_MAP_UPDATE_ELEM reads; it points to a key and a value of
+    // the sizes that `socket_map` gave the map, which outlive the call.
+    unsafe { call(BPF_MAP_UPDATE_ELEM, &mut attributes) }.map(drop)
 }
 
 /// How many programs run on what the device with this index receives (TCX).
