@@ -27,6 +27,7 @@ pub mod batch;
 pub mod counters;
 pub mod driver;
 pub mod drop_reason;
+pub mod endpoint;
 pub mod event;
 pub mod frame;
 pub mod id;

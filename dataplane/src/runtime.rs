@@ -24,7 +24,7 @@ use crate::id::{PortId, TunnelId, UnderlayId, WorkerId};
 use crate::mempool::Mempool;
 use crate::port::redirect::Redirect;
 use crate::port::tun::TunDevice;
-use crate::port::underlay::UnderlayQueue;
+use crate::port::underlay::{Claim, UnderlaySockets};
 use crate::port::uplink::UplinkDevice;
 use crate::snapshot::Publisher;
 use crate::stats::{QueueStats, Stats, WorkerStats};
@@ -149,6 +149,7 @@ struct Handle {
 struct Queues {
     ports: HashMap<PortId, Vec<Arc<QueueCounters>>>,
     underlays: HashMap<UnderlayId, Vec<Arc<QueueCounters>>>,
+    claims: HashMap<UnderlayId, Claim>,
 }
 
 impl Runtime {
@@ -255,7 +256,7 @@ impl Runtime {
         if self.queues().ports.contains_key(&id) {
             return Err(AttachError::InUse);
         }
-        let queue = |fd: OwnedFd| Queue::Tun { port: id, fd };
+        let queue = |fd: OwnedFd| vec![Queue::Tun { port: id, fd }];
         match self.attach(device.queues.into_iter().map(queue)) {
             Ok(counters) => {
                 self.queues().ports.insert(id, counters);
@@ -283,20 +284,18 @@ impl Runtime {
     pub fn add_underlay(
         &self,
         id: UnderlayId,
-        queues: Vec<UnderlayQueue>,
+        sockets: UnderlaySockets,
     ) -> Result<(), AttachError> {
-        self.check_count(queues.len())?;
+        self.check_count(sockets.queues.len())?;
         if self.queues().underlays.contains_key(&id) {
             return Err(AttachError::InUse);
         }
-        let queue = |queue: UnderlayQueue| Queue::Underlay {
-            id,
-            receiver: queue.receiver,
-            senders: queue.senders,
-        };
-        match self.attach(queues.into_iter().map(queue)) {
+        let queues = sockets.queues.into_iter();
+        match self.attach(queues.map(|queue| queue.into_queues(id))) {
             Ok(counters) => {
-                self.queues().underlays.insert(id, counters);
+                let mut queues = self.queues();
+                queues.underlays.insert(id, counters);
+                queues.claims.extend(sockets.claim.map(|claim| (id, claim)));
                 Ok(())
             }
             Err(error) => {
@@ -318,7 +317,7 @@ impl Runtime {
         device: UplinkDevice,
     ) -> Result<Redirect, AttachError> {
         self.check_count(device.queues.len())?;
-        let queue = |fd: OwnedFd| Queue::Uplink { id, fd };
+        let queue = |fd: OwnedFd| vec![Queue::Uplink { id, fd }];
         match self.attach(device.queues.into_iter().map(queue)) {
             Ok(counters) => {
                 let mut queues = self.queues();
@@ -336,6 +335,7 @@ impl Runtime {
     pub fn remove_underlay(&self, id: UnderlayId) {
         if self.queues().underlays.remove(&id).is_some() {
             self.broadcast(|done| Command::DetachUnderlay { id, done });
+            self.queues().claims.remove(&id);
         }
     }
 
@@ -419,13 +419,16 @@ impl Runtime {
         }
     }
 
-    /// Gives each worker its queue; stops at the first that refuses.
+    /// Gives each worker its queues; stops at the first that refuses.
     fn attach(
         &self,
-        queues: impl Iterator<Item = Queue>,
+        queues: impl Iterator<Item = Vec<Queue>>,
     ) -> Result<Vec<Arc<QueueCounters>>, AttachError> {
         let mut attached = Vec::with_capacity(self.workers.len());
-        for (worker, queue) in self.workers.iter().zip(queues) {
+        let queues = self.workers.iter().zip(queues);
+        let queues =
+            queues.flat_map(|(worker, queues)| queues.into_iter().map(move |q| (worker, q)));
+        for (worker, queue) in queues {
             let counters = Arc::new(QueueCounters::default());
             let (done, result) = bounded(1);
             worker.tell(Command::Attach {

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, Sender};
 use crossbeam::utils::CachePadded;
+use ringlay_encap::IpProtocol;
+use ringlay_encap::ip::IpVersion;
 
 use crate::batch::Batch;
 use crate::counters::{QueueCounters, WorkerCounters};
@@ -101,6 +103,8 @@ pub(crate) struct Worker<D> {
     ports: Vec<Option<QueueId>>,
     /// By [`UnderlayId`].
     underlays: Vec<Option<QueueId>>,
+    /// By [`UnderlayId`], where IPv6 packets inside have a socket of their own.
+    ipv6: Vec<Option<QueueId>>,
     /// By [`UnderlayId`].
     uplinks: Vec<Option<QueueId>>,
 }
@@ -114,6 +118,7 @@ impl<D: Driver> Worker<D> {
             received: Batch::new(),
             ports: Vec::new(),
             underlays: Vec::new(),
+            ipv6: Vec::new(),
             uplinks: Vec::new(),
         }
     }
@@ -187,6 +192,7 @@ impl<D: Driver> Worker<D> {
             driver: &mut self.driver,
             ports: &self.ports,
             underlays: &self.underlays,
+            ipv6: &self.ipv6,
             uplinks: &self.uplinks,
             counters: &self.wiring.counters,
         };
@@ -232,6 +238,10 @@ impl<D: Driver> Worker<D> {
         let (table, index) = match &queue {
             Queue::Tun { port, .. } => (&mut self.ports, port.index()),
             Queue::Underlay { id, .. } => (&mut self.underlays, id.index()),
+            Queue::Raw { id, socket } if socket.protocol == IpProtocol::IPV6 => {
+                (&mut self.ipv6, id.index())
+            }
+            Queue::Raw { id, .. } => (&mut self.underlays, id.index()),
             Queue::Uplink { id, .. } => (&mut self.uplinks, id.index()),
         };
         if table.len() <= index {
@@ -249,7 +259,7 @@ impl<D: Driver> Worker<D> {
     }
 
     fn detach_underlay(&mut self, id: UnderlayId) {
-        for table in [&mut self.underlays, &mut self.uplinks] {
+        for table in [&mut self.underlays, &mut self.ipv6, &mut self.uplinks] {
             if let Some(queue) = table.get_mut(id.index()).and_then(Option::take) {
                 self.driver.detach(queue);
             }
@@ -292,6 +302,7 @@ struct Queues<'a, D> {
     driver: &'a mut D,
     ports: &'a [Option<QueueId>],
     underlays: &'a [Option<QueueId>],
+    ipv6: &'a [Option<QueueId>],
     uplinks: &'a [Option<QueueId>],
     counters: &'a WorkerCounters,
 }
@@ -307,7 +318,12 @@ impl<D: Driver> Output for Queues<'_, D> {
 
     #[inline]
     fn underlay(&mut self, frame: Frame) {
-        match queue_of(self.underlays, frame.meta.underlay.index()) {
+        let index = frame.meta.underlay.index();
+        let queue = match queue_of(self.ipv6, index) {
+            Some(queue) if IpVersion::of(frame.data()) == Ok(IpVersion::V6) => Some(queue),
+            _ => queue_of(self.underlays, index),
+        };
+        match queue {
             Some(queue) => self.driver.send(queue, frame),
             None => self
                 .counters

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use ringlay_dataplane::driver::DriverKind;
 use ringlay_dataplane::driver::probe::DriverChoice;
 use ringlay_dataplane::drop_reason::DropReason;
+use ringlay_dataplane::endpoint::Endpoint;
 use ringlay_dataplane::event::Event;
 use ringlay_dataplane::id::{NetworkId, PortId, TunnelId, UnderlayId};
 use ringlay_dataplane::port::tun::{self, TunConfig, TunOffloads};
@@ -19,7 +20,7 @@ use ringlay_dataplane::stats::Stats;
 use ringlay_dataplane::sys::netns;
 use ringlay_dataplane::tables::{Fib, Network, NextHop, Port, Tables, Tunnel};
 use ringlay_encap::template::Template;
-use ringlay_encap::{MacAddr, Vni};
+use ringlay_encap::{Encapsulation, MacAddr, Vni};
 
 const OUR_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
 const PEER_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 2]);
@@ -123,7 +124,10 @@ impl Rig {
         })
         .unwrap();
         let sockets = underlay::bind(&UnderlayConfig {
-            local: SocketAddr::new(OUR_VTEP.into(), VXLAN_PORT),
+            endpoint: Endpoint {
+                local: SocketAddr::new(OUR_VTEP.into(), VXLAN_PORT),
+                encapsulation: Encapsulation::Vxlan,
+            },
             workers: WORKERS,
             senders: 4,
             gro: false,

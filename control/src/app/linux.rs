@@ -10,6 +10,7 @@ use std::{
 use ipnet::IpNet;
 use ringlay_dataplane::{
     driver::probe::DriverReport,
+    endpoint::Endpoint,
     id::{PortId, TunnelId, UnderlayId},
     port::{
         redirect::Redirect,
@@ -21,6 +22,7 @@ use ringlay_dataplane::{
     stats::Stats,
     tables::Tables,
 };
+use ringlay_encap::Encapsulation;
 use thiserror::Error;
 
 use super::host::{Host, HostError, OpenPort, PortChange};
@@ -183,14 +185,17 @@ impl Host for Linux {
     fn open_underlay(&self, id: UnderlayId, local: SocketAddr) -> Result<(), HostError> {
         let workers = self.runtime.workers();
         let config = UnderlayConfig {
-            local,
+            endpoint: Endpoint {
+                local,
+                encapsulation: Encapsulation::Vxlan,
+            },
             workers,
             senders: SENDERS,
             gro: true,
         };
-        let queues = underlay::bind(&config).map_err(HostError::new)?;
+        let sockets = underlay::bind(&config).map_err(HostError::new)?;
         self.runtime
-            .add_underlay(id, queues)
+            .add_underlay(id, sockets)
             .map_err(HostError::new)?;
         let Some(underlay) = self.uplinks else {
             return Ok(());

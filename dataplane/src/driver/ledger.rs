@@ -45,6 +45,20 @@ impl Ledger {
         queue.tx_bytes.add((frame.len() - header) as u64);
     }
 
+    /// The kernel took one packet of a frame.
+    #[inline]
+    pub(crate) fn sent_packet(&self, queue: &QueueCounters, len: usize) {
+        self.worker.sent.add(1);
+        queue.tx_frames.add(1);
+        queue.tx_bytes.add(len as u64);
+    }
+
+    /// One packet of a frame to be sent was not.
+    #[inline]
+    pub(crate) fn dropped_packet(&self, reason: DropReason) {
+        self.worker.dropped(reason, 1);
+    }
+
     /// A frame to be sent was not.
     #[inline]
     pub(crate) fn dropped(&self, reason: DropReason, frame: &Frame) {

@@ -7,6 +7,7 @@ pub mod uring;
 mod datagram;
 mod errors;
 mod ledger;
+mod raw;
 mod vnet;
 
 use std::fmt;
@@ -14,6 +15,9 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
+
+use ringlay_encap::IpProtocol;
+use ringlay_encap::ip::IpVersion;
 
 use crate::batch::Batch;
 use crate::counters::QueueCounters;
@@ -52,6 +56,24 @@ pub enum Queue {
         /// by `flow_hash % senders.len()`.
         senders: Vec<OwnedFd>,
     },
+    /// A worker's raw IP socket of a local tunnel endpoint, to receive and send.
+    Raw {
+        /// The endpoint it belongs to.
+        id: UnderlayId,
+        /// The socket.
+        socket: RawSocket,
+    },
+}
+
+/// A raw IP socket.
+#[derive(Debug)]
+pub struct RawSocket {
+    /// The descriptor, non-blocking.
+    pub fd: OwnedFd,
+    /// The version of the outer IP header.
+    pub version: IpVersion,
+    /// What that header announces.
+    pub protocol: IpProtocol,
 }
 
 /// A driver's name for an attached queue.

@@ -15,9 +15,10 @@ use std::time::{Duration, Instant};
 
 use crossbeam::utils::CachePadded;
 
-use crate::batch::Batch;
+use crate::batch::{BATCH_SIZE, Batch};
 use crate::counters::{QueueCounters, WorkerCounters};
 use crate::driver::ledger::Ledger;
+use crate::driver::raw::{self, RawSender};
 use crate::driver::uring::queue::{Attached, Kind, Lengths};
 use crate::driver::vnet::Device;
 use crate::driver::{Driver, DriverConfig, Queue, QueueId, datagram, errors};
@@ -25,6 +26,7 @@ use crate::drop_reason::DropReason;
 use crate::frame::Frame;
 use crate::mempool::{HEADROOM, Mempool};
 use crate::sys::eventfd::Waker;
+use crate::sys::mmsg::SendArray;
 use crate::sys::uring::{Completion, FileId, PREFIX_LEN, ReceiveMode, Uring, UringConfig};
 
 /// How long to wait for frames to come back to an empty mempool.
@@ -49,6 +51,10 @@ pub struct UringDriver {
     receive_bytes: usize,
     /// Whether a queue may lack slots or need arming.
     needy: bool,
+    /// For raw sockets.
+    sends: SendArray,
+    /// Whether frames may wait to be sent by raw sockets.
+    raw_pending: bool,
 }
 
 impl UringDriver {
@@ -80,6 +86,8 @@ impl UringDriver {
             receive_buffers: config.receive_buffers,
             receive_bytes: config.receive_bytes,
             needy: false,
+            sends: SendArray::new(BATCH_SIZE),
+            raw_pending: false,
         })
     }
 
@@ -105,6 +113,14 @@ impl UringDriver {
                 let senders = self.register_all(senders)?;
                 let kind = Kind::Underlay { id, senders };
                 (receiver, ReceiveMode::Message, HEADROOM - PREFIX_LEN, kind)
+            }
+            Queue::Raw { id, socket } => {
+                let kind = Kind::Raw {
+                    id,
+                    version: socket.version,
+                    sender: RawSender::new(socket.fd.try_clone()?),
+                };
+                (socket.fd, ReceiveMode::Message, HEADROOM - PREFIX_LEN, kind)
             }
         };
         let opened = self.uring.register(fd).and_then(|file| {
@@ -195,8 +211,14 @@ impl UringDriver {
                     self.arrive(tag, frame);
                 }
                 Completion::Datagram { tag, datagram } => {
-                    let datagram = datagram.ok_or(DropReason::RxTruncated);
-                    self.arrive(tag, datagram.and_then(datagram::into_frame));
+                    let queue = self.queues.get(usize::from(tag));
+                    let queue = queue.and_then(Option::as_ref).map(|queue| &queue.kind);
+                    let frame = datagram.ok_or(DropReason::RxTruncated);
+                    let frame = frame.and_then(|datagram| match queue {
+                        Some(Kind::Raw { version, .. }) => raw::into_frame(datagram, *version),
+                        _ => datagram::into_frame(datagram),
+                    });
+                    self.arrive(tag, frame);
                 }
                 Completion::Sent { tag, frame, result } => self.sent(tag, frame, result),
                 Completion::Stopped { tag, errno } => self.stopped(tag, errno),
@@ -232,7 +254,9 @@ impl UringDriver {
                 let header = device.header_len();
                 self.ledger.sent(&queue.counters, &frame, header);
             }
-            (Kind::Underlay { .. }, Ok(_)) => self.ledger.sent(&queue.counters, &frame, 0),
+            (Kind::Underlay { .. } | Kind::Raw { .. }, Ok(_)) => {
+                self.ledger.sent(&queue.counters, &frame, 0);
+            }
             (kind, Err(errno)) => self.ledger.dropped(kind.drop_reason(errno), &frame),
         }
     }
@@ -252,6 +276,16 @@ impl UringDriver {
             let error = io::Error::from_raw_os_error(errno);
             let queue = queue.kind.label();
             tracing::warn!(queue, %error, "queue receives nothing any more");
+        }
+    }
+
+    fn flush_raw(&mut self) {
+        for queue in self.queues.iter_mut().flatten() {
+            if let Kind::Raw { sender, .. } = &mut queue.kind
+                && !sender.is_empty()
+            {
+                sender.flush(&mut self.sends, &self.ledger, &queue.counters);
+            }
         }
     }
 
@@ -327,7 +361,7 @@ impl UringDriver {
             };
             let queued = match queue.kind {
                 Kind::Device(_) => self.uring.write(file, frame, index),
-                Kind::Underlay { .. } => self.uring.send(file, frame, index),
+                Kind::Underlay { .. } | Kind::Raw { .. } => self.uring.send(file, frame, index),
             };
             match queued {
                 Ok(()) => {
@@ -347,14 +381,21 @@ impl UringDriver {
 
     /// Prepares a frame for its queue and queues it.
     fn try_send(&mut self, index: u16, mut frame: Frame) -> Result<(), (DropReason, Frame)> {
-        let Some(Some(queue)) = self.queues.get(usize::from(index)) else {
+        let Some(Some(queue)) = self.queues.get_mut(usize::from(index)) else {
             return Err((DropReason::PortGone, frame));
         };
-        let file = match &queue.kind {
+        let file = match &mut queue.kind {
             Kind::Device(device) if !device.wrap(&mut frame) => {
                 return Err((device.drop_reason(0), frame));
             }
             Kind::Device(_) => queue.file,
+            Kind::Raw { sender, .. } => {
+                self.raw_pending = true;
+                if sender.push(frame) {
+                    sender.flush(&mut self.sends, &self.ledger, &queue.counters);
+                }
+                return Ok(());
+            }
             Kind::Underlay { senders, .. } => {
                 let choice = frame.meta.flow_hash as usize % senders.len().max(1);
                 match senders.get(choice) {
@@ -398,6 +439,7 @@ impl Driver for UringDriver {
         if !matches!(self.queues.get(index), Some(Some(_))) {
             return;
         }
+        self.flush_raw();
         self.settle(index);
         let before = self.arrived.len();
         self.arrived.retain(|&(queue, _)| queue != id.0);
@@ -443,6 +485,9 @@ impl Driver for UringDriver {
     }
 
     fn flush(&mut self) {
+        if std::mem::take(&mut self.raw_pending) {
+            self.flush_raw();
+        }
         if self.uring.has_queued() {
             self.submit();
         }

@@ -1,28 +1,26 @@
-//! UDP sockets of a local tunnel endpoint.
-//!
-//! Each worker has one socket on the tunnel's port, among which the kernel
-//! spreads the flows, and several to send from, each on a port of its own.
+//! The sockets of a local tunnel endpoint, a set for each worker: UDP sockets ([`udp`]) or,
+//! for encapsulations that have no port, raw IP sockets ([`raw`]).
 //!
 //! Don't fragment: outer IPv4 headers carry no DF bit, as with the kernel's own
 //! VXLAN device (RFC 7348 section 4.3 leaves it to the underlay's operator). A
 //! tunnel's MTU is made to fit the underlay, so fragments arise only where the
 //! path is narrower than the local link; with DF such packets would vanish.
 
-use std::hash::{BuildHasher, RandomState};
-use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::ops::RangeInclusive;
-use std::os::fd::{AsFd, OwnedFd};
-use std::thread;
-use std::time::{Duration, Instant};
+mod raw;
+mod spread;
+mod udp;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::OwnedFd;
+
+use ringlay_encap::IpProtocol;
 use thiserror::Error;
 
-use crate::sys::sockopt;
-
-/// Ports that senders use: the dynamic range, as RFC 7348 section 5 recommends.
-const SENDER_PORTS: RangeInclusive<u16> = 49_152..=65_535;
+pub use self::raw::Claim;
+use crate::driver::{Queue, RawSocket};
+use crate::endpoint::Endpoint;
+use crate::id::UnderlayId;
 
 /// Bytes that a receiver holds while its worker is busy: some 4,000 full frames
 /// as the kernel accounts for them.
@@ -32,31 +30,61 @@ const RECEIVE_BUFFER: u32 = 8 << 20;
 /// drops first, as it does for the kernel's own tunnels.
 const SEND_BUFFER: u32 = 8 << 20;
 
-/// How long the port of a process that was killed may stay taken: the kernel closes
-/// what an io_uring holds some time after the process is gone.
-const RELEASE_TIME: Duration = Duration::from_secs(1);
-const RELEASE_POLL: Duration = Duration::from_millis(2);
-
 /// What sockets to make.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnderlayConfig {
-    /// The local address and the tunnel's UDP port.
-    pub local: SocketAddr,
+    /// The local address and what announces the endpoint's packets there.
+    pub endpoint: Endpoint,
     /// The number of workers.
     pub workers: usize,
-    /// Sending sockets of each worker.
+    /// Sending UDP sockets of each worker.
     pub senders: usize,
-    /// Whether to receive trains of datagrams as one frame with a `segment_size`.
+    /// Whether to receive trains of UDP datagrams as one frame with a `segment_size`.
     pub gro: bool,
+}
+
+/// The sockets of an endpoint.
+#[derive(Debug)]
+pub struct UnderlaySockets {
+    /// Those of each worker.
+    pub queues: Vec<UnderlayQueue>,
+    /// What keeps others from the endpoint where sockets do not; to be held as long as the
+    /// sockets are in use.
+    pub claim: Option<Claim>,
 }
 
 /// The sockets of one worker, non-blocking.
 #[derive(Debug)]
-pub struct UnderlayQueue {
-    /// The socket on the tunnel's port.
-    pub receiver: OwnedFd,
-    /// Sockets to send from.
-    pub senders: Vec<OwnedFd>,
+pub enum UnderlayQueue {
+    /// UDP sockets.
+    Udp {
+        /// The socket on the endpoint's port.
+        receiver: OwnedFd,
+        /// Sockets to send from.
+        senders: Vec<OwnedFd>,
+    },
+    /// A raw socket for each of the endpoint's IP protocols.
+    Raw {
+        /// In the order of [`Endpoint::protocols`].
+        sockets: Vec<RawSocket>,
+    },
+}
+
+impl UnderlayQueue {
+    /// The sockets as queues of endpoint `id`.
+    pub fn into_queues(self, id: UnderlayId) -> Vec<Queue> {
+        match self {
+            Self::Udp { receiver, senders } => vec![Queue::Underlay {
+                id,
+                receiver,
+                senders,
+            }],
+            Self::Raw { sockets } => {
+                let queue = |socket| Queue::Raw { id, socket };
+                sockets.into_iter().map(queue).collect()
+            }
+        }
+    }
 }
 
 /// Why the sockets could not be had.
@@ -64,20 +92,37 @@ pub struct UnderlayQueue {
 #[non_exhaustive]
 pub enum BindUnderlayError {
     /// The configuration asks for no sockets, or for port 0.
-    #[error("the tunnel endpoint {local} needs a port, at least one worker and one sender each")]
+    #[error(
+        "the tunnel endpoint {endpoint} needs at least one worker and, over UDP, a port and one \
+         sender each"
+    )]
     InvalidConfig {
-        /// The local address.
-        local: SocketAddr,
+        /// The endpoint.
+        endpoint: Endpoint,
     },
-    /// Somebody else has the port.
+    /// Somebody else has the UDP port.
     #[error(
         "UDP port {} of {} is in use: another process has it (see `ss -lunp sport = :{}`) or a \
          tunnel device of the kernel (see `ip -d link show type vxlan`)",
-        local.port(), local.ip(), local.port()
+        endpoint.local.port(), endpoint.local.ip(), endpoint.local.port()
     )]
     InUse {
+        /// The endpoint.
+        endpoint: Endpoint,
+    },
+    /// Another ringlay receives the endpoint's IP protocol.
+    #[error("protocol {protocol} on {address} is in use by another ringlay: see `ss -wnp`")]
+    Claimed {
         /// The local address.
-        local: SocketAddr,
+        address: IpAddr,
+        /// The IP protocol.
+        protocol: IpProtocol,
+    },
+    /// Raw sockets are not allowed.
+    #[error("raw IP sockets take CAP_NET_RAW, which {endpoint} needs")]
+    NotPermitted {
+        /// The endpoint.
+        endpoint: Endpoint,
     },
     /// The address is not one of this host.
     #[error("{address} is not an address of this host: see `ip address show`")]
@@ -92,10 +137,10 @@ pub enum BindUnderlayError {
         address: IpAddr,
     },
     /// Another step failed.
-    #[error("cannot {step} for the tunnel endpoint {local}")]
+    #[error("cannot {step} for the tunnel endpoint {endpoint}")]
     Step {
-        /// The local address.
-        local: SocketAddr,
+        /// The endpoint.
+        endpoint: Endpoint,
         /// What was tried.
         step: &'static str,
         /// Why it failed.
@@ -108,139 +153,26 @@ pub enum BindUnderlayError {
 /// # Errors
 ///
 /// See [`BindUnderlayError`]; then no socket is left open.
-pub fn bind(config: &UnderlayConfig) -> Result<Vec<UnderlayQueue>, BindUnderlayError> {
-    if config.workers == 0 || config.senders == 0 || config.local.port() == 0 {
-        return Err(BindUnderlayError::InvalidConfig {
-            local: config.local,
-        });
+pub fn bind(config: &UnderlayConfig) -> Result<UnderlaySockets, BindUnderlayError> {
+    if config.workers == 0 {
+        let endpoint = config.endpoint;
+        return Err(BindUnderlayError::InvalidConfig { endpoint });
     }
-    check_port_is_free(config)?;
-    let ports = free_sender_ports(config)?;
-    (0..config.workers)
-        .map(|_| {
-            let receiver = bind_receiver(config)?;
-            let senders = ports.iter().map(|&port| bind_sender(config, port));
-            Ok(UnderlayQueue {
-                receiver,
-                senders: senders.collect::<Result<_, _>>()?,
-            })
-        })
-        .collect()
-}
-
-/// With SO_REUSEPORT two daemons of one user would share the port, and each would
-/// lose half of the tunnel's traffic: make sure to be the only one.
-fn check_port_is_free(config: &UnderlayConfig) -> Result<(), BindUnderlayError> {
-    let socket = socket(config)?;
-    let deadline = Instant::now() + RELEASE_TIME;
-    loop {
-        match socket.bind(&config.local.into()) {
-            Ok(()) => return Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline => {
-                thread::sleep(RELEASE_POLL);
-            }
-            Err(error) => return Err(bind_error(config, error)),
-        }
-    }
-}
-
-fn bind_receiver(config: &UnderlayConfig) -> Result<OwnedFd, BindUnderlayError> {
-    let socket = socket(config)?;
-    socket
-        .set_reuse_port(true)
-        .map_err(failed(config, "share the port among workers"))?;
-    socket
-        .bind(&config.local.into())
-        .map_err(|error| bind_error(config, error))?;
-    sockopt::set_receive_buffer(socket.as_fd(), RECEIVE_BUFFER)
-        .map_err(failed(config, "set the receive buffer"))?;
-    let report = if config.local.is_ipv6() {
-        sockopt::report_traffic_class_v6
+    if config.endpoint.protocols().is_empty() {
+        udp::bind(config)
     } else {
-        sockopt::report_traffic_class_v4
-    };
-    report(socket.as_fd()).map_err(failed(config, "learn the traffic class of packets"))?;
-    if config.gro {
-        sockopt::set_udp_gro(socket.as_fd(), true).map_err(failed(config, "enable UDP_GRO"))?;
+        raw::bind(config)
     }
-    Ok(socket.into())
-}
-
-/// Every worker has a socket on each of the same ports: the kernel may move a
-/// flow to another queue of a TUN device, and with it to another worker, and it is
-/// to keep its outer source port.
-fn bind_sender(config: &UnderlayConfig, port: u16) -> Result<OwnedFd, BindUnderlayError> {
-    let socket = socket(config)?;
-    socket
-        .set_reuse_port(true)
-        .map_err(failed(config, "share a sending port among workers"))?;
-    sockopt::set_send_buffer(socket.as_fd(), SEND_BUFFER)
-        .map_err(failed(config, "set the send buffer"))?;
-    // Nobody answers to these ports; what strays here is not to be kept.
-    socket
-        .set_recv_buffer_size(0)
-        .map_err(failed(config, "set the receive buffer"))?;
-    socket
-        .bind(&SocketAddr::new(config.local.ip(), port).into())
-        .map_err(|error| bind_error(config, error))?;
-    Ok(socket.into())
-}
-
-/// Ports that nobody else has, one for each sender of a worker.
-fn free_sender_ports(config: &UnderlayConfig) -> Result<Vec<u16>, BindUnderlayError> {
-    let mut free = Vec::with_capacity(config.senders);
-    for port in sender_ports() {
-        // Without SO_REUSEPORT, so that another process's port is refused.
-        match socket(config)?.bind(&SocketAddr::new(config.local.ip(), port).into()) {
-            Ok(()) => free.push(port),
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
-            Err(error) => return Err(bind_error(config, error)),
-        }
-        if free.len() == config.senders {
-            return Ok(free);
-        }
-    }
-    Err(BindUnderlayError::NoSenderPort {
-        address: config.local.ip(),
-    })
-}
-
-/// Every sender port once, from an arbitrary one on, so that endpoints on the
-/// same host rarely try the same.
-fn sender_ports() -> impl Iterator<Item = u16> {
-    let count = SENDER_PORTS.len() as u64;
-    let first = RandomState::new().hash_one(()) % count;
-    (0..count).map(move |n| SENDER_PORTS.start() + ((first + n) % count) as u16)
-}
-
-fn socket(config: &UnderlayConfig) -> Result<Socket, BindUnderlayError> {
-    let domain = Domain::for_address(config.local);
-    let socket = Socket::new(domain, Type::DGRAM.nonblocking(), Some(Protocol::UDP))
-        .map_err(failed(config, "open a socket"))?;
-    let fragments = if config.local.is_ipv6() {
-        socket
-            .set_only_v6(true)
-            .map_err(failed(config, "keep to IPv6"))?;
-        sockopt::allow_fragments_v6(socket.as_fd())
-    } else {
-        sockopt::allow_fragments_v4(socket.as_fd())
-    };
-    fragments.map_err(failed(config, "allow fragments"))?;
-    Ok(socket)
 }
 
 fn bind_error(config: &UnderlayConfig, error: io::Error) -> BindUnderlayError {
-    let local = config.local;
+    let endpoint = config.endpoint;
     match error.kind() {
-        io::ErrorKind::AddrInUse => BindUnderlayError::InUse { local },
+        io::ErrorKind::AddrInUse => BindUnderlayError::InUse { endpoint },
         io::ErrorKind::AddrNotAvailable => BindUnderlayError::NoSuchAddress {
-            address: local.ip(),
+            address: endpoint.local.ip(),
         },
-        _ => BindUnderlayError::Step {
-            local,
-            step: "bind a socket",
-            source: error,
-        },
+        _ => failed(config, "bind a socket")(error),
     }
 }
 
@@ -248,91 +180,10 @@ fn failed(
     config: &UnderlayConfig,
     step: &'static str,
 ) -> impl FnOnce(io::Error) -> BindUnderlayError {
-    let local = config.local;
+    let endpoint = config.endpoint;
     move |source| BindUnderlayError::Step {
-        local,
+        endpoint,
         step,
         source,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-    use std::net::UdpSocket;
-
-    use super::*;
-
-    fn config(local: &str) -> UnderlayConfig {
-        UnderlayConfig {
-            local: local.parse().unwrap(),
-            workers: 2,
-            senders: 3,
-            gro: false,
-        }
-    }
-
-    fn free_port(address: &str) -> String {
-        let socket = UdpSocket::bind((address, 0)).unwrap();
-        socket.local_addr().unwrap().to_string()
-    }
-
-    #[test]
-    fn workers_share_ports_and_senders_differ() {
-        for address in ["127.0.0.1", "::1"] {
-            let config = config(&free_port(address));
-            let queues = bind(&config).unwrap();
-            assert_eq!(queues.len(), 2);
-            let mut ports = HashSet::new();
-            for queue in queues {
-                let receiver = UdpSocket::from(queue.receiver);
-                assert_eq!(receiver.local_addr().unwrap(), config.local);
-                for sender in queue.senders {
-                    let local = UdpSocket::from(sender).local_addr().unwrap();
-                    assert_eq!(local.ip(), config.local.ip());
-                    assert!(SENDER_PORTS.contains(&local.port()));
-                    ports.insert(local.port());
-                }
-            }
-            assert_eq!(ports.len(), 3, "each worker sends from the same ports");
-        }
-    }
-
-    #[test]
-    fn a_port_in_use_is_an_error_even_where_it_could_be_shared() {
-        let config = config(&free_port("127.0.0.1"));
-        let first = bind(&config).unwrap();
-        let error = bind(&config).unwrap_err();
-        assert!(matches!(error, BindUnderlayError::InUse { .. }));
-        assert!(error.to_string().contains("ss -lunp"), "{error}");
-        drop(first);
-        bind(&config).unwrap();
-    }
-
-    #[test]
-    fn a_foreign_address_is_an_error() {
-        let error = bind(&config("192.0.2.1:4789")).unwrap_err();
-        assert!(
-            matches!(error, BindUnderlayError::NoSuchAddress { .. }),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn nothing_to_bind_is_an_error() {
-        assert!(matches!(
-            bind(&config("127.0.0.1:0")),
-            Err(BindUnderlayError::InvalidConfig { .. })
-        ));
-    }
-
-    #[test]
-    fn sender_ports_are_tried_once_each() {
-        let ports: Vec<_> = sender_ports().collect();
-        assert_eq!(
-            ports.iter().collect::<HashSet<_>>().len(),
-            SENDER_PORTS.len()
-        );
-        assert!(ports.iter().all(|port| SENDER_PORTS.contains(port)));
     }
 }

@@ -5,7 +5,7 @@
 
 use std::mem::offset_of;
 
-use crate::frame::Frame;
+use crate::frame::{Frame, Meta};
 
 /// Room for the control messages of one datagram: two, with an integer each.
 pub const CONTROL_LEN: usize = 2 * SPACE;
@@ -45,16 +45,22 @@ pub fn encode(frame: &Frame, out: &mut ControlBytes) -> usize {
         let size = meta.segment_size.to_ne_bytes();
         len += put(libc::SOL_UDP, libc::UDP_SEGMENT, size, &mut out[len..]);
     }
-    if meta.traffic_class != 0 {
-        let (level, kind) = if meta.remote.is_ipv4() {
-            (libc::IPPROTO_IP, libc::IP_TOS)
-        } else {
-            (libc::IPPROTO_IPV6, libc::IPV6_TCLASS)
-        };
-        let class = libc::c_int::from(meta.traffic_class).to_ne_bytes();
-        len += put(level, kind, class, &mut out[len..]);
+    len + encode_traffic_class(meta, &mut out[len..])
+}
+
+/// Like [`encode`], for the packets of a train that are sent one by one.
+#[inline]
+pub fn encode_traffic_class(meta: &Meta, out: &mut [u8]) -> usize {
+    if meta.traffic_class == 0 {
+        return 0;
     }
-    len
+    let (level, kind) = if meta.remote.is_ipv4() {
+        (libc::IPPROTO_IP, libc::IP_TOS)
+    } else {
+        (libc::IPPROTO_IPV6, libc::IPV6_TCLASS)
+    };
+    let class = libc::c_int::from(meta.traffic_class).to_ne_bytes();
+    put(level, kind, class, out)
 }
 
 /// Writes one message and returns how far the next one is away.

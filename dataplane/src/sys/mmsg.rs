@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use crate::frame::Frame;
+use crate::frame::{Frame, Meta};
 use crate::sys::arena::Slot;
 use crate::sys::cmsg::{self, CONTROL_LEN, ControlBytes};
 use crate::sys::datagram::Datagram;
@@ -118,6 +118,30 @@ impl SendArray {
         }
     }
 
+    /// Sends the packets of frames to their `meta.remote`, each by itself, in order, without
+    /// blocking: those after the first `skip`, as many as the array holds. Returns how many were
+    /// sent: at least one.
+    ///
+    /// # Errors
+    ///
+    /// Why the first of them was not sent; none was then.
+    pub fn send_each(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        frames: &[Frame],
+        skip: usize,
+    ) -> io::Result<usize> {
+        let packets = frames
+            .iter()
+            .flat_map(|frame| packets(frame).map(move |packet| (frame, packet)));
+        let mut count = 0;
+        for (frame, packet) in packets.skip(skip).take(self.headers.messages.len()) {
+            self.headers.prepare_packet(count, &frame.meta, packet);
+            count += 1;
+        }
+        self.send_prepared(socket, count)
+    }
+
     /// Sends frames to their `meta.remote`, as many as the array holds, in order,
     /// without blocking, and returns how many were sent: at least one.
     ///
@@ -131,9 +155,15 @@ impl SendArray {
         for (index, frame) in frames.iter().take(count).enumerate() {
             self.headers.prepare_send(index, frame);
         }
+        self.send_prepared(socket, count)
+    }
+
+    /// Sends the first `count` messages, which must have been prepared by the caller from
+    /// frames that it borrows.
+    fn send_prepared(&mut self, socket: BorrowedFd<'_>, count: usize) -> io::Result<usize> {
         // SAFETY: the first `count` headers point to storage of `self.headers` and
-        // to data of `frames`; both are borrowed for the call, which only reads
-        // what the headers point to.
+        // to data of frames that the caller, a method of this type, borrows during the call;
+        // the kernel only reads what the headers point to.
         let rc = unsafe {
             libc::sendmmsg(
                 socket.as_raw_fd(),
@@ -144,6 +174,17 @@ impl SendArray {
         };
         usize::try_from(rc).map_err(|_| io::Error::last_os_error())
     }
+}
+
+/// The packets of a frame: one, or those of a train.
+#[inline]
+pub fn packets(frame: &Frame) -> impl Iterator<Item = &[u8]> {
+    let (data, size) = (frame.data(), usize::from(frame.meta.segment_size));
+    let count = frame.datagrams();
+    (0..count).map(move |index| match count {
+        1 => data,
+        _ => &data[index * size..data.len().min((index + 1) * size)],
+    })
 }
 
 /// Message headers and what they point to. The boxed slices never move.
@@ -179,14 +220,24 @@ impl Headers {
 
     #[inline]
     fn prepare_send(&mut self, index: usize, frame: &Frame) {
-        let data = frame.data();
+        let control_len = cmsg::encode(frame, &mut self.controls[index]);
+        self.prepare(index, &frame.meta, frame.data(), control_len);
+    }
+
+    #[inline]
+    fn prepare_packet(&mut self, index: usize, meta: &Meta, packet: &[u8]) {
+        let control_len = cmsg::encode_traffic_class(meta, &mut self.controls[index]);
+        self.prepare(index, meta, packet, control_len);
+    }
+
+    #[inline]
+    fn prepare(&mut self, index: usize, meta: &Meta, data: &[u8], control_len: usize) {
         // `sendmmsg` does not write through the vector, although its type says so.
         self.vectors[index] = libc::iovec {
             iov_base: data.as_ptr().cast_mut().cast(),
             iov_len: data.len(),
         };
-        let name_len = sockaddr::encode(&frame.meta.remote, &mut self.names[index]);
-        let control_len = cmsg::encode(frame, &mut self.controls[index]);
+        let name_len = sockaddr::encode(&meta.remote, &mut self.names[index]);
         self.point(index, name_len, control_len);
     }
 

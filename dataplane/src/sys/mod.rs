@@ -13,6 +13,7 @@ pub mod counting;
 pub mod datagram;
 pub mod ethtool;
 pub mod eventfd;
+pub mod filter;
 pub mod link;
 mod mapping;
 pub mod mmsg;

@@ -53,6 +53,17 @@ pub fn report_traffic_class_v6(socket: BorrowedFd<'_>) -> io::Result<()> {
     set(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVTCLASS, 1)
 }
 
+/// Sends each IPv6 packet with the flow label of the address it goes to (`IPV6_FLOWINFO_SEND`
+/// in `linux/in6.h`).
+///
+/// # Errors
+///
+/// `ENOPROTOOPT` when it is no IPv6 socket.
+pub fn send_flow_labels(socket: BorrowedFd<'_>) -> io::Result<()> {
+    const IPV6_FLOWINFO_SEND: libc::c_int = 33;
+    set(socket, libc::IPPROTO_IPV6, IPV6_FLOWINFO_SEND, 1)
+}
+
 /// Sends IPv4 datagrams without the DF bit, fragmenting them as needed (`ip(7)`).
 ///
 /// # Errors

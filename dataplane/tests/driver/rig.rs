@@ -14,12 +14,14 @@ use ringlay_dataplane::driver::epoll::EpollDriver;
 use ringlay_dataplane::driver::uring::UringDriver;
 use ringlay_dataplane::driver::{Driver, DriverConfig, DriverKind, Queue, QueueId};
 use ringlay_dataplane::drop_reason::DropReason;
+use ringlay_dataplane::endpoint::Endpoint;
 use ringlay_dataplane::frame::Frame;
 use ringlay_dataplane::id::{PortId, UnderlayId};
 use ringlay_dataplane::mempool::Mempool;
 use ringlay_dataplane::port::tun::{self, TunConfig, TunDevice, TunOffloads};
 use ringlay_dataplane::port::underlay::{self, UnderlayConfig, UnderlayQueue};
 use ringlay_dataplane::sys::eventfd::Waker;
+use ringlay_encap::Encapsulation;
 
 /// How long anything may take before the test fails.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -140,23 +142,22 @@ pub(crate) fn private_address() -> SocketAddr {
     SocketAddr::from((Ipv4Addr::new(127, 1 + next, high, low), 5789))
 }
 
-/// A tunnel endpoint at `local` for one worker with `senders` sockets.
+/// A tunnel endpoint over UDP at `local` for one worker with `senders` sockets.
 pub(crate) fn endpoint(local: SocketAddr, senders: usize, gro: bool) -> UnderlayQueue {
     let config = UnderlayConfig {
-        local,
+        endpoint: Endpoint {
+            local,
+            encapsulation: Encapsulation::Vxlan,
+        },
         workers: 1,
         senders,
         gro,
     };
-    underlay::bind(&config).unwrap().remove(0)
+    underlay::bind(&config).unwrap().queues.remove(0)
 }
 
 pub(crate) fn underlay(id: u16, queue: UnderlayQueue) -> Queue {
-    Queue::Underlay {
-        id: UnderlayId(id),
-        receiver: queue.receiver,
-        senders: queue.senders,
-    }
+    queue.into_queues(UnderlayId(id)).remove(0)
 }
 
 /// The address of a TUN device's own host, and one behind the device.

@@ -6,15 +6,19 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
+use ringlay_encap::ip::IpVersion;
+
 use crate::batch::{BATCH_SIZE, Batch};
 use crate::counters::QueueCounters;
 use crate::driver::ledger::Ledger;
+use crate::driver::raw::{self, RawSender};
 use crate::driver::vnet::Device;
 use crate::driver::{datagram, errors};
 use crate::drop_reason::DropReason;
 use crate::frame::{Frame, Ingress};
 use crate::id::UnderlayId;
 use crate::mempool::Mempool;
+use crate::sys::datagram::Datagram;
 use crate::sys::mmsg::{ReceiveArray, SendArray};
 
 /// What queues need to do their IO.
@@ -46,6 +50,12 @@ pub(super) enum Kind {
         receiver: OwnedFd,
         senders: Vec<Sender>,
     },
+    Raw {
+        id: UnderlayId,
+        version: IpVersion,
+        receiver: OwnedFd,
+        sender: RawSender,
+    },
 }
 
 /// A socket and the frames to leave by it, in order.
@@ -53,6 +63,13 @@ pub(super) enum Kind {
 pub(super) struct Sender {
     socket: OwnedFd,
     pending: Vec<Frame>,
+}
+
+/// A socket to receive from, and what becomes of its datagrams.
+struct Source<'a, U> {
+    socket: &'a OwnedFd,
+    ingress: Ingress,
+    unwrap: U,
 }
 
 /// Why a queue's turn ended.
@@ -71,7 +88,7 @@ impl Kind {
     pub(super) fn label(&self) -> String {
         match self {
             Self::Device { device, .. } => device.to_string(),
-            Self::Underlay { id, .. } => format!("underlay {id}"),
+            Self::Underlay { id, .. } | Self::Raw { id, .. } => format!("underlay {id}"),
         }
     }
 }
@@ -123,7 +140,7 @@ impl Attached {
     pub(super) fn receive_fd(&self) -> RawFd {
         match &self.kind {
             Kind::Device { file, .. } => file.as_raw_fd(),
-            Kind::Underlay { receiver, .. } => receiver.as_raw_fd(),
+            Kind::Underlay { receiver, .. } | Kind::Raw { receiver, .. } => receiver.as_raw_fd(),
         }
     }
 
@@ -135,7 +152,25 @@ impl Attached {
                 .find_map(|_| io.read_packet(file, *device, counters, batch))
                 .unwrap_or(Turn::Over),
             Kind::Underlay { id, receiver, .. } => {
-                io.receive_datagrams(receiver, Ingress::Underlay(*id), counters, share, batch)
+                let source = Source {
+                    socket: receiver,
+                    ingress: Ingress::Underlay(*id),
+                    unwrap: datagram::into_frame,
+                };
+                io.receive_datagrams(source, counters, share, batch)
+            }
+            Kind::Raw {
+                id,
+                version,
+                receiver,
+                ..
+            } => {
+                let source = Source {
+                    socket: receiver,
+                    ingress: Ingress::Underlay(*id),
+                    unwrap: |datagram| raw::into_frame(datagram, *version),
+                };
+                io.receive_datagrams(source, counters, share, batch)
             }
         }
     }
@@ -155,15 +190,24 @@ impl Attached {
                     sender.flush(io, &self.counters);
                 }
             }
+            Kind::Raw { sender, .. } => {
+                if sender.push(frame) {
+                    sender.flush(&mut io.sends, &io.ledger, &self.counters);
+                }
+            }
         }
     }
 
     /// Sends what is pending on every socket.
     pub(super) fn flush(&mut self, io: &mut Io) {
-        if let Kind::Underlay { senders, .. } = &mut self.kind {
-            senders
+        match &mut self.kind {
+            Kind::Device { .. } => {}
+            Kind::Underlay { senders, .. } => senders
                 .iter_mut()
-                .for_each(|sender| sender.flush(io, &self.counters));
+                .for_each(|sender| sender.flush(io, &self.counters)),
+            Kind::Raw { sender, .. } => {
+                sender.flush(&mut io.sends, &io.ledger, &self.counters);
+            }
         }
     }
 }
@@ -203,8 +247,7 @@ impl Io {
     /// Receives up to `share` datagrams into `batch` with one system call.
     fn receive_datagrams(
         &mut self,
-        socket: &OwnedFd,
-        ingress: Ingress,
+        source: Source<'_, impl Fn(Datagram) -> Result<Frame, DropReason>>,
         counters: &QueueCounters,
         share: usize,
         batch: &mut Batch,
@@ -217,7 +260,7 @@ impl Io {
             return Turn::Starved;
         }
         self.ledger.system_calls(1);
-        let received = self.datagrams.receive(socket.as_fd(), room);
+        let received = self.datagrams.receive(source.socket.as_fd(), room);
         for datagram in (0..).map_while(|index| {
             let received = received.as_ref().is_ok_and(|&received| index < received);
             if received {
@@ -226,9 +269,9 @@ impl Io {
                 None
             }
         }) {
-            match datagram::into_frame(datagram) {
+            match (source.unwrap)(datagram) {
                 Ok(mut frame) => {
-                    frame.meta.ingress = ingress;
+                    frame.meta.ingress = source.ingress;
                     self.ledger.received(counters, &frame);
                     let refused = batch.push(frame);
                     debug_assert!(refused.is_ok(), "a share is never more than the room");

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use ringlay_encap::ip::IpVersion;
+
 use crate::counters::QueueCounters;
 use crate::driver::errors;
+use crate::driver::raw::RawSender;
 use crate::driver::vnet::Device;
 use crate::drop_reason::DropReason;
 use crate::frame::Ingress;
@@ -37,13 +40,18 @@ pub(super) enum Kind {
         id: UnderlayId,
         senders: Vec<FileId>,
     },
+    Raw {
+        id: UnderlayId,
+        version: IpVersion,
+        sender: RawSender,
+    },
 }
 
 impl Kind {
     pub(super) fn label(&self) -> String {
         match self {
             Self::Device(device) => device.to_string(),
-            Self::Underlay { id, .. } => format!("underlay {id}"),
+            Self::Underlay { id, .. } | Self::Raw { id, .. } => format!("underlay {id}"),
         }
     }
 
@@ -51,14 +59,14 @@ impl Kind {
     pub(super) fn ingress(&self) -> Ingress {
         match self {
             Self::Device(device) => device.ingress(),
-            Self::Underlay { id, .. } => Ingress::Underlay(*id),
+            Self::Underlay { id, .. } | Self::Raw { id, .. } => Ingress::Underlay(*id),
         }
     }
 
     pub(super) fn drop_reason(&self, errno: i32) -> DropReason {
         match self {
             Self::Device(device) => device.drop_reason(errno),
-            Self::Underlay { .. } => errors::underlay_drop_reason(errno),
+            Self::Underlay { .. } | Self::Raw { .. } => errors::underlay_drop_reason(errno),
         }
     }
 }
