@@ -34,6 +34,8 @@ pub mod demo;
 #[cfg(feature = "server")]
 pub mod doctor;
 #[cfg(feature = "server")]
+pub mod mtu;
+#[cfg(feature = "server")]
 pub mod neighbour;
 #[cfg(feature = "server")]
 pub mod netlink;

@@ -4,25 +4,33 @@
 //! socket of its own, in the namespace it is about, and blocks until the kernel has answered.
 
 use std::{
+    collections::{BTreeMap, btree_map::Entry},
     future::Future,
     io,
     net::IpAddr,
     path::{Path, PathBuf},
     thread,
+    time::Duration,
 };
 
 use ipnet::IpNet;
 use ringlay_dataplane::sys::netns;
 use rtnetlink::{
-    Handle, LinkMessageBuilder, LinkUnspec, RouteMessageBuilder,
+    Handle, LinkMessageBuilder, LinkUnspec, MulticastGroup, RouteMessageBuilder,
     packet_route::{
         address::{AddressAttribute, AddressScope},
         link::{LinkAttribute, LinkLayerType, LinkMessage},
-        route::{RouteAttribute, RouteMessage, RouteScope, RouteType},
+        route::{RouteAttribute, RouteMessage, RouteMetric, RouteScope, RouteType},
     },
 };
 use thiserror::Error;
+use tokio::sync::Notify;
 use tokio_stream::StreamExt;
+
+use crate::mtu::Way;
+
+/// How long to wait for what else a change entails.
+const SETTLE: Duration = Duration::from_millis(50);
 
 /// The kernel refused, or could not be asked.
 #[derive(Debug, Error)]
@@ -91,31 +99,37 @@ impl Device {
         })
     }
 
-    /// Takes back and adds routes through the device; returns those that the kernel refused.
+    /// Takes back, adds and replaces routes through the device; returns those that the kernel
+    /// refused.
     ///
     /// # Errors
     ///
     /// If the kernel cannot be asked.
     pub fn change_routes(
         &self,
-        remove: &[IpNet],
-        add: &[IpNet],
+        change: &RouteChange,
     ) -> Result<Vec<(IpNet, NetlinkError)>, NetlinkError> {
         run(
             self.netns.as_deref(),
             "change kernel routes",
             async |handle: Handle| {
                 let mut refused = Vec::new();
-                for &prefix in remove {
-                    let request = handle.route().del(self.route(prefix));
+                for &prefix in &change.remove {
+                    let request = handle.route().del(self.route(prefix, None));
                     if let Err(error) = request.execute().await {
                         refused.push((prefix, failed("delete kernel route", error)));
                     }
                 }
-                for &prefix in add {
-                    let request = handle.route().add(self.route(prefix));
+                for &(prefix, mtu) in &change.add {
+                    let request = handle.route().add(self.route(prefix, mtu));
                     if let Err(error) = request.execute().await {
                         refused.push((prefix, failed("add kernel route", error)));
+                    }
+                }
+                for &(prefix, mtu) in &change.replace {
+                    let request = handle.route().add(self.route(prefix, mtu)).replace();
+                    if let Err(error) = request.execute().await {
+                        refused.push((prefix, failed("change kernel route", error)));
                     }
                 }
                 Ok(refused)
@@ -139,9 +153,9 @@ impl Device {
         })
     }
 
-    fn route(&self, prefix: IpNet) -> RouteMessage {
+    fn route(&self, prefix: IpNet, mtu: Option<u32>) -> RouteMessage {
         let index = self.index;
-        match prefix {
+        let mut route = match prefix {
             IpNet::V4(prefix) => RouteMessageBuilder::<std::net::Ipv4Addr>::new()
                 .destination_prefix(prefix.network(), prefix.prefix_len())
                 .output_interface(index)
@@ -151,7 +165,10 @@ impl Device {
                 .destination_prefix(prefix.network(), prefix.prefix_len())
                 .output_interface(index)
                 .build(),
-        }
+        };
+        let metrics = mtu.map(|mtu| RouteAttribute::Metrics(vec![RouteMetric::Mtu(mtu)]));
+        route.attributes.extend(metrics);
+        route
     }
 
     /// Does the same for each item, until one fails.
@@ -177,6 +194,18 @@ impl Device {
             Ok(())
         })
     }
+}
+
+/// What to change about the routes through a device. Each that is added or replaced comes with an
+/// MTU of its own, if it is to have one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RouteChange {
+    /// Routes to take back.
+    pub remove: Vec<IpNet>,
+    /// Routes to add.
+    pub add: Vec<(IpNet, Option<u32>)>,
+    /// Routes that are there, and get another MTU.
+    pub replace: Vec<(IpNet, Option<u32>)>,
 }
 
 /// A link and what it offers.
@@ -222,18 +251,8 @@ pub fn links_toward(source: IpAddr, destinations: &[IpAddr]) -> Result<Vec<Link>
     run(None, "look up routes", async |handle: Handle| {
         let mut links: Vec<Link> = Vec::new();
         for &destination in destinations {
-            let Some(request) = lookup(source, destination) else {
-                continue;
-            };
-            let mut routes = handle.route().get(request).execute();
-            let attributes = match routes.next().await {
-                Some(Ok(route)) if route.header.kind == RouteType::Unicast => route.attributes,
-                _ => continue,
-            };
-            let index = attributes.iter().find_map(|attribute| match attribute {
-                RouteAttribute::Oif(index) => Some(*index),
-                _ => None,
-            });
+            let route = route_of_packet(&handle, source, destination).await;
+            let index = route.map(|(index, _)| index);
             let new = index.filter(|index| links.iter().all(|link| link.index != *index));
             if let Some(index) = new {
                 links.extend(link(&handle, index).await?);
@@ -241,6 +260,104 @@ pub fn links_toward(source: IpAddr, destinations: &[IpAddr]) -> Result<Vec<Link>
         }
         Ok(links)
     })
+}
+
+/// The ways that packets from `source` leave for `destinations`; those that cannot be reached have
+/// none. Path MTUs that the kernel has learned are left out: whether to believe them is decided
+/// elsewhere.
+///
+/// # Errors
+///
+/// If the kernel cannot be asked.
+pub fn ways(
+    source: IpAddr,
+    destinations: &[IpAddr],
+) -> Result<BTreeMap<IpAddr, Way>, NetlinkError> {
+    run(None, "look up routes", async |handle: Handle| {
+        let (mut links, mut ways) = (BTreeMap::new(), BTreeMap::new());
+        for &destination in destinations {
+            let route = route_of_packet(&handle, source, destination).await;
+            let Some((index, route_mtu)) = route else {
+                continue;
+            };
+            let link = match links.entry(index) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(unknown) => unknown.insert(link(&handle, index).await?),
+            };
+            if let Some(Link { name, mtu, .. }) = link {
+                let way = Way {
+                    link: name.clone(),
+                    link_mtu: *mtu,
+                    route_mtu,
+                };
+                ways.insert(destination, way);
+            }
+        }
+        Ok(ways)
+    })
+}
+
+/// Notifies `changed` whenever a link, an address, a rule or a route may have changed, and once when
+/// it has begun to listen. Many changes at once lead to few notices.
+///
+/// # Errors
+///
+/// When it cannot listen any more.
+pub async fn follow(changed: &Notify) -> Result<(), NetlinkError> {
+    const GROUPS: &[MulticastGroup] = &[
+        MulticastGroup::Link,
+        MulticastGroup::Ipv4Ifaddr,
+        MulticastGroup::Ipv6Ifaddr,
+        MulticastGroup::Ipv4Route,
+        MulticastGroup::Ipv6Route,
+        MulticastGroup::Ipv4Rule,
+        MulticastGroup::Nexthop,
+    ];
+    let error = |source| NetlinkError {
+        action: "follow changes of links and routes".to_owned(),
+        source,
+    };
+    let connection = rtnetlink::new_multicast_connection(GROUPS);
+    let (connection, _handle, mut messages) = connection.map_err(error)?;
+    tokio::spawn(connection);
+    loop {
+        changed.notify_one();
+        if messages.next().await.is_none() {
+            return Err(error(io::Error::other("the kernel's messages ended")));
+        }
+        // One cause has many messages; what follows soon belongs together.
+        tokio::time::sleep(SETTLE).await;
+        while let Ok(Some(_)) = tokio::time::timeout(Duration::ZERO, messages.next()).await {}
+    }
+}
+
+/// The link and the MTU of its own of the route that a packet takes, if there is one.
+async fn route_of_packet(
+    handle: &Handle,
+    source: IpAddr,
+    destination: IpAddr,
+) -> Option<(u32, Option<u32>)> {
+    let mut routes = handle.route().get(lookup(source, destination)?).execute();
+    let attributes = match routes.next().await {
+        Some(Ok(route)) if route.header.kind == RouteType::Unicast => route.attributes,
+        _ => return None,
+    };
+    let index = attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Oif(index) => Some(*index),
+        _ => None,
+    });
+    // A learned path MTU stands in the place of the route's own, and expires.
+    let learned = attributes
+        .iter()
+        .any(|attribute| matches!(attribute, RouteAttribute::CacheInfo(info) if info.expires != 0));
+    let mtu = attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Metrics(metrics) => metrics.iter().find_map(|metric| match metric {
+            RouteMetric::Mtu(mtu) if !learned && *mtu != 0 => Some(*mtu),
+            _ => None,
+        }),
+        _ => None,
+    });
+    Some((index?, mtu))
 }
 
 /// Asks for the route of one packet.

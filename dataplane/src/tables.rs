@@ -9,6 +9,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
+use ringlay_encap::ip::IpVersion;
 use ringlay_encap::template::Template;
 use ringlay_encap::{MacAddr, Vni};
 use ringlay_lpm::{Ipv4Table, Ipv6Table};
@@ -23,6 +24,9 @@ pub const ROUTER_V4: Ipv4Addr = Ipv4Addr::new(192, 0, 0, 8);
 
 /// The link-local address of this node on each of its links.
 pub const ROUTER_V6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 8);
+
+/// What every link must carry of IPv6 (RFC 8200 section 5).
+pub const IPV6_MTU_MIN: usize = 1280;
 
 /// Where a matching route leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,8 +93,6 @@ pub struct Network {
     /// Our VTEP's MAC address in it: the inner source of what we send, and the
     /// only unicast inner destination that we accept.
     pub mac: MacAddr,
-    /// The largest IP packet its tunnels carry, in bytes.
-    pub mtu: usize,
     /// Whether tunnel frames from addresses outside `vteps` are accepted.
     pub accept_unknown_vteps: bool,
     /// The outer addresses of its remote VTEPs, sorted.
@@ -99,6 +101,19 @@ pub struct Network {
     pub addresses: Vec<IpAddr>,
     /// Its routes.
     pub fib: Fib,
+}
+
+impl Tunnel {
+    /// The largest packet of an IP version that is let in, longer ones are answered
+    /// with. IPv6 counts on [`IPV6_MTU_MIN`] everywhere: where less fits, the outer
+    /// packet is fragmented (RFC 2473 section 7.1).
+    #[inline]
+    pub fn mtu_of(&self, version: IpVersion) -> usize {
+        match version {
+            IpVersion::V4 => self.mtu,
+            IpVersion::V6 => self.mtu.max(IPV6_MTU_MIN),
+        }
+    }
 }
 
 impl Network {
@@ -134,6 +149,8 @@ pub struct Tunnel {
     pub network: NetworkId,
     /// Outer destination address and port.
     pub remote: SocketAddr,
+    /// The largest inner IP packet that reaches the far end in one outer packet, in bytes.
+    pub mtu: usize,
     /// The headers of every frame through it; `None` until the far end's MAC
     /// address is known. With an outer Ethernet header, frames leave by the
     /// underlay's uplink, otherwise by its sockets.

@@ -43,7 +43,6 @@ fn tables() -> Tables {
         port: 4789,
         vni,
         mac: OUR_MAC,
-        mtu: 1450,
         accept_unknown_vteps: false,
         vteps: vec![vtep],
         addresses: vec!["10.42.1.1".parse().unwrap()],
@@ -71,6 +70,7 @@ fn tables() -> Tables {
             Tunnel {
                 network: network_id,
                 remote,
+                mtu: 1450,
                 template,
             },
         );

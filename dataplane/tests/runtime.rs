@@ -46,7 +46,6 @@ fn tables(resolved: bool, routed: bool) -> Tables {
         port: VXLAN_PORT,
         vni,
         mac: OUR_MAC,
-        mtu: 1450,
         accept_unknown_vteps: false,
         vteps: vec![IpAddr::V4(PEER_VTEP)],
         addresses: vec!["10.42.1.1".parse().unwrap()],
@@ -70,6 +69,7 @@ fn tables(resolved: bool, routed: bool) -> Tables {
         Tunnel {
             network: NetworkId(0),
             remote,
+            mtu: 1450,
             template,
         },
     );

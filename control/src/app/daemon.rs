@@ -19,7 +19,7 @@ use thiserror::Error;
 use tokio::{
     net::UnixListener,
     signal::unix::{SignalKind, signal},
-    sync::oneshot,
+    sync::{Notify, oneshot},
     time,
 };
 use tokio_stream::wrappers::UnixListenerStream;
@@ -40,12 +40,17 @@ use super::{
 use crate::{
     compile::Environment,
     config::{Config, ConfigError, Driver, Poll, Settings, UnderlayDriver, Workers},
+    mtu::Paths,
+    netlink,
     object::{Object, Source},
     service,
 };
 
 /// How long requests may take to finish when the daemon stops.
 const DRAIN: Duration = Duration::from_millis(500);
+
+/// How long to wait before listening to the kernel again, if that failed.
+const FOLLOW_AGAIN: Duration = Duration::from_secs(1);
 
 /// Threads that serve gRPC; what blocks runs on others.
 const RPC_THREADS: usize = 2;
@@ -204,7 +209,7 @@ fn engine(
     let settings = config.settings.clone();
     let environment = Environment {
         local: local.address,
-        mtu: local.mtu,
+        mtu: local.way.mtu(),
         accept_unknown_vteps: settings.accept_unknown_vteps,
         uplink: underlay_driver.has_uplinks(),
     };
@@ -212,7 +217,6 @@ fn engine(
         uuid: random_uuid(),
         name: settings.name.clone().unwrap_or_else(host_name),
         settings,
-        mtu_reason: local.mtu_reason.clone(),
         underlay_driver,
         workers,
         started: Instant::now(),
@@ -222,7 +226,8 @@ fn engine(
         instance = identity.uuid,
         "node starts"
     );
-    Engine::new(identity, environment, Arc::new(host))
+    let paths = Paths::new(local.way.clone());
+    Engine::new(identity, environment, paths, Arc::new(host))
 }
 
 /// Serves gRPC and signals.
@@ -244,6 +249,7 @@ fn serve(engine: &Arc<Mutex<Engine>>, listener: Listener, file: &Path) -> Result
             let _ = stopped.await;
         });
         let server = tokio::spawn(server);
+        let follower = tokio::spawn(follow_underlay(Arc::clone(engine)));
         tracing::info!(socket = %listener.path.display(), "ready");
         if let Err(error) = notify::ready() {
             tracing::warn!(%error, "cannot tell the service manager");
@@ -251,6 +257,7 @@ fn serve(engine: &Arc<Mutex<Engine>>, listener: Listener, file: &Path) -> Result
         signals(engine, file)
             .await
             .map_err(step("listen to signals"))?;
+        follower.abort();
         let _ = stop.send(());
         // Watchers would keep the server for ever.
         match time::timeout(DRAIN, server).await {
@@ -260,6 +267,32 @@ fn serve(engine: &Arc<Mutex<Engine>>, listener: Listener, file: &Path) -> Result
     });
     runtime.shutdown_timeout(DRAIN);
     result
+}
+
+/// Lets the engine look again whenever links, addresses or routes of the host change.
+async fn follow_underlay(engine: Arc<Mutex<Engine>>) {
+    let changed = Notify::new();
+    let listen = async {
+        loop {
+            if let Err(error) = netlink::follow(&changed).await {
+                tracing::warn!(error = %HostError::new(error), "listening again");
+            }
+            time::sleep(FOLLOW_AGAIN).await;
+        }
+    };
+    let look = async {
+        loop {
+            changed.notified().await;
+            let engine = Arc::clone(&engine);
+            let look = move || {
+                let mut engine = engine.lock().unwrap_or_else(PoisonError::into_inner);
+                engine.underlay_changed();
+            };
+            // A panic in there has been reported, and changes nothing here.
+            let _ = tokio::task::spawn_blocking(look).await;
+        }
+    };
+    tokio::join!(listen, look);
 }
 
 /// Reloads at each SIGHUP; returns at SIGTERM or SIGINT.
@@ -306,7 +339,7 @@ fn log_networks(engine: &Engine) {
             );
             tracing::info!(
                 network = %network.name, vni = %network.vni, port = network.port, mac = %table.mac,
-                mtu = table.mtu, mtu_from, mode, "network open"
+                mtu = engine.compiler().mtu(&network.name), mtu_from, mode, "network open"
             );
         }
     }

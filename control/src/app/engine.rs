@@ -5,6 +5,7 @@
 //! knows neither gRPC nor files.
 
 mod load;
+mod mtu;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,7 +21,7 @@ use ringlay_dataplane::{
 };
 use tokio::sync::broadcast;
 
-pub use self::load::Loaded;
+pub use self::{load::Loaded, mtu::PeerMtu};
 use super::{
     chosen::Chosen,
     error::{ChangeError, ReloadError},
@@ -30,8 +31,9 @@ use super::{
 use crate::{
     compile::{Compiler, Environment, TunnelKey},
     config::{Config, Settings},
+    mtu::Paths,
     neighbour::{Resolver, Status},
-    object::{Key, Name, Network, Object, Source, VtepKey},
+    object::{Key, Name, Object, Source, VtepKey},
     rib::{Delta, Operation, Rib},
 };
 
@@ -47,8 +49,6 @@ pub struct Identity {
     pub name: String,
     /// The settings in force.
     pub settings: Settings,
-    /// Where the MTU of networks comes from, for people to read.
-    pub mtu_reason: String,
     /// How packets reach the underlay.
     pub underlay_driver: Chosen,
     /// The CPU of each worker.
@@ -67,6 +67,7 @@ pub struct Engine {
     resolver: Resolver,
     underlays: BTreeMap<UnderlayId, SocketAddr>,
     ports: Ports,
+    paths: Paths,
     snapshots: BTreeMap<Source, u64>,
     host: Arc<dyn Host>,
     changes: broadcast::Sender<Arc<[Key]>>,
@@ -83,7 +84,12 @@ pub struct Done {
 
 impl Engine {
     /// An engine without objects.
-    pub fn new(identity: Identity, environment: Environment, host: Arc<dyn Host>) -> Self {
+    pub fn new(
+        identity: Identity,
+        environment: Environment,
+        paths: Paths,
+        host: Arc<dyn Host>,
+    ) -> Self {
         Self {
             identity,
             generation: 0,
@@ -92,6 +98,7 @@ impl Engine {
             resolver: Resolver::default(),
             underlays: BTreeMap::new(),
             ports: Ports::new(Arc::clone(&host)),
+            paths,
             snapshots: BTreeMap::new(),
             host,
             changes: broadcast::Sender::new(WATCH_BACKLOG),
@@ -115,6 +122,7 @@ impl Engine {
                 tables: None,
             });
         }
+        self.look_up_new(&applied.delta);
         // Only these can fail to be opened; other changes are spared the copy.
         let opens = !(applied.delta.networks.is_empty() && applied.delta.ports.is_empty());
         let before = opens.then(|| self.compiler.clone());
@@ -131,7 +139,10 @@ impl Engine {
         self.follow_tunnels();
         let tables = self.host.publish(self.compiler.tables());
         self.close_unused();
-        self.ports.sync_routes(&self.rib, &delta);
+        if !delta.vteps.is_empty() {
+            self.ports.sync_mtus(&self.rib, &self.compiler);
+        }
+        self.ports.sync_routes(&self.rib, &self.compiler, &delta);
         self.generation += 1;
         self.announce(delta.iter().map(|change| change.latest().key()));
         self.poll();
@@ -227,6 +238,7 @@ impl Engine {
 
     /// Sends the requests that are due.
     pub fn poll(&mut self) {
+        self.expire_paths();
         let (requests, lost) = self.resolver.poll(Instant::now());
         self.learn(&lost);
         for request in requests {
@@ -236,7 +248,8 @@ impl Engine {
 
     /// When [`Self::poll`] has something to do next.
     pub fn deadline(&self) -> Option<Instant> {
-        self.resolver.deadline()
+        let deadlines = [self.resolver.deadline(), self.paths.deadline()];
+        deadlines.into_iter().flatten().min()
     }
 
     /// What the daemon was started with.
@@ -267,16 +280,6 @@ impl Engine {
     /// The open local tunnel endpoints.
     pub fn underlays(&self) -> &BTreeMap<UnderlayId, SocketAddr> {
         &self.underlays
-    }
-
-    /// Where the MTU of a network comes from, and whether packets of that size fit the underlay.
-    pub fn mtu_reason(&self, network: &Network) -> String {
-        let fits = self.compiler.environment().mtu;
-        match network.mtu {
-            None => self.identity.mtu_reason.clone(),
-            Some(mtu) if mtu <= fits => "configured".to_owned(),
-            Some(_) => format!("configured, but packets above {fits} are fragmented underneath"),
-        }
     }
 
     /// The machine.

@@ -1,6 +1,12 @@
 //! What the engine needs of the machine: devices, sockets, workers. The engine decides, this does.
 
-use std::{error::Error, fmt, net::SocketAddr, time::Duration};
+use std::{
+    collections::BTreeMap,
+    error::Error,
+    fmt,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use ipnet::IpNet;
 use ringlay_dataplane::{
@@ -10,7 +16,11 @@ use ringlay_dataplane::{
     tables::Tables,
 };
 
-use crate::{netlink::Device, object::Port};
+use crate::{
+    mtu::Way,
+    netlink::{Device, RouteChange},
+    object::Port,
+};
 
 /// A device that was opened for a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,13 +89,20 @@ pub trait Host: Send + Sync + fmt::Debug {
     /// If the kernel refuses; some may then be done.
     fn change_port(&self, device: &Device, change: &PortChange) -> Result<(), HostError>;
 
-    /// Takes back and adds routes through a device; returns what the kernel refused, and why.
-    fn change_routes(
+    /// Takes back, adds and replaces routes through a device; returns what the kernel refused, and
+    /// why.
+    fn change_routes(&self, device: &Device, change: &RouteChange) -> Vec<(IpNet, HostError)>;
+
+    /// The ways by which packets from `source` leave for `destinations`, as far as there are any.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel cannot be asked.
+    fn ways(
         &self,
-        device: &Device,
-        remove: &[IpNet],
-        add: &[IpNet],
-    ) -> Vec<(IpNet, HostError)>;
+        source: IpAddr,
+        destinations: &[IpAddr],
+    ) -> Result<BTreeMap<IpAddr, Way>, HostError>;
 
     /// Opens the sockets of a local tunnel endpoint and gives them to the workers.
     ///

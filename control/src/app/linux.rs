@@ -26,7 +26,11 @@ use ringlay_encap::Encapsulation;
 use thiserror::Error;
 
 use super::host::{Host, HostError, OpenPort, PortChange};
-use crate::{netlink::Device, object::Port};
+use crate::{
+    mtu::Way,
+    netlink::{self, Device, RouteChange},
+    object::Port,
+};
 
 /// Sending sockets a worker has: so many outer source ports do its flows spread over.
 const SENDERS: usize = 8;
@@ -161,13 +165,8 @@ impl Host for Linux {
         }
     }
 
-    fn change_routes(
-        &self,
-        device: &Device,
-        remove: &[IpNet],
-        add: &[IpNet],
-    ) -> Vec<(IpNet, HostError)> {
-        match device.change_routes(remove, add) {
+    fn change_routes(&self, device: &Device, change: &RouteChange) -> Vec<(IpNet, HostError)> {
+        match device.change_routes(change) {
             Ok(refused) => refused
                 .into_iter()
                 .map(|(prefix, error)| (prefix, HostError::new(error)))
@@ -175,11 +174,20 @@ impl Host for Linux {
             // Nobody could be asked: all were refused.
             Err(error) => {
                 let text = HostError::new(error).to_string();
-                let all = remove.iter().chain(add).copied();
+                let set = change.add.iter().chain(&change.replace);
+                let all = set.map(|(prefix, _)| prefix).chain(&change.remove).copied();
                 all.map(|prefix| (prefix, HostError::new(text.clone())))
                     .collect()
             }
         }
+    }
+
+    fn ways(
+        &self,
+        source: IpAddr,
+        destinations: &[IpAddr],
+    ) -> Result<BTreeMap<IpAddr, Way>, HostError> {
+        netlink::ways(source, destinations).map_err(HostError::new)
     }
 
     fn open_underlay(&self, id: UnderlayId, local: SocketAddr) -> Result<(), HostError> {

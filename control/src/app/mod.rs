@@ -18,7 +18,7 @@ mod underlay;
 pub use self::{
     chosen::{Chosen, Device, Facts},
     daemon::{RunError, check, run},
-    engine::{Done, Engine, Identity, Loaded},
+    engine::{Done, Engine, Identity, Loaded, PeerMtu},
     error::{ChangeError, ReloadError},
     host::{Host, HostError, OpenPort, PortChange},
     ports::{Entry, Ports},

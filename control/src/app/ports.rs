@@ -6,7 +6,7 @@ use std::{
 };
 
 use ipnet::IpNet;
-use ringlay_dataplane::id::PortId;
+use ringlay_dataplane::{id::PortId, tables::IPV6_MTU_MIN};
 
 use super::{
     error::ChangeError,
@@ -14,7 +14,8 @@ use super::{
 };
 use crate::{
     compile::Compiler,
-    object::{Name, Port, Target},
+    netlink::RouteChange,
+    object::{Name, Path, Port, Target},
     rib::{Change, Delta, Rib},
 };
 
@@ -25,16 +26,19 @@ pub struct Entry {
     port: Port,
     /// The device.
     pub open: OpenPort,
-    /// Prefixes that are kernel routes through the device.
-    routes: BTreeSet<IpNet>,
+    /// Prefixes that are kernel routes through the device, with the MTU that they have of their
+    /// own.
+    routes: BTreeMap<IpNet, Option<u32>>,
     /// Prefixes that should be, and why they are not.
     refused: BTreeMap<IpNet, String>,
+    /// Why the device has not the MTU that it should have.
+    mtu_refused: Option<String>,
 }
 
 impl Entry {
     /// What is not as it should be, for people to read.
     pub fn warnings(&self) -> impl Iterator<Item = &String> {
-        self.refused.values()
+        self.refused.values().chain(&self.mtu_refused)
     }
 }
 
@@ -99,7 +103,7 @@ impl Ports {
     }
 
     /// Makes the kernel's routes through the devices follow the networks' routes.
-    pub(super) fn sync_routes(&mut self, rib: &Rib, delta: &Delta) {
+    pub(super) fn sync_routes(&mut self, rib: &Rib, compiler: &Compiler, delta: &Delta) {
         for change in &delta.ports {
             if let Some(port) = &change.after {
                 let prefixes: BTreeSet<_> = rib
@@ -112,7 +116,7 @@ impl Ports {
                             .flat_map(Entry::prefixes),
                     )
                     .collect();
-                self.sync_port(rib, &port.name, prefixes);
+                self.sync_port(rib, compiler, &port.name, prefixes);
             }
         }
         let mut changed: BTreeMap<&Name, BTreeSet<IpNet>> = BTreeMap::new();
@@ -124,15 +128,45 @@ impl Ports {
         }
         for (network, prefixes) in changed {
             for port in rib.ports_of(network) {
-                self.sync_port(rib, &port.name, prefixes.clone());
+                self.sync_port(rib, compiler, &port.name, prefixes.clone());
             }
         }
     }
 
+    /// Gives devices and their routes the MTUs of their networks. What the kernel refuses becomes a
+    /// warning: the packets are as large as they are.
+    pub(super) fn sync_mtus(&mut self, rib: &Rib, compiler: &Compiler) {
+        for entry in self.entries.values_mut() {
+            let Some(mtu) = compiler.mtu(&entry.port.network) else {
+                continue;
+            };
+            let mtu = device_mtu(&entry.port, mtu);
+            if entry.open.mtu != mtu {
+                set_mtu(&*self.host, entry, mtu);
+            }
+        }
+        let names: Vec<_> = self.entries.keys().cloned().collect();
+        for name in names {
+            let prefixes = self.entries[&name].routes.keys().copied().collect();
+            self.sync_port(rib, compiler, &name, prefixes);
+        }
+    }
+
     /// The same for a network's routes of these prefixes.
-    pub(super) fn sync_prefixes(&mut self, rib: &Rib, network: &Name, prefixes: &[IpNet]) {
+    pub(super) fn sync_prefixes(
+        &mut self,
+        rib: &Rib,
+        compiler: &Compiler,
+        network: &Name,
+        prefixes: &[IpNet],
+    ) {
         for port in rib.ports_of(network) {
-            self.sync_port(rib, &port.name, prefixes.iter().copied().collect());
+            self.sync_port(
+                rib,
+                compiler,
+                &port.name,
+                prefixes.iter().copied().collect(),
+            );
         }
     }
 
@@ -143,8 +177,8 @@ impl Ports {
         undo: &mut Vec<Undo>,
     ) -> Result<(), ChangeError> {
         for port in changes.iter().filter_map(|change| change.after.as_ref()) {
-            let (_, network) = compiler.network(&port.network).expect("checked by the rib");
-            let mtu = network.mtu as u32; // at most 65535
+            let mtu = compiler.mtu(&port.network).expect("checked by the rib");
+            let mtu = device_mtu(port, mtu);
             let id = compiler
                 .port(&port.name)
                 .expect("compiled before devices are opened");
@@ -177,7 +211,7 @@ impl Ports {
             .iter()
             .filter_map(|change| change.after.as_ref())
         {
-            let (_, table) = compiler.network(&network.name).expect("compiled");
+            let mtu = compiler.mtu(&network.name).expect("compiled");
             let ports = self.entries.values().map(|entry| &entry.port);
             let ports: Vec<_> = ports
                 .filter(|port| port.network == network.name)
@@ -187,7 +221,7 @@ impl Ports {
                 .iter()
                 .filter(|port| compiler.port(&port.name).is_some())
             {
-                undo.push(self.change(port, table.mtu as u32)?);
+                undo.push(self.change(port, device_mtu(port, mtu))?);
             }
         }
         Ok(())
@@ -204,8 +238,9 @@ impl Ports {
             id,
             port: port.clone(),
             open,
-            routes: BTreeSet::new(),
+            routes: BTreeMap::new(),
             refused: BTreeMap::new(),
+            mtu_refused: None,
         };
         self.entries.insert(port.name.clone(), entry);
         Ok(())
@@ -295,28 +330,40 @@ impl Ports {
     }
 
     /// Adds and removes kernel routes for some prefixes through one port's device.
-    fn sync_port(&mut self, rib: &Rib, name: &Name, prefixes: BTreeSet<IpNet>) {
+    fn sync_port(
+        &mut self,
+        rib: &Rib,
+        compiler: &Compiler,
+        name: &Name,
+        prefixes: BTreeSet<IpNet>,
+    ) {
         let Some(entry) = self.entries.get_mut(name) else {
             return;
         };
-        let (mut add, mut remove) = (Vec::new(), Vec::new());
+        let mut change = RouteChange::default();
         for prefix in prefixes {
             entry.refused.remove(&prefix);
-            if !wants_route(rib, &entry.port, prefix) {
-                if entry.routes.remove(&prefix) {
-                    remove.push(prefix);
+            let Some(path) = wanted_route(rib, &entry.port, prefix) else {
+                if entry.routes.remove(&prefix).is_some() {
+                    change.remove.push(prefix);
                 }
-            } else if entry.routes.insert(prefix) {
-                add.push(prefix);
+                continue;
+            };
+            let mtu = compiler.route_mtu(&entry.port.network, prefix, path);
+            let mtu = mtu.filter(|mtu| *mtu < entry.open.mtu);
+            match entry.routes.insert(prefix, mtu) {
+                None => change.add.push((prefix, mtu)),
+                Some(before) if before != mtu => change.replace.push((prefix, mtu)),
+                Some(_) => {}
             }
         }
-        if add.is_empty() && remove.is_empty() {
+        if change == RouteChange::default() {
             return;
         }
-        let refused = self.host.change_routes(&entry.open.device, &remove, &add);
+        let refused = self.host.change_routes(&entry.open.device, &change);
         for (prefix, error) in refused {
             tracing::warn!(port = %name, %prefix, %error, "kernel route refused");
-            if entry.routes.remove(&prefix) {
+            if entry.routes.remove(&prefix).is_some() {
                 entry.refused.insert(prefix, format!("{prefix}: {error}"));
             }
         }
@@ -325,22 +372,51 @@ impl Ports {
 
 impl Entry {
     fn prefixes(&self) -> impl Iterator<Item = IpNet> {
-        self.routes.iter().chain(self.refused.keys()).copied()
+        self.routes.keys().chain(self.refused.keys()).copied()
     }
 }
 
-/// Whether a prefix should be a kernel route through a port's device: it leads away from this
+/// The MTU of a port's device in a network of MTU `mtu`. IPv6 would be gone from a device with
+/// less than its minimum; the tunnels make up for it.
+fn device_mtu(port: &Port, mtu: u32) -> u32 {
+    let has_v6 = port.addresses.iter().any(|net| net.addr().is_ipv6());
+    if has_v6 {
+        mtu.max(IPV6_MTU_MIN as u32)
+    } else {
+        mtu
+    }
+}
+
+fn set_mtu(host: &dyn Host, entry: &mut Entry, mtu: u32) {
+    let change = PortChange {
+        mtu: Some(mtu),
+        ..PortChange::default()
+    };
+    let name = &entry.port.name;
+    entry.mtu_refused = match host.change_port(&entry.open.device, &change) {
+        Ok(()) => {
+            tracing::info!(port = %name, before = entry.open.mtu, mtu, "MTU changed");
+            entry.open.mtu = mtu;
+            None
+        }
+        Err(error) => {
+            tracing::warn!(port = %name, mtu, %error, "MTU refused");
+            Some(format!("MTU {mtu}: {error}"))
+        }
+    };
+}
+
+/// Where a prefix leads that should be a kernel route through a port's device: away from this
 /// node, and the kernel does not reach it through the device anyway.
-fn wants_route(rib: &Rib, port: &Port, prefix: IpNet) -> bool {
+fn wanted_route<'a>(rib: &'a Rib, port: &Port, prefix: IpNet) -> Option<&'a Path> {
     let key = crate::object::RouteKey {
         network: port.network.clone(),
         prefix,
     };
-    let remote = rib
-        .routed(&key)
-        .is_some_and(|route| matches!(route.path.target, Target::Vteps(_)));
+    let path = rib.routed(&key).map(|route| route.path);
+    let path = path.filter(|path| matches!(path.target, Target::Vteps(_)));
     let connected = port.addresses.iter().any(|net| net.trunc() == prefix);
-    port.routes && remote && !connected
+    path.filter(|_| port.routes && !connected)
 }
 
 fn failed(name: &Name, source: HostError) -> ChangeError {

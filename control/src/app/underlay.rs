@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::{
     config,
+    mtu::Way,
     netlink::{self, Link, NetlinkError},
     object::DeviceName,
 };
@@ -19,10 +20,9 @@ pub struct Local {
     /// The links by which tunnel packets leave, at least one. That by which they come is the
     /// first.
     pub links: Vec<Link>,
-    /// The largest inner IP packet whose tunnel packet fits the link.
-    pub mtu: u16,
-    /// Where the MTU comes from, for people to read.
-    pub mtu_reason: String,
+    /// The way of tunnel packets to far ends of which nothing else is known: the narrowest of the
+    /// links.
+    pub way: Way,
 }
 
 /// Why the local VTEP address cannot be used.
@@ -51,12 +51,10 @@ pub enum LocalError {
     Netlink(#[from] NetlinkError),
 }
 
-/// Outer Ethernet is not in the link's MTU: IPv4 20, UDP 8, VXLAN 8, inner Ethernet 14.
-const OVERHEAD_V4: u16 = 50;
-/// The same with IPv6 40.
-const OVERHEAD_V6: u16 = 70;
-/// The smallest MTU of an IPv4 link (RFC 791).
-const MTU_MIN: u16 = 68;
+/// The smallest MTU of an IPv4 link (RFC 791), and what encapsulation takes of it at most.
+const MTU_MIN_V4: u32 = 68 + 128;
+/// The smallest MTU of an IPv6 link (RFC 8200 section 5).
+const MTU_MIN_V6: u32 = 1280;
 /// Of so many remote VTEPs are the routes looked up: hosts have few links.
 const VTEPS_LOOKED_UP: usize = 256;
 
@@ -75,12 +73,11 @@ impl Local {
         let carrier = netlink::link_of(address)?.ok_or(LocalError::NotOurs(address))?;
         let vteps = &vteps[..vteps.len().min(VTEPS_LOOKED_UP)];
         let links = in_order(carrier, netlink::links_toward(address, vteps)?);
-        let (mtu, mtu_reason) = inner_mtu(address, &links)?;
+        let way = narrowest(address, &links)?;
         Ok(Self {
             address,
             links,
-            mtu,
-            mtu_reason,
+            way,
         })
     }
 
@@ -100,25 +97,24 @@ fn in_order(carrier: Link, mut links: Vec<Link>) -> Vec<Link> {
     links
 }
 
-/// What fits through all of these links, and why so much.
-fn inner_mtu(address: IpAddr, links: &[Link]) -> Result<(u16, String), LocalError> {
-    let overhead = if address.is_ipv4() {
-        OVERHEAD_V4
+/// The narrowest of these links, if tunnels have room in it.
+fn narrowest(address: IpAddr, links: &[Link]) -> Result<Way, LocalError> {
+    let least = if address.is_ipv4() {
+        MTU_MIN_V4
     } else {
-        OVERHEAD_V6
+        MTU_MIN_V6
     };
     let narrowest = links.iter().min_by_key(|link| link.mtu);
     let Link { name, mtu, .. } = narrowest.expect("there is at least one");
-    // No frame of ours is larger than an IP packet can be.
-    let outer = u16::try_from(*mtu).unwrap_or(u16::MAX);
-    let fits = outer.checked_sub(overhead).filter(|mtu| *mtu >= MTU_MIN);
-    let fits = fits.ok_or_else(|| LocalError::TooNarrow {
-        link: name.clone(),
-        mtu: *mtu,
-    })?;
-    // More than a super-frame with its headers holds is of no use.
-    let fits = fits.min(*crate::object::Network::MTU_RANGE.end());
-    Ok((fits, format!("MTU {mtu} of {name} less {overhead}")))
+    let link = name.clone();
+    if *mtu < least {
+        return Err(LocalError::TooNarrow { link, mtu: *mtu });
+    }
+    Ok(Way {
+        link,
+        link_mtu: *mtu,
+        route_mtu: None,
+    })
 }
 
 fn address_of(device: &DeviceName) -> Result<IpAddr, LocalError> {
@@ -161,9 +157,9 @@ mod tests {
     fn the_narrowest_link_decides_what_fits() {
         let v4 = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let links = [link(2, "eth0", 9000), link(3, "eth1", 1500)];
-        let mtu = inner_mtu(v4, &links).unwrap();
-        assert_eq!(mtu, (1450, "MTU 1500 of eth1 less 50".to_owned()));
-        assert!(inner_mtu(v4, &[link(2, "eth0", 100)]).is_err());
+        let way = narrowest(v4, &links).unwrap();
+        assert_eq!((way.link.as_str(), way.mtu()), ("eth1", 1500));
+        assert!(narrowest(v4, &[link(2, "eth0", 100)]).is_err());
     }
 
     #[test]

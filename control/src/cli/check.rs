@@ -49,8 +49,8 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), Failure> {
             "driver": driver,
             "driver_reason": driver_reason,
             "underlay": local.address.to_string(),
-            "mtu": local.mtu,
-            "mtu_reason": local.mtu_reason,
+            "mtu": local.way.mtu(),
+            "mtu_reason": format!("of link {}", local.way.link),
             "underlay_driver": underlay.driver.to_string(),
             "underlay_driver_reason": underlay.reason,
             "tunnel_gso": {

@@ -2,6 +2,7 @@
 
 mod check;
 mod failure;
+mod mtu;
 mod neighbour;
 mod network;
 mod port;
@@ -60,6 +61,8 @@ enum Command {
     /// MAC addresses of inner addresses.
     #[command(subcommand, visible_alias = "neigh")]
     Neighbour(neighbour::NeighbourVerb),
+    /// How large packets to each far end may be, and why.
+    Mtu(mtu::MtuArgs),
     /// Print counters.
     Stats(stats::StatsArgs),
     /// Print a shell's completion script.
@@ -87,6 +90,7 @@ pub fn main() -> ExitCode {
         Command::Vtep(verb) => vtep::run(verb, &socket),
         Command::Route(verb) => route::run(verb, &socket),
         Command::Neighbour(verb) => neighbour::run(verb, &socket),
+        Command::Mtu(args) => mtu::run(args, &socket),
         Command::Stats(args) => stats::run(&args, &socket),
         Command::Completions { shell } => completions(shell),
     };

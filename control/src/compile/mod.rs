@@ -7,6 +7,7 @@
 mod fib;
 mod id_pool;
 mod load;
+mod mtus;
 mod next_hops;
 mod spread;
 mod tunnels;
@@ -31,10 +32,12 @@ pub use self::tunnels::TunnelKey;
 use self::{
     fib::{first_host, host},
     id_pool::IdPool,
+    mtus::{NetworkMtus, overhead},
     next_hops::NextHops,
     tunnels::Tunnels,
 };
 use crate::{
+    mtu::Sizes,
     object::{Name, Network, Path, Port, Route, RouteKey, VtepKey},
     rib::{Change, Delta, Rib},
 };
@@ -47,7 +50,7 @@ const TTL: u8 = 64;
 pub struct Environment {
     /// The local VTEP address.
     pub local: IpAddr,
-    /// The largest inner IP packet whose tunnel packet fits the underlay.
+    /// The largest outer IP packet that the underlay takes where nothing else is known.
     pub mtu: u16,
     /// Whether tunnel frames from unlisted VTEPs are accepted, unless a network says.
     pub accept_unknown_vteps: bool,
@@ -65,6 +68,8 @@ pub struct Compiler {
     underlays: BTreeMap<u16, (UnderlayId, u32)>,
     tunnels: Tunnels,
     next_hops: NextHops,
+    /// What is known of the paths to the far ends.
+    paths: BTreeMap<IpAddr, Sizes>,
     /// Tunnels whose far end may have to be resolved anew.
     touched: BTreeSet<TunnelId>,
     network_ids: IdPool,
@@ -75,6 +80,7 @@ pub struct Compiler {
 #[derive(Clone, Debug)]
 struct NetworkEntry {
     id: NetworkId,
+    mtus: NetworkMtus,
     table: tables::Network,
 }
 
@@ -113,6 +119,7 @@ impl Compiler {
             underlays: BTreeMap::new(),
             tunnels: Tunnels::default(),
             next_hops: NextHops::default(),
+            paths: BTreeMap::new(),
             touched: BTreeSet::new(),
             network_ids: IdPool::default(),
             port_ids: IdPool::default(),
@@ -193,6 +200,7 @@ impl Compiler {
             let tunnel_table = tables::Tunnel {
                 network: network.id,
                 remote: SocketAddr::new(key.vtep, network.table.port),
+                mtu: self.tunnel_mtu(key).into(),
                 template: tunnel.template.clone(),
             };
             tables.insert_tunnel(tunnel.id, tunnel_table);
@@ -279,12 +287,12 @@ impl Compiler {
             .entry(network.name.clone())
             .or_insert_with(|| NetworkEntry {
                 id: NetworkId(narrow(ids.take())),
+                mtus: NetworkMtus::default(),
                 table: tables::Network {
                     underlay,
                     vni: network.vni,
                     port: 0,
                     mac: MacAddr::ZERO,
-                    mtu: 0,
                     accept_unknown_vteps: false,
                     vteps: Vec::new(),
                     addresses: Vec::new(),
@@ -296,8 +304,9 @@ impl Compiler {
         table.underlay = underlay;
         table.vni = network.vni;
         table.mac = network.mac.unwrap_or_else(derived);
-        table.mtu = network.mtu.unwrap_or(environment.mtu).into();
         table.accept_unknown_vteps = accept.unwrap_or(environment.accept_unknown_vteps);
+        entry.mtus.configured = network.mtu;
+        entry.mtus.overhead = overhead(&environment, table);
         self.release_underlay(before);
     }
 
@@ -418,6 +427,7 @@ impl Compiler {
                 let nets = rib.ports_of(name).flat_map(|port| &port.addresses);
                 entry.table.addresses = nets.map(IpNet::addr).collect();
             }
+            self.refresh_mtu(name);
             for key in self.tunnels.of(name).cloned().collect::<Vec<_>>() {
                 self.refresh_template(rib, &key);
                 self.touched

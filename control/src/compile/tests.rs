@@ -13,7 +13,7 @@ use crate::{
 
 const ENVIRONMENT: Environment = Environment {
     local: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 100)),
-    mtu: 1450,
+    mtu: 1500,
     accept_unknown_vteps: false,
     uplink: false,
 };
@@ -359,7 +359,7 @@ fn a_network_has_what_the_dataplane_asks_for() {
     let bench = filled();
     let (id, network) = bench.compiler.network(&"blue".parse().unwrap()).unwrap();
     assert!(network.mac.is_local() && network.mac.is_unicast());
-    assert_eq!(network.mtu, 1450);
+    assert_eq!(bench.compiler.mtu(&"blue".parse().unwrap()), Some(1450));
     assert!(network.knows_vtep(address(2)) && !network.knows_vtep(address(3)));
     assert_eq!(network.icmp_source_v4(), Ipv4Addr::new(10, 0, 1, 1));
     assert_eq!(

@@ -4,6 +4,7 @@
 mod backend;
 mod listing;
 mod load;
+mod mtu;
 mod neighbour;
 mod network;
 mod node;
@@ -24,7 +25,8 @@ use self::backend::Backend;
 use crate::{
     app::Engine,
     proto::{
-        FILE_DESCRIPTOR_SET, neighbour_service_server::NeighbourServiceServer,
+        FILE_DESCRIPTOR_SET, mtu_service_server::MtuServiceServer,
+        neighbour_service_server::NeighbourServiceServer,
         network_service_server::NetworkServiceServer, node_service_server::NodeServiceServer,
         port_service_server::PortServiceServer, route_service_server::RouteServiceServer,
         state_service_server::StateServiceServer, stats_service_server::StatsServiceServer,
@@ -54,6 +56,7 @@ pub async fn routes(engine: Arc<Mutex<Engine>>) -> Routes {
         .add_service(VtepServiceServer::new(backend.clone()))
         .add_service(RouteServiceServer::new(backend.clone()))
         .add_service(NeighbourServiceServer::new(backend.clone()))
+        .add_service(MtuServiceServer::new(backend.clone()))
         .add_service(StatsServiceServer::new(backend.clone()))
         .add_service(
             StateServiceServer::new(backend)

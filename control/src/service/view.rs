@@ -40,7 +40,7 @@ pub(super) fn network(engine: &Engine, source: Source, network: &Network) -> pro
         source: source.to_string(),
         status: table.map(|(id, table)| proto::NetworkStatus {
             id: id.0.into(),
-            mtu: table.mtu as u32, // at most 65535
+            mtu: engine.compiler().mtu(&network.name).unwrap_or_default(),
             mtu_reason: reason,
             mac: table.mac.to_string(),
             underlay: underlay(table.port),

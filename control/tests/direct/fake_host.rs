@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::Mutex,
     time::Duration,
 };
@@ -10,7 +10,8 @@ use std::{
 use ipnet::IpNet;
 use ringlay_control::{
     app::{Host, HostError, OpenPort, PortChange},
-    netlink::Device,
+    mtu::Way,
+    netlink::{Device, RouteChange},
     object::Port,
 };
 use ringlay_dataplane::{
@@ -35,6 +36,12 @@ pub(crate) struct State {
     pub(crate) underlays: BTreeMap<UnderlayId, SocketAddr>,
     /// Kernel routes: interface index and prefix.
     pub(crate) routes: BTreeSet<(u32, IpNet)>,
+    /// Their MTUs.
+    pub(crate) route_mtus: BTreeMap<(u32, IpNet), Option<u32>>,
+    /// Ways to far ends.
+    pub(crate) ways: BTreeMap<IpAddr, Way>,
+    /// MTUs that devices were given.
+    pub(crate) mtus: BTreeMap<u32, u32>,
     /// Frames sent through tunnels.
     pub(crate) injected: Vec<(TunnelId, Vec<u8>)>,
     /// The tables in force.
@@ -90,36 +97,54 @@ impl Host for FakeHost {
         });
     }
 
-    fn change_port(&self, _device: &Device, _change: &PortChange) -> Result<(), HostError> {
+    fn change_port(&self, device: &Device, change: &PortChange) -> Result<(), HostError> {
+        if let Some(mtu) = change.mtu {
+            self.with(|state| state.mtus.insert(device.index, mtu));
+        }
         Ok(())
     }
 
-    fn change_routes(
-        &self,
-        device: &Device,
-        remove: &[IpNet],
-        add: &[IpNet],
-    ) -> Vec<(IpNet, HostError)> {
+    fn change_routes(&self, device: &Device, change: &RouteChange) -> Vec<(IpNet, HostError)> {
         self.with(|state| {
-            for prefix in remove {
+            for prefix in &change.remove {
                 assert!(
                     state.routes.remove(&(device.index, *prefix)),
                     "{prefix} is not routed"
                 );
             }
             let mut refused = Vec::new();
-            for prefix in add {
+            for (prefix, mtu) in &change.add {
                 if state.routed.contains(prefix) {
                     refused.push((*prefix, HostError::new("exists")));
                 } else {
+                    state.route_mtus.insert((device.index, *prefix), *mtu);
                     assert!(
                         state.routes.insert((device.index, *prefix)),
                         "{prefix} is routed twice"
                     );
                 }
             }
+            for (prefix, mtu) in &change.replace {
+                let key = (device.index, *prefix);
+                assert!(state.routes.contains(&key), "{prefix} is not routed");
+                state.route_mtus.insert(key, *mtu);
+            }
             refused
         })
+    }
+
+    fn ways(
+        &self,
+        _source: IpAddr,
+        destinations: &[IpAddr],
+    ) -> Result<BTreeMap<IpAddr, Way>, HostError> {
+        let known = |state: &mut State| {
+            let ways = destinations
+                .iter()
+                .filter_map(|end| Some((*end, state.ways.get(end)?.clone())));
+            ways.collect()
+        };
+        Ok(self.with(known))
     }
 
     fn open_underlay(&self, id: UnderlayId, local: SocketAddr) -> Result<(), HostError> {

@@ -12,6 +12,7 @@ use ringlay_control::{
     client,
     compile::Environment,
     config::{Config, UnderlayDriver},
+    mtu::{Paths, Way},
     object::Source,
     proto::{
         ShowConfigRequest, neighbour_service_client::NeighbourServiceClient,
@@ -52,7 +53,6 @@ impl Node {
             uuid: uuid.clone(),
             name: "a".to_owned(),
             settings: config.settings.clone(),
-            mtu_reason: "MTU 1500 of eth0 less 50".to_owned(),
             underlay_driver: Chosen {
                 driver: UnderlayDriver::Udp,
                 reason: "a fake".to_owned(),
@@ -62,11 +62,16 @@ impl Node {
         };
         let environment = Environment {
             local: LOCAL,
-            mtu: 1450,
+            mtu: 1500,
             accept_unknown_vteps: false,
             uplink: false,
         };
-        let mut engine = Engine::new(identity, environment, host.clone());
+        let paths = Paths::new(Way {
+            link: "eth0".to_owned(),
+            link_mtu: 1500,
+            route_mtu: None,
+        });
+        let mut engine = Engine::new(identity, environment, paths, host.clone());
         engine
             .apply_snapshot(Source::Static, 0, config.objects)
             .unwrap();

@@ -7,6 +7,7 @@ use std::time::Instant;
 use ringlay_encap::flow::flow_hash;
 use ringlay_encap::icmpv4::{self, Icmpv4Error};
 use ringlay_encap::icmpv6::{self, Icmpv6Error};
+use ringlay_encap::ip::IpVersion;
 
 use super::{Context, Edges, put};
 use crate::batch::Batch;
@@ -82,12 +83,15 @@ fn rewrite(
         icmpv6::ORIGINAL_MAX
     });
     let fault = frame.meta.fault;
+    // Only what a tunnel did not take is too big.
+    let tunnel = context.tables.tunnel(frame.meta.tunnel);
+    let mtu = |version| tunnel.map_or(0, |tunnel| tunnel.mtu_of(version));
     let mut header = [0; 48];
     let len = match source {
-        IpAddr::V4(source) => error_v4(fault, network)
+        IpAddr::V4(source) => error_v4(fault, mtu(IpVersion::V4))
             .and_then(|error| icmpv4::error_header(error, source, frame.data()))
             .map(|bytes| copy(&mut header, &bytes)),
-        IpAddr::V6(source) => error_v6(fault, network)
+        IpAddr::V6(source) => error_v6(fault, mtu(IpVersion::V6))
             .and_then(|error| icmpv6::error_header(error, source, frame.data()))
             .map(|bytes| copy(&mut header, &bytes)),
     };
@@ -117,19 +121,19 @@ fn source(ingress: Ingress, network: &Network, is_v4: bool) -> IpAddr {
     }
 }
 
-fn error_v4(fault: DropReason, network: &Network) -> Option<Icmpv4Error> {
+fn error_v4(fault: DropReason, mtu: usize) -> Option<Icmpv4Error> {
     match fault {
         DropReason::NoRoute => Some(Icmpv4Error::NetUnreachable),
         DropReason::Hairpin | DropReason::NeighbourUnresolved => Some(Icmpv4Error::HostUnreachable),
         DropReason::TtlExpired => Some(Icmpv4Error::TimeExceeded),
         DropReason::TooBig => Some(Icmpv4Error::FragmentationNeeded {
-            mtu: u16::try_from(network.mtu).unwrap_or(u16::MAX),
+            mtu: u16::try_from(mtu).unwrap_or(u16::MAX),
         }),
         _ => None,
     }
 }
 
-fn error_v6(fault: DropReason, network: &Network) -> Option<Icmpv6Error> {
+fn error_v6(fault: DropReason, mtu: usize) -> Option<Icmpv6Error> {
     match fault {
         DropReason::NoRoute => Some(Icmpv6Error::NoRoute),
         DropReason::Hairpin | DropReason::NeighbourUnresolved => {
@@ -137,7 +141,7 @@ fn error_v6(fault: DropReason, network: &Network) -> Option<Icmpv6Error> {
         }
         DropReason::TtlExpired => Some(Icmpv6Error::TimeExceeded),
         DropReason::TooBig => Some(Icmpv6Error::PacketTooBig {
-            mtu: u32::try_from(network.mtu).unwrap_or(u32::MAX),
+            mtu: u32::try_from(mtu).unwrap_or(u32::MAX),
         }),
         _ => None,
     }

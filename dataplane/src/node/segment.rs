@@ -22,7 +22,8 @@ const TRAIN_MAX: usize = 64;
 const TRAIN_LEN_MAX: usize = 65_535 - 20 - 8;
 
 /// Puts the trains of `frame` on `underlay_output`. Its `meta` must be that of the
-/// encapsulated frame already.
+/// encapsulated frame already. What does not fit the path goes one by one: the kernel
+/// fragments single datagrams, but refuses such trains.
 pub(super) fn cut(
     frame: &Frame,
     segmenter: &Segmenter<'_>,
@@ -34,7 +35,13 @@ pub(super) fn cut(
 ) {
     let tunnel_len = template.tunnel_bytes().len();
     let stride = tunnel_len + segmenter.header_len() + segmenter.payload(0).len();
-    let per_train = (TRAIN_LEN_MAX / stride).clamp(1, TRAIN_MAX);
+    let tunnel = context.tables.tunnel(frame.meta.tunnel);
+    let oversized = tunnel.is_some_and(|tunnel| stride - tunnel_len > tunnel.mtu);
+    let per_train = if oversized {
+        1
+    } else {
+        (TRAIN_LEN_MAX / stride).clamp(1, TRAIN_MAX)
+    };
     let count = segmenter.count();
     context.counters.segmented.add(count as u64 - 1);
     let mut tunnel = [0; 64];
@@ -57,6 +64,7 @@ pub(super) fn cut(
         );
         train.meta = Meta {
             segment_size: if datagrams > 1 { stride as u16 } else { 0 },
+            oversized,
             offload: Offload::default(),
             ..frame.meta
         };

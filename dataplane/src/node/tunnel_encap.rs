@@ -3,6 +3,7 @@
 //! the super-frame.
 
 use ringlay_encap::EtherType;
+use ringlay_encap::ip::IpVersion;
 use ringlay_encap::ipv4::Ipv4Packet;
 use ringlay_encap::segment::{self, Segmenter};
 use ringlay_encap::template::Template;
@@ -13,7 +14,7 @@ use crate::batch::Batch;
 use crate::drop_reason::DropReason;
 use crate::frame::{Frame, Gso, Offload};
 use crate::mempool::Mempool;
-use crate::tables::Network;
+use crate::tables::Tunnel;
 
 pub(super) fn process(
     input: &mut Batch,
@@ -38,8 +39,8 @@ pub(super) fn process(
         frame.meta.remote = tunnel.remote;
         frame.meta.traffic_class = 0;
         match frame.meta.offload.gso {
-            Gso::None => encapsulate(frame, network, template, edges, context, idents),
-            _ => encapsulate_each(frame, network, template, edges, pool, context, idents),
+            Gso::None => encapsulate(frame, tunnel, template, edges, context, idents),
+            _ => encapsulate_each(frame, tunnel, template, edges, pool, context, idents),
         }
     }
 }
@@ -48,15 +49,16 @@ pub(super) fn process(
 #[inline]
 fn encapsulate(
     mut frame: Frame,
-    network: &Network,
+    tunnel: &Tunnel,
     template: &Template,
     edges: &mut Edges,
     context: &Context<'_>,
     idents: &mut Idents,
 ) {
-    if must_shrink(frame.data(), frame.len(), network) {
+    if must_shrink(frame.data(), frame.len(), tunnel) {
         return edges.refuse(frame, DropReason::TooBig);
     }
+    frame.meta.oversized = frame.len() > tunnel.mtu;
     if !finish_checksum(&mut frame) {
         return context.discard(frame, DropReason::IpMalformed);
     }
@@ -74,23 +76,26 @@ fn encapsulate(
 /// Encapsulates a super-frame for the uplink, or its packets for the sockets.
 fn encapsulate_each(
     mut frame: Frame,
-    network: &Network,
+    tunnel: &Tunnel,
     template: &Template,
     edges: &mut Edges,
     pool: &Mempool,
     context: &Context<'_>,
     idents: &mut Idents,
 ) {
+    if !fit_tcp(&mut frame, tunnel.mtu) {
+        return context.discard(frame, DropReason::IpMalformed);
+    }
     let Ok(segmenter) = Segmenter::new(frame.data(), frame.meta.offload.gso_size) else {
         return context.discard(frame, DropReason::IpMalformed);
     };
     let longest = segmenter.header_len() + segmenter.payload(0).len();
-    if must_shrink(frame.data(), longest, network) {
+    if must_shrink(frame.data(), longest, tunnel) {
         return edges.refuse(frame, DropReason::TooBig);
     }
     if segmenter.count() == 1 {
         frame.meta.offload.gso = Gso::None;
-        return encapsulate(frame, network, template, edges, context, idents);
+        return encapsulate(frame, tunnel, template, edges, context, idents);
     }
     let (header_len, count) = (segmenter.header_len(), segmenter.count());
     let ethertype = ethertype(&frame);
@@ -135,10 +140,33 @@ fn finish_checksum(frame: &mut Frame) -> bool {
         || segment::complete_checksum(frame.data_mut(), csum_start.into(), csum_offset.into())
 }
 
+/// Makes the packets that a super-frame of TCP is cut into small enough: they are not on their way
+/// yet, and a stream may be cut anywhere. False if it is no such super-frame as it claims.
+#[inline]
+fn fit_tcp(frame: &mut Frame, mtu: usize) -> bool {
+    let offload = frame.meta.offload;
+    let hint = usize::from(offload.header_len) + usize::from(offload.gso_size);
+    let seems_to_fit = offload.header_len != 0 && hint <= mtu;
+    if seems_to_fit || !matches!(offload.gso, Gso::TcpV4 | Gso::TcpV6) {
+        return true;
+    }
+    let Ok(segmenter) = Segmenter::new(frame.data(), offload.gso_size) else {
+        return false;
+    };
+    let header_len = segmenter.header_len();
+    if header_len + segmenter.payload(0).len() > mtu && mtu > header_len {
+        frame.meta.offload.gso_size = (mtu - header_len) as u16; // less than it was
+    }
+    true
+}
+
 /// Whether the sender must be told to send smaller packets than one of `len` bytes.
 /// An IPv4 packet that allows fragmentation is sent anyway: the underlay fragments
 /// the outer packet, which is better than a black hole.
 #[inline]
-fn must_shrink(packet: &[u8], len: usize, network: &Network) -> bool {
-    len > network.mtu && (packet[0] >> 4 == 6 || Ipv4Packet::new_unchecked(packet).dont_fragment())
+fn must_shrink(packet: &[u8], len: usize, tunnel: &Tunnel) -> bool {
+    if packet[0] >> 4 == 6 {
+        return len > tunnel.mtu_of(IpVersion::V6);
+    }
+    len > tunnel.mtu && Ipv4Packet::new_unchecked(packet).dont_fragment()
 }

@@ -68,7 +68,8 @@ impl Engine {
 
     /// Makes the kernel's routes follow a network's routes of these prefixes.
     pub fn sync_kernel_routes(&mut self, network: &Name, prefixes: &[IpNet]) {
-        self.ports.sync_prefixes(&self.rib, network, prefixes);
+        self.ports
+            .sync_prefixes(&self.rib, &self.compiler, network, prefixes);
     }
 
     fn announce_load(&self, delta: &RouteDelta) {

@@ -67,7 +67,6 @@ fn tables() -> Tables {
         port: 4789,
         vni: Vni::new(VNI).unwrap(),
         mac: OUR_MAC,
-        mtu: MTU,
         accept_unknown_vteps: false,
         vteps: vec![IpAddr::V4(PEER_VTEP), IpAddr::V4(STRANGER_VTEP)],
         addresses: vec!["10.42.1.1".parse().unwrap(), "fd42:1::1".parse().unwrap()],
@@ -89,6 +88,7 @@ fn tunnel(remote: Ipv4Addr, mac: Option<MacAddr>) -> Tunnel {
     Tunnel {
         network: NET,
         remote: SocketAddr::new(IpAddr::V4(remote), 4789),
+        mtu: MTU,
         template,
     }
 }

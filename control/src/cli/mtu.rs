@@ -1,0 +1,60 @@
+//! `ringlay mtu`.
+
+use std::path::Path;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{
+    failure::Failure,
+    print::{self, Line, or_null},
+    session::session,
+};
+use crate::proto::{ListMtusRequest, PeerMtu, mtu_service_client::MtuServiceClient};
+
+/// What to show.
+#[derive(Debug, Args)]
+pub(super) struct MtuArgs {
+    /// Only those of this network.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    network: String,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: MtuArgs, socket: &Path) -> Result<(), Failure> {
+    let request = ListMtusRequest {
+        network: args.network,
+    };
+    let reply = session(socket, async |channel| {
+        let mut client = MtuServiceClient::new(channel)
+            .max_decoding_message_size(crate::client::MESSAGE_BYTES_MAX);
+        Ok(client.list_mtus(request).await?.into_inner())
+    })?;
+    print::list(&reply.mtus, args.json, line, value)
+}
+
+fn line(peer: &PeerMtu) -> String {
+    let expires = peer.expires_seconds.map(|seconds| format!("{seconds}s"));
+    Line::new(&peer.vtep)
+        .word("network", &peer.network)
+        .word("mtu", peer.mtu)
+        .word("reason", format!("({})", peer.reason))
+        .optional("expires", expires)
+        .done()
+}
+
+fn value(peer: &PeerMtu) -> Value {
+    json!({
+        "network": peer.network,
+        "vtep": peer.vtep,
+        "mtu": peer.mtu,
+        "outer": peer.outer,
+        "overhead": peer.overhead,
+        "origin": peer.origin,
+        "reason": peer.reason,
+        "router": or_null(&peer.router),
+        "expires_seconds": peer.expires_seconds,
+    })
+}

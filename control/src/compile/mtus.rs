@@ -1,0 +1,108 @@
+//! How large inner packets may be: what paths take, less what the encapsulation adds.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use ipnet::IpNet;
+use ringlay_dataplane::tables::{self, IPV6_MTU_MIN};
+use ringlay_encap::{MacAddr, Template};
+
+use super::{Compiler, Environment, TunnelKey, path_tunnels};
+use crate::{
+    mtu::Sizes,
+    object::{Name, Network, Path},
+};
+
+/// The least that a tunnel is said to take: the smallest MTU of an IPv4 link (RFC 791).
+const MTU_MIN: u16 = 68;
+
+/// The MTU of a network, and what it comes from.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct NetworkMtus {
+    pub(super) configured: Option<u16>,
+    /// By how many bytes an outer IP packet is longer than the inner one.
+    pub(super) overhead: u16,
+    /// That of its ports: what the widest of its tunnels takes, unless it is configured.
+    current: u16,
+}
+
+/// By how many bytes the encapsulation of a network makes packets longer.
+pub(super) fn overhead(environment: &Environment, network: &tables::Network) -> u16 {
+    // MAC addresses do not change the length.
+    let local = environment.local;
+    let template = Template::builder(local, local)
+        .port(network.port)
+        .vxlan(network.vni, MacAddr::ZERO, network.mac)
+        .expect("the ends are of one IP version");
+    template.overhead() as u16 // at most a template's length
+}
+
+impl NetworkMtus {
+    fn fits(self, outer: u16) -> u16 {
+        // More than a super-frame with its headers holds is of no use.
+        let most = *Network::MTU_RANGE.end();
+        outer.saturating_sub(self.overhead).clamp(MTU_MIN, most)
+    }
+}
+
+impl Compiler {
+    /// Takes up what is known of the paths to far ends. Returns whether the tables changed.
+    pub fn set_paths(&mut self, paths: impl IntoIterator<Item = (IpAddr, Sizes)>) -> bool {
+        let paths: BTreeMap<_, _> = paths.into_iter().collect();
+        let changed = paths != self.paths;
+        self.paths = paths;
+        if changed {
+            let names: Vec<_> = self.networks.keys().cloned().collect();
+            names.iter().for_each(|name| self.refresh_mtu(name));
+        }
+        changed
+    }
+
+    /// The MTU of a network: that of its ports.
+    pub fn mtu(&self, network: &Name) -> Option<u32> {
+        Some(self.networks.get(network)?.mtus.current.into())
+    }
+
+    /// By how many bytes a network's encapsulation makes packets longer.
+    pub fn overhead(&self, network: &Name) -> Option<u16> {
+        Some(self.networks.get(network)?.mtus.overhead)
+    }
+
+    /// The largest inner IP packet that goes through a tunnel in one outer packet.
+    pub fn tunnel_mtu(&self, key: &TunnelKey) -> u16 {
+        let mtus = self.networks[&key.network].mtus;
+        mtus.configured
+            .unwrap_or_else(|| mtus.fits(self.sizes(key.vtep).now))
+    }
+
+    /// What goes all the way along a path of a network's routes.
+    pub fn route_mtu(&self, network: &Name, prefix: IpNet, path: &Path) -> Option<u32> {
+        let tunnels = path_tunnels(network, path);
+        let narrowest = tunnels.map(|key| self.tunnel_mtu(&key)).min()?;
+        Some(match prefix {
+            IpNet::V4(_) => narrowest.into(),
+            IpNet::V6(_) => u32::from(narrowest).max(IPV6_MTU_MIN as u32),
+        })
+    }
+
+    pub(super) fn refresh_mtu(&mut self, name: &Name) {
+        let Some(entry) = self.networks.get(name) else {
+            return;
+        };
+        let ends = self.tunnels.of(name);
+        let widest = ends.map(|key| self.sizes(key.vtep).way).max();
+        let widest = widest.unwrap_or(self.environment.mtu);
+        let mtus = entry.mtus;
+        let current = mtus.configured.unwrap_or_else(|| mtus.fits(widest));
+        if let Some(entry) = self.networks.get_mut(name) {
+            entry.mtus.current = current;
+        }
+    }
+
+    fn sizes(&self, end: IpAddr) -> Sizes {
+        let unknown = Sizes {
+            way: self.environment.mtu,
+            now: self.environment.mtu,
+        };
+        self.paths.get(&end).copied().unwrap_or(unknown)
+    }
+}
