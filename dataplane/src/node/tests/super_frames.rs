@@ -112,10 +112,32 @@ fn a_super_frame_of_one_packet_is_a_packet() {
 }
 
 #[test]
-fn segments_too_big_for_the_tunnel_are_told() {
+fn tcp_segments_too_big_for_the_tunnel_are_cut_smaller() {
     let mut rig = Rig::new();
-    let packet = tcp(true, 1, true, &bytes(5000));
-    let frame = super_frame(&rig, &packet, 1411);
+    let payload = bytes(5000);
+    let frame = super_frame(&rig, &tcp(true, 1, true, &payload), 1411);
+    let (ports, trains) = rig.run([frame]);
+    assert!(ports.is_empty());
+    let packets = inner_packets(&trains);
+    let lens: Vec<_> = packets.iter().map(Vec::len).collect();
+    assert_eq!(lens, [MTU, MTU, MTU, 5000 - 3 * (MTU - 40) + 40]);
+    let sent: Vec<_> = packets.iter().flat_map(|packet| &packet[40..]).collect();
+    assert!(sent.into_iter().eq(&payload), "the stream is the same");
+}
+
+/// A UDP packet as a super-frame of datagrams with `gso_size` bytes each.
+pub(super) fn udp_super_frame(rig: &Rig, packet: &[u8], gso_size: u16) -> Frame {
+    let mut frame = super_frame(rig, packet, gso_size);
+    let offload = &mut frame.meta.offload;
+    (offload.gso, offload.header_len, offload.csum_offset) = (Gso::UdpL4, 28, 6);
+    frame
+}
+
+#[test]
+fn datagrams_too_big_for_the_tunnel_are_told() {
+    let mut rig = Rig::new();
+    let packet = udp4("10.42.1.1", "10.42.2.1", 64, &bytes(5000));
+    let frame = udp_super_frame(&rig, &packet, 1423);
     let (ports, trains) = rig.run([frame]);
     assert!(trains.is_empty());
     assert_eq!(ports[0].data()[20..22], [3, 4]);

@@ -3,7 +3,7 @@
 use ringlay_encap::ip::IpVersion;
 use ringlay_encap::segment::complete_checksum;
 
-use super::super_frames::{bytes, super_frame, tcp};
+use super::super_frames::{bytes, super_frame, tcp, udp_super_frame};
 use super::*;
 use crate::frame::{Encapsulation, Gso, Offload};
 use crate::port::uplink;
@@ -165,11 +165,8 @@ fn a_super_frame_too_long_for_one_outer_packet_leaves_in_pieces() {
 #[test]
 fn what_is_too_big_is_refused_here_too() {
     let mut rig = rig();
-    let packet = tcp(true, 1, false, &bytes(4_000));
-    let mut packet = packet;
-    packet[6] |= 0x40; // don't fragment
-    ringlay_encap::ipv4::Ipv4Packet::new_unchecked(&mut packet[..]).fill_checksum();
-    let frame = super_frame(&rig, &packet, 2000);
+    let packet = udp4("10.42.1.1", "10.42.2.1", 64, &bytes(4_000));
+    let frame = udp_super_frame(&rig, &packet, 2000);
     let (ports, _) = rig.run([frame]);
     assert_eq!(ports.len(), 1, "the sender is told");
     rig.assert_only_drop(DropReason::TooBig);
