@@ -181,11 +181,11 @@ const fn from_native(sum: u64) -> Sum {
     Sum(u16::from_be(fold_u32(sum as u32)))
 }
 
+/// Added to itself with its halves swapped, the upper half is the sum of both, with the carry that
+/// comes out of the lower one: an end-around carry in one addition.
 #[inline]
 const fn fold_u32(sum: u32) -> u16 {
-    let sum = (sum >> 16) + (sum & 0xffff);
-    let sum = (sum >> 16) + (sum & 0xffff);
-    sum as u16
+    (sum.wrapping_add(sum.rotate_left(16)) >> 16) as u16
 }
 
 /// The sum of `first` and `second`, where `first` is the sum of `first_len` bytes, maybe an odd
@@ -233,9 +233,9 @@ pub fn pseudo_header_v6(src: Ipv6Addr, dst: Ipv6Addr, protocol: IpProtocol, len:
 
 #[inline]
 const fn fold_u64(sum: u64) -> Sum {
-    let sum = (sum >> 32) + (sum & 0xffff_ffff);
-    let sum = (sum >> 32) + (sum & 0xffff_ffff);
-    Sum(fold_u32(sum as u32))
+    Sum(fold_u32(
+        (sum.wrapping_add(sum.rotate_left(32)) >> 32) as u32,
+    ))
 }
 
 /// The sum of a whole IP packet without a look at its payload, given that its transport checksum
