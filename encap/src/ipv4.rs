@@ -280,9 +280,21 @@ impl<T: AsRef<[u8]> + AsMut<[u8]>> Ipv4Packet<T> {
     /// Zero stays zero. A packet that arrived with 1 or 0 must not be forwarded: look first.
     #[inline]
     pub fn decrement_ttl(&mut self) -> u8 {
-        let ttl = self.ttl().saturating_sub(1);
-        self.set_ttl(ttl);
-        ttl
+        let ttl = self.ttl();
+        if ttl == 0 {
+            return 0;
+        }
+        // Equation 3 with this difference: the sum under the checksum loses what the checksum gains.
+        let checksum = Sum::of_u16(self.checksum()) + Sum::of_u16(0x0100);
+        let data = self.data_mut();
+        data[field::TTL] = ttl - 1;
+        // 0xffff says the same as zero, which is what the sum of any header leads to.
+        let checksum = match checksum.fold() {
+            0xffff => 0,
+            other => other,
+        };
+        put_u16(data, field::CHECKSUM, checksum);
+        ttl - 1
     }
 
     /// Computes and sets the header checksum.

@@ -118,3 +118,16 @@ fn ttl_counts_down_to_zero_with_valid_checksums() {
     assert_eq!(packet.decrement_ttl(), 0);
     assert!(packet.verify_checksum());
 }
+
+#[test]
+fn counting_down_changes_the_checksum_as_setting_does() {
+    for ident in 0..=u16::MAX {
+        let mut packet = Ipv4Packet::new_checked(PING.to_vec()).unwrap();
+        packet.set_ident(ident);
+        packet.fill_checksum();
+        let mut counted = packet.clone();
+        counted.decrement_ttl();
+        packet.set_ttl(packet.ttl() - 1);
+        assert_eq!(counted.into_inner(), packet.into_inner(), "{ident}");
+    }
+}
