@@ -71,10 +71,8 @@ pub const fn source_port(hash: u32) -> u16 {
 /// say that there is no flow (RFC 6437, section 2; RFC 6438).
 #[inline]
 pub const fn flow_label(hash: u32) -> u32 {
-    match hash >> 12 {
-        0 => 1,
-        label => label,
-    }
+    let label = hash >> 12;
+    label + (label == 0) as u32
 }
 
 #[inline]
