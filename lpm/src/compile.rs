@@ -1,10 +1,14 @@
 //! Lookup nodes from routes. Changes of routes are the business of `edit` and `build`.
 
+use std::mem;
+
 use crate::Address;
 use crate::edit::Editor;
 use crate::node::{self, CHILD, Kind, RANGES, Run, Slot};
-use crate::rib::{self, Draft, LOOKUP, NOWHERE};
+use crate::rib::{self, Entry, INHERITED, LOOKUP, NOWHERE};
+use crate::runs::Runs;
 use crate::values::Id;
+use crate::words;
 
 /// Routes and children, within two octets, that make a ranges node at most: so it has less than
 /// 2^7 boundaries. More make a bitmap node, with nodes of their own below.
@@ -18,34 +22,62 @@ pub(crate) struct Formats {
     pub(crate) ranges: usize,
 }
 
-/// What answers for some octets.
+/// Keys of a node: where they begin, and where they end. A ranges node's key is two octets, that of
+/// any other one.
+pub(crate) type Keys = (u32, u32);
+
+/// What answers for some keys.
+#[derive(Debug)]
 struct Item {
     /// Orders items by where they start, then the outer before the inner.
-    key: u64,
+    order: u64,
     end: u32,
     what: What,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 enum What {
     Route(Id),
-    /// The node at a place among the children, or below the child at that place for an octet.
-    Child(usize, Option<u8>, u32),
+    /// The child for an octet, or its child for another.
+    Child(u8, Option<u8>),
 }
 
 impl Item {
-    fn new(start: u32, len: u32, what: What) -> Self {
+    /// What answers for `count` keys from `first` on, as far as they are among `keys`.
+    fn new((first, count): (u32, u32), keys: Keys, what: What) -> Option<Self> {
+        let (start, end) = (first.max(keys.0), (first + count).min(keys.1));
         let inner = matches!(what, What::Child(..));
-        let inside = u64::from((1 << 16) - len) << 1 | u64::from(inner);
-        Self {
-            key: u64::from(start) << 32 | inside,
-            end: start + len,
-            what,
-        }
+        let inside = u64::from((1 << 16) - count) << 1 | u64::from(inner);
+        let order = u64::from(start) << 32 | inside;
+        (start < end).then_some(Self { order, end, what })
     }
 
     fn start(&self) -> u32 {
-        (self.key >> 32) as u32
+        (self.order >> 32) as u32
+    }
+}
+
+/// Room to put a lookup node together in, kept from one to the next.
+#[derive(Debug, Default)]
+pub(crate) struct Workbench {
+    items: Vec<Item>,
+    /// What is open in a sweep: where it ends, and its answer.
+    open: Vec<(u32, Slot)>,
+    /// Octets of children.
+    octets: Vec<u8>,
+    /// What a node said, what some of its keys are to say, and what it says then.
+    old: Vec<Run>,
+    new: Runs,
+    all: Runs,
+}
+
+impl Workbench {
+    /// Bytes of the rooms.
+    pub(crate) fn heap_size(&self) -> usize {
+        self.items.capacity() * size_of::<Item>()
+            + self.open.capacity() * size_of::<(u32, Slot)>()
+            + self.octets.capacity()
+            + (self.old.capacity() + self.new.capacity() + self.all.capacity()) * size_of::<Run>()
     }
 }
 
@@ -67,147 +99,63 @@ pub(crate) const fn formats<A: Address>() -> Formats {
 }
 
 impl<A: Address> Editor<'_, A> {
-    /// The format that a node for the octet number `at` has.
-    pub(crate) fn kind(at: usize, routes: u32, below: u32) -> Kind {
-        let formats = const { formats::<A>() };
+    /// The format that the node for the octet number `at` has.
+    fn kind(&self, at: usize, routes: u32) -> Kind {
+        let (formats, node) = (const { formats::<A>() }, self.node(routes));
         if at < formats.plain {
             Kind::Plain
-        } else if at >= formats.ranges && routes + below <= FEW {
+        } else if at >= formats.ranges && node.routes_len() + node.below() <= FEW {
             Kind::Ranges
         } else {
             Kind::Bitmap
         }
     }
 
-    /// Makes the lookup node of a draft for the octet number `at`, in the place of the one it has,
-    /// and those below it that have to change.
-    pub(crate) fn compile(&mut self, at: usize, draft: &mut Draft) {
-        let kind = Self::kind(at, draft.routes.len() as u32, draft.below);
-        let (items, end) = match kind {
-            Kind::Ranges => (self.two_octets(at, draft), 1 << 16),
-            _ => (one_octet(draft), 1 << 8),
-        };
-        let runs = self.sweep(at, draft, items, end);
-        self.write(kind, draft, &runs);
+    /// Whether the node's lookup node is of a format that it has outgrown.
+    pub(crate) fn changes_kind(&self, at: usize, routes: u32) -> bool {
+        let ranges = self.node(routes).lookup() & RANGES != 0;
+        ranges != (self.kind(at, routes) == Kind::Ranges)
     }
 
-    /// Makes the lookup node of a draft for the octet number `at` as [`Self::compile`] does, if
-    /// nothing has changed but the routes that end within some octets. Does only what that takes.
-    pub(crate) fn recompile(&mut self, at: usize, draft: &mut Draft, (first, count): (u32, u32)) {
-        let kind = Self::kind(at, draft.routes.len() as u32, draft.below);
-        let end = first + count;
-        let inherits = |&(octet, _): &(u8, u32)| (first..end).contains(&octet.into());
-        if kind != Kind::Bitmap || draft.lookup & RANGES != 0 || draft.children.iter().any(inherits)
-        {
-            return self.compile(at, draft);
-        }
-        let old: Vec<Run> = node::bitmap_runs(self.lookup, draft.lookup).collect();
-        let mut runs = Runs(Vec::with_capacity(old.len() + 2 * draft.routes.len() + 2));
-        let kept = old.partition_point(|run| run.start < first);
-        runs.0.extend_from_slice(&old[..kept]);
-        paint(draft, (first, count), &mut runs);
-        if end < 256 {
-            let next = old.partition_point(|run| run.start <= end);
-            runs.push(end, old[next - 1].slot);
-            runs.0.extend_from_slice(&old[next..]);
-        }
-        self.write(kind, draft, &runs.0);
+    /// Makes the lookup node of the node for the octet number `at`, in the place of the one it has,
+    /// and those below it that have to change; returns where the node is then.
+    pub(crate) fn compile(&mut self, at: usize, routes: u32) -> u32 {
+        let kind = self.kind(at, routes);
+        let mut bench = mem::take(self.bench);
+        let routes = self.sweep(kind, (at, routes), (0, kind.keys()), &mut bench);
+        let old = self.node(routes).lookup();
+        let extent = (old != 0).then(|| node::extent(self.lookup, old, kind == Kind::Plain));
+        let slot = self.write(kind, &bench.new, extent);
+        *self.bench = bench;
+        self.point(routes, slot)
     }
 
-    fn write(&mut self, kind: Kind, draft: &mut Draft, runs: &[Run]) {
-        let old = draft.lookup;
-        let before = node::encode(kind, runs, self.scratch);
-        let first = if old == 0 {
-            self.lookup_space.put(self.lookup, self.scratch)
-        } else {
-            let extent = node::extent(self.lookup, old, kind == Kind::Plain);
-            self.lookup_space.replace(self.lookup, extent, self.scratch)
-        };
-        let flags = if kind == Kind::Ranges {
-            CHILD | RANGES
-        } else {
-            CHILD
-        };
-        draft.lookup = flags | (first + before);
-    }
-
-    /// What answers within two octets: the children have no lookup nodes of their own then.
-    fn two_octets(&mut self, at: usize, draft: &mut Draft) -> Vec<Item> {
-        let mut items = Vec::with_capacity(draft.routes.len() + draft.below as usize);
-        for entry in &draft.routes {
-            let (first, count) = entry.range();
-            items.push(Item::new(first << 8, count << 8, What::Route(entry.id())));
-        }
-        for (place, (octet, child)) in draft.children.iter_mut().enumerate() {
-            let base = u32::from(*octet) << 8;
-            *child = self.absorb(at + 1, *child);
-            let node = self.node(*child);
-            for entry in node.routes() {
-                let (first, count) = entry.range();
-                items.push(Item::new(base + first, count, What::Route(entry.id())));
-            }
-            for (octet, below) in node.children() {
-                let what = What::Child(place, Some(octet), below);
-                items.push(Item::new(base + u32::from(octet), 1, what));
-            }
-        }
-        items
-    }
-
-    /// Takes a node's lookup node away: an ancestor's answers for it now.
-    fn absorb(&mut self, at: usize, routes: u32) -> u32 {
-        let node = self.node(routes);
-        let (slot, len) = (node.lookup(), node.len());
-        if slot == 0 {
-            return routes;
-        }
-        self.give_back_lookup(at, slot);
-        self.routes_space
-            .patch(self.routes, (routes, len), LOOKUP, 0)
-    }
-
-    /// Goes through what answers, up to `end`; the innermost counts.
-    fn sweep(&mut self, at: usize, draft: &mut Draft, mut items: Vec<Item>, end: u32) -> Vec<Run> {
-        items.sort_unstable_by_key(|item| item.key);
-        let mut runs = Runs(Vec::with_capacity(2 * items.len() + 1));
-        // What is open: where it ends, and its answer.
-        let mut open: Vec<(u32, Slot)> = vec![(u32::MAX, draft.inherited)];
-        runs.push(0, draft.inherited);
-        for item in items {
-            close(&mut open, &mut runs, item.start());
-            let (_, outer) = open[open.len() - 1];
-            let slot = match item.what {
-                What::Route(id) => id,
-                What::Child(place, octet, child) => {
-                    self.settle_child(at, draft, (place, octet, child), outer)
-                }
-            };
-            runs.push(item.start(), slot);
-            open.push((item.end, slot));
-        }
-        close(&mut open, &mut runs, end - 1);
-        runs.0
-    }
-
-    /// The slot of a child, or of a child's child, that inherits `id`.
-    fn settle_child(
+    /// Does what [`Self::compile`] does if the node has a lookup node, and of what that answers
+    /// nothing has changed but for some octets, or some of the octets behind one.
+    pub(crate) fn refresh(
         &mut self,
-        at: usize,
-        draft: &mut Draft,
-        (place, octet, child): (usize, Option<u8>, u32),
-        id: Id,
-    ) -> Slot {
-        let Some(octet) = octet else {
-            let (routes, slot) = self.settle(at + 1, child, id);
-            draft.children[place].1 = routes;
-            return slot;
-        };
-        let (routes, slot) = self.settle(at + 2, child, id);
-        if routes != child {
-            let parent = &mut draft.children[place].1;
-            *parent = self.relink(*parent, octet, routes);
+        (at, routes): (usize, u32),
+        octets: Keys,
+        behind: Option<Keys>,
+    ) -> u32 {
+        if self.changes_kind(at, routes) {
+            return self.compile(at, routes);
         }
-        slot
+        let (kind, slot) = (self.kind(at, routes), self.node(routes).lookup());
+        let keys = match (kind, behind) {
+            (Kind::Ranges, Some((first, end))) => (octets.0 << 8 | first, (octets.0 << 8) + end),
+            (Kind::Ranges, None) => (octets.0 << 8, octets.1 << 8),
+            _ => octets,
+        };
+        let mut bench = mem::take(self.bench);
+        let routes = self.sweep(kind, (at, routes), keys, &mut bench);
+        let slot = if kind == Kind::Plain {
+            self.overwrite(slot, &bench.new, keys.1)
+        } else {
+            self.rewrite(kind, slot, keys, &mut bench)
+        };
+        *self.bench = bench;
+        self.point(routes, slot)
     }
 
     /// Makes sure that a node has a lookup node, and that this knows what the node inherits;
@@ -218,11 +166,9 @@ impl<A: Address> Editor<'_, A> {
         if slot != 0 && node.inherited() == inherited {
             return (routes, slot);
         }
-        let mut draft = Draft::of(node);
-        draft.inherited = inherited;
-        self.compile(at, &mut draft);
-        let routes = self.replace(routes, &draft);
-        (routes, draft.lookup)
+        let routes = self.patch(routes, INHERITED, inherited);
+        let routes = self.compile(at, routes);
+        (routes, self.node(routes).lookup())
     }
 
     pub(crate) fn give_back_lookup(&mut self, at: usize, slot: Slot) {
@@ -238,36 +184,176 @@ impl<A: Address> Editor<'_, A> {
         debug_assert_ne!(routes, NOWHERE);
         rib::Node::new(self.routes, routes).expect("nodes are somewhere")
     }
-}
 
-/// What answers within one octet.
-fn one_octet(draft: &Draft) -> Vec<Item> {
-    let routes = draft.routes.iter().map(|entry| {
-        let (start, count) = entry.range();
-        Item::new(start, count, What::Route(entry.id()))
-    });
-    let children = draft.children.iter().enumerate();
-    let children = children.map(|(place, &(octet, child))| {
-        Item::new(octet.into(), 1, What::Child(place, None, child))
-    });
-    routes.chain(children).collect()
-}
-
-/// The answers of a node's own routes within a range of octets.
-fn paint(draft: &Draft, (first, count): (u32, u32), runs: &mut Runs) {
-    let mut ids = [draft.inherited; 256];
-    let end = first + count;
-    // Shorter prefixes come first, so that longer ones paint over them.
-    for entry in &draft.routes {
-        let (from, count) = entry.range();
-        let (from, to) = (from.max(first), (from + count).min(end));
-        if from < to {
-            ids[from as usize..to as usize].fill(entry.id());
+    /// Tells a node where its lookup node is.
+    fn point(&mut self, routes: u32, slot: Slot) -> u32 {
+        match self.node(routes).lookup() == slot {
+            true => routes,
+            false => self.patch(routes, LOOKUP, slot),
         }
     }
-    for octet in first..end {
-        runs.push(octet, ids[octet as usize]);
+
+    /// Writes a lookup node, in the place of the one that is at `old`.
+    fn write(&mut self, kind: Kind, runs: &Runs, old: Option<(u32, u32)>) -> Slot {
+        let before = node::encode(kind, runs, self.scratch);
+        let first = match old {
+            None => self.lookup_space.put(self.lookup, self.scratch),
+            Some(extent) => self.lookup_space.replace(self.lookup, extent, self.scratch),
+        };
+        let flags = match kind {
+            Kind::Ranges => CHILD | RANGES,
+            _ => CHILD,
+        };
+        flags | (first + before)
     }
+
+    /// Writes some words of a plain node, up to `end`.
+    fn overwrite(&mut self, slot: Slot, runs: &Runs, end: u32) -> Slot {
+        let extent = node::extent(self.lookup, slot, true);
+        let at = self.lookup_space.own(self.lookup, extent);
+        for (run, end) in runs.with_ends(end) {
+            for octet in run.start..end {
+                words::store(self.lookup, at + octet, run.slot);
+            }
+        }
+        CHILD | at
+    }
+
+    /// Writes a bitmap or ranges node of which some keys have new answers.
+    fn rewrite(&mut self, kind: Kind, slot: Slot, keys: Keys, bench: &mut Workbench) -> Slot {
+        let extent = node::decode(self.lookup, slot, &mut bench.old);
+        bench.all.splice(&bench.old, &bench.new, keys, kind.keys());
+        if *bench.all == bench.old[..] {
+            return slot;
+        }
+        self.write(kind, &bench.all, Some(extent))
+    }
+
+    /// Finds the answers for some keys of the node for the octet number `at`; returns where the
+    /// node is then.
+    fn sweep(
+        &mut self,
+        kind: Kind,
+        (at, mut routes): (usize, u32),
+        keys: Keys,
+        bench: &mut Workbench,
+    ) -> u32 {
+        if kind == Kind::Ranges {
+            routes = self.two_octets((at, routes), keys, bench);
+        } else {
+            one_octet(self.node(routes), keys, &mut bench.items);
+        }
+        bench.items.sort_unstable_by_key(|item| item.order);
+        let inherited = self.node(routes).inherited();
+        let (open, runs) = (&mut bench.open, &mut bench.new);
+        open.clear();
+        open.push((u32::MAX, inherited));
+        runs.clear();
+        runs.push(keys.0, inherited);
+        for item in &bench.items {
+            close(open, runs, item.start());
+            let (_, outer) = open[open.len() - 1];
+            let slot = match item.what {
+                What::Route(id) => id,
+                What::Child(octet, behind) => {
+                    let slot;
+                    (routes, slot) = self.settle_child((at, routes), (octet, behind), outer);
+                    slot
+                }
+            };
+            runs.push(item.start(), slot);
+            open.push((item.end, slot));
+        }
+        close(open, runs, keys.1 - 1);
+        routes
+    }
+
+    /// What answers for keys of two octets: the children have no lookup nodes of their own then.
+    fn two_octets(
+        &mut self,
+        (at, mut routes): (usize, u32),
+        keys: Keys,
+        bench: &mut Workbench,
+    ) -> u32 {
+        let Workbench { items, octets, .. } = bench;
+        items.clear();
+        octets.clear();
+        let node = self.node(routes);
+        items.extend(node.routes().filter_map(|entry| {
+            let (first, count) = entry.range();
+            Item::new((first << 8, count << 8), keys, What::Route(entry.id()))
+        }));
+        let children = node.children_within((keys.0 >> 8, ((keys.1 - 1) >> 8) + 1));
+        octets.extend(children.map(|(octet, _)| octet));
+        for &octet in &*octets {
+            routes = self.absorb((at, routes), octet);
+            let node = self.child_node(routes, octet);
+            let base = u32::from(octet) << 8;
+            items.extend(node.routes().filter_map(|entry| {
+                let (first, count) = entry.range();
+                Item::new((base + first, count), keys, What::Route(entry.id()))
+            }));
+            items.extend(node.children().filter_map(|(behind, _)| {
+                let what = What::Child(octet, Some(behind));
+                Item::new((base + u32::from(behind), 1), keys, what)
+            }));
+        }
+        routes
+    }
+
+    /// Takes a child's lookup node away: its parent's answers for it now. Returns where the parent
+    /// is then.
+    fn absorb(&mut self, (at, routes): (usize, u32), octet: u8) -> u32 {
+        let child = self.child_of(routes, octet);
+        let slot = self.node(child).lookup();
+        if slot == 0 {
+            return routes;
+        }
+        self.give_back_lookup(at + 1, slot);
+        let moved = self.patch(child, LOOKUP, 0);
+        self.relink(routes, octet, moved)
+    }
+
+    /// Settles a child, or a child's child, that inherits `id`; returns where the node is then, and
+    /// the slot.
+    fn settle_child(
+        &mut self,
+        (at, routes): (usize, u32),
+        (octet, behind): (u8, Option<u8>),
+        id: Id,
+    ) -> (u32, Slot) {
+        let child = self.child_of(routes, octet);
+        let (moved, slot) = match behind {
+            None => self.settle(at + 1, child, id),
+            Some(octet) => {
+                let (moved, slot) = self.settle(at + 2, self.child_of(child, octet), id);
+                (self.relink(child, octet, moved), slot)
+            }
+        };
+        (self.relink(routes, octet, moved), slot)
+    }
+
+    fn child_of(&self, routes: u32, octet: u8) -> u32 {
+        let child = self.node(routes).child(octet);
+        child.expect("the child is there")
+    }
+
+    fn child_node(&self, routes: u32, octet: u8) -> rib::Node<'_> {
+        self.node(self.child_of(routes, octet))
+    }
+}
+
+/// What answers for keys of one octet.
+fn one_octet(node: rib::Node<'_>, keys: Keys, items: &mut Vec<Item>) {
+    items.clear();
+    items.extend(
+        node.routes()
+            .filter_map(|entry: Entry| Item::new(entry.range(), keys, What::Route(entry.id()))),
+    );
+    items.extend(
+        node.children_within(keys)
+            .filter_map(|(octet, _)| Item::new((octet.into(), 1), keys, What::Child(octet, None))),
+    );
 }
 
 /// Closes what ends at `start` or before.
@@ -277,26 +363,5 @@ fn close(open: &mut Vec<(u32, Slot)>, runs: &mut Runs, start: u32) {
     {
         open.pop();
         runs.push(end, outer);
-    }
-}
-
-/// Runs in order, no two neighbours alike.
-struct Runs(Vec<Run>);
-
-impl Runs {
-    fn push(&mut self, start: u32, slot: Slot) {
-        if let Some(last) = self.0.last_mut()
-            && last.start == start
-        {
-            last.slot = slot;
-            // It may have become like the one before.
-            if let [.., before, last] = &self.0[..]
-                && before.slot == last.slot
-            {
-                self.0.pop();
-            }
-        } else if self.0.last().is_none_or(|last| last.slot != slot) {
-            self.0.push(Run { start, slot });
-        }
     }
 }

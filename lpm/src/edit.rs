@@ -4,10 +4,10 @@
 use std::marker::PhantomData;
 
 use crate::Address;
-use crate::compile::formats;
-use crate::node::{self, Kind, RANGES, Slot};
+use crate::compile::{Keys, Workbench, formats};
+use crate::node::{self, RANGES, Slot};
 use crate::position::Position;
-use crate::rib::{BELOW, Draft, Entry, LOOKUP, NOWHERE};
+use crate::rib::{self, BELOW, Draft, Entry, LOOKUP, NOWHERE};
 use crate::space::Space;
 use crate::values::Id;
 use crate::words::Words;
@@ -20,6 +20,7 @@ pub(crate) struct Editor<'t, A> {
     pub(crate) lookup_space: &'t mut Space,
     /// Room to put a node together in.
     pub(crate) scratch: &'t mut Vec<u32>,
+    pub(crate) bench: &'t mut Workbench,
     pub(crate) family: PhantomData<A>,
 }
 
@@ -29,8 +30,8 @@ pub(crate) struct Changed {
     pub(crate) routes: u32,
     /// The value the route had.
     pub(crate) old: Option<Id>,
-    /// Whether a lookup node that answers for it has to change, if that is not its own.
-    stale: bool,
+    /// The octets that the lookup node that answers for it answers anew, if that is not its own.
+    stale: Option<Keys>,
 }
 
 /// What a parent remembers of a child before it is changed.
@@ -62,11 +63,8 @@ impl<A: Address> Editor<'_, A> {
         let before = self.child(child);
         let mut changed = self.change((child, at + 1), addr, position, id);
         if changed.routes == NOWHERE {
-            let mut draft = Draft::of(self.node(routes));
-            draft.remove_child(octet);
-            draft.below -= before.weight;
-            changed.routes = self.finish((routes, at), draft);
-            changed.stale = true;
+            changed.routes = self.remove_child((routes, at), octet, (before, changed.stale));
+            changed.stale = Some(one(octet));
             return changed;
         }
         let after = self.child(changed.routes);
@@ -106,7 +104,17 @@ impl<A: Address> Editor<'_, A> {
     /// Tells a node where a child is.
     pub(crate) fn relink(&mut self, routes: u32, octet: u8, child: u32) -> u32 {
         let word = self.node(routes).child_word(octet);
-        self.patch(routes, word.expect("the child is there"), child)
+        let word = word.expect("the child is there");
+        match self.node(routes).child(octet) == Some(child) {
+            true => routes,
+            false => self.patch(routes, word, child),
+        }
+    }
+
+    pub(crate) fn patch(&mut self, routes: u32, word: u32, value: u32) -> u32 {
+        let len = self.node(routes).len();
+        self.routes_space
+            .patch(self.routes, (routes, len), word, value)
     }
 
     fn change_here(
@@ -115,24 +123,52 @@ impl<A: Address> Editor<'_, A> {
         position: Position,
         id: Option<Id>,
     ) -> Changed {
-        let mut draft = Draft::of(self.node(routes));
-        let old = match id {
-            Some(id) => draft.set_route(position.index, id),
-            None => draft.remove_route(position.index),
+        let (first, count) = Entry::new(position.index, 0).range();
+        let octets = (first, first + count);
+        let node = self.node(routes);
+        let found = node.search(position.index);
+        let old = found.ok().map(|word| node.entry(word).id());
+        let entry = id.map(|id| Entry::new(position.index, id));
+        let mut changed = Changed {
+            routes,
+            old,
+            stale: None,
         };
         if old == id {
-            let stale = false;
-            return Changed { routes, old, stale };
+            return changed;
         }
-        let routes = if draft.lookup == 0 || draft.is_empty() {
-            self.finish((routes, at), draft)
-        } else {
-            let range = Entry::new(position.index, 0).range();
-            self.recompile(at, &mut draft, range);
-            self.replace(routes, &draft)
+        changed.stale = Some(octets);
+        changed.routes = match (found, entry) {
+            (Ok(word), Some(entry)) => self.patch(routes, word, entry.word()),
+            (Ok(_), None) if node.weight() == 1 => self.discard((routes, at)),
+            (word, entry) => self.resize(routes, word, entry),
         };
-        let stale = true;
-        Changed { routes, old, stale }
+        if changed.routes != NOWHERE && self.node(changed.routes).lookup() != 0 {
+            changed.routes = self.refresh((at, changed.routes), octets, None);
+        }
+        changed
+    }
+
+    /// Adds a route to a node, or takes one away.
+    fn resize(&mut self, routes: u32, word: Result<u32, u32>, entry: Option<Entry>) -> u32 {
+        // Not by a method, for the scratch room is borrowed too.
+        let node = rib::Node::new(self.routes, routes).expect("nodes are somewhere");
+        let len = node.len();
+        match (word, entry) {
+            (Err(word), Some(entry)) => node.with_route(word, entry, self.scratch),
+            (Ok(word) | Err(word), _) => node.without_route(word, self.scratch),
+        }
+        self.routes_space
+            .replace(self.routes, (routes, len), self.scratch)
+    }
+
+    /// Gives back a node of which nothing is left, and its lookup node.
+    fn discard(&mut self, (routes, at): (u32, usize)) -> u32 {
+        let node = self.node(routes);
+        let (len, slot) = (node.len(), node.lookup());
+        self.routes_space.give_back(routes, len);
+        self.give_back_lookup(at, slot);
+        NOWHERE
     }
 
     fn add_child(
@@ -142,72 +178,76 @@ impl<A: Address> Editor<'_, A> {
         position: Position,
         id: Id,
     ) -> Changed {
+        let octet = addr.octet(at);
         let child = self.chain(at + 1, addr, position, id);
         let mut draft = Draft::of(self.node(routes));
-        draft.insert_child(addr.octet(at), child);
+        draft.insert_child(octet, child);
         draft.below += self.node(child).weight();
-        Changed {
-            routes: self.finish((routes, at), draft),
-            old: None,
-            stale: true,
-        }
-    }
-
-    /// Writes a draft in the place of a node, with its lookup node if it has one of its own; or
-    /// gives both back if nothing is left.
-    fn finish(&mut self, (routes, at): (u32, usize), mut draft: Draft) -> u32 {
-        if draft.is_empty() {
-            let len = self.node(routes).len();
-            self.routes_space.give_back(routes, len);
-            self.give_back_lookup(at, draft.lookup);
-            return NOWHERE;
-        }
+        let mut routes = self.replace(routes, &draft);
         if draft.lookup != 0 {
-            self.compile(at, &mut draft);
+            routes = self.refresh((at, routes), one(octet), None);
         }
-        self.replace(routes, &draft)
+        Changed {
+            routes,
+            old: None,
+            stale: Some(one(octet)),
+        }
     }
 
-    /// Follows a child that has changed; returns where the node is, and whether a lookup node
-    /// above that answers for it has to change.
+    /// Takes away a child of which nothing is left.
+    fn remove_child(
+        &mut self,
+        (routes, at): (u32, usize),
+        octet: u8,
+        (before, stale): (Child, Option<Keys>),
+    ) -> u32 {
+        let mut draft = Draft::of(self.node(routes));
+        draft.remove_child(octet);
+        draft.below -= before.weight;
+        if draft.is_empty() {
+            return self.discard((routes, at));
+        }
+        let routes = self.replace(routes, &draft);
+        match draft.lookup {
+            0 => routes,
+            _ => self.refresh((at, routes), one(octet), stale),
+        }
+    }
+
+    /// Follows a child that has changed; returns where the node is, and the octets of which a
+    /// lookup node above has to answer anew.
     fn follow(
         &mut self,
         (routes, at): (u32, usize),
         octet: u8,
         (before, after): (Child, Child),
-        stale: bool,
-    ) -> (u32, bool) {
-        let node = self.node(routes);
-        let (own, below) = (node.lookup(), node.below() + after.weight - before.weight);
-        let kind = Self::kind(at, node.routes_len(), below);
-        let absorbs = own & RANGES != 0;
-        if own != 0 && (absorbs != (kind == Kind::Ranges) || absorbs && stale) {
-            let mut draft = Draft::of(node);
-            draft.below = below;
-            let children = draft.children.iter_mut();
-            for (_, child) in children.filter(|(other, _)| *other == octet) {
-                *child = after.routes;
-            }
-            return (self.finish((routes, at), draft), true);
-        }
-        let mut routes = routes;
-        if after.routes != before.routes {
-            routes = self.relink(routes, octet, after.routes);
-        }
+        stale: Option<Keys>,
+    ) -> (u32, Option<Keys>) {
+        let mut routes = self.relink(routes, octet, after.routes);
         if after.weight != before.weight {
+            let below = self.node(routes).below() + after.weight - before.weight;
             routes = self.patch(routes, BELOW, below);
         }
+        let own = self.node(routes).lookup();
         if own == 0 {
             // Who answers for this node leads to its children's lookup nodes.
-            return (routes, after.slot != before.slot);
+            let stale = (after.slot != before.slot).then_some(one(octet));
+            return (routes, stale);
         }
-        if !absorbs && after.slot != before.slot {
+        if self.changes_kind(at, routes) {
+            return (self.compile(at, routes), None);
+        }
+        if own & RANGES != 0 {
+            if stale.is_some() {
+                routes = self.refresh((at, routes), one(octet), stale);
+            }
+        } else if after.slot != before.slot {
             let lookup = self.relink_lookup(at, own, octet, after.slot);
             if lookup != own {
                 routes = self.patch(routes, LOOKUP, lookup);
             }
         }
-        (routes, false)
+        (routes, None)
     }
 
     /// Tells a lookup node where the next one is.
@@ -221,12 +261,6 @@ impl<A: Address> Editor<'_, A> {
         slot - first + moved
     }
 
-    fn patch(&mut self, routes: u32, word: u32, value: u32) -> u32 {
-        let len = self.node(routes).len();
-        self.routes_space
-            .patch(self.routes, (routes, len), word, value)
-    }
-
     fn child(&self, routes: u32) -> Child {
         let node = self.node(routes);
         Child {
@@ -235,4 +269,9 @@ impl<A: Address> Editor<'_, A> {
             weight: node.weight(),
         }
     }
+}
+
+/// The key of an octet.
+fn one(octet: u8) -> Keys {
+    (octet.into(), u32::from(octet) + 1)
 }

@@ -39,6 +39,7 @@ mod node;
 mod position;
 mod prefix;
 mod rib;
+mod runs;
 mod space;
 mod table;
 mod values;

@@ -51,6 +51,16 @@ pub(crate) enum Kind {
     Ranges,
 }
 
+impl Kind {
+    /// How many keys a node answers for.
+    pub(crate) fn keys(self) -> u32 {
+        match self {
+            Self::Ranges => 1 << 16,
+            _ => 1 << 8,
+        }
+    }
+}
+
 /// Words before the answers of a bitmap node.
 pub(crate) const HEADER: u32 = 10;
 /// Where in the header the ranks are.
@@ -119,21 +129,41 @@ fn ranges_answer(words: &[AtomicU32], node: u32, octets: u16) -> u16 {
     half(words, node, boundaries + low)
 }
 
-/// The answers of a bitmap node, in order.
-pub(crate) fn bitmap_runs(words: &[AtomicU32], slot: Slot) -> impl Iterator<Item = Run> {
+/// Takes the answers of a bitmap or ranges node apart, in order; returns the words of the node, as
+/// [`extent`] does.
+pub(crate) fn decode(words: &[AtomicU32], slot: Slot, runs: &mut Vec<Run>) -> (u32, u32) {
     let node = node_of(slot);
-    let starts = (0..8).flat_map(move |group| {
-        let mut bits = load(words, node + group);
-        std::iter::from_fn(move || {
-            let bit = bits.trailing_zeros();
-            bits &= bits.wrapping_sub(1);
-            (bit < 32).then_some(group * 32 + bit)
-        })
-    });
-    starts.zip(2 * HEADER..).map(move |(start, index)| Run {
-        start,
-        slot: widen(words, node, half(words, node, index)),
-    })
+    runs.clear();
+    let first = if slot & RANGES != 0 {
+        let boundaries = u32::from(half(words, node, 0));
+        let starts = (0..=boundaries).map(|index| match index {
+            0 => 0,
+            index => half(words, node, index).into(),
+        });
+        runs.extend(starts.map(|start| Run { start, slot: 0 }));
+        boundaries + 1
+    } else {
+        for group in 0..8 {
+            let mut bits = load(words, node + group);
+            while bits != 0 {
+                let start = group * 32 + bits.trailing_zeros();
+                runs.push(Run { start, slot: 0 });
+                bits &= bits - 1;
+            }
+        }
+        2 * HEADER
+    };
+    let mut before = 0;
+    for (run, index) in runs.iter_mut().zip(first..) {
+        let short = half(words, node, index);
+        run.slot = short.into();
+        if short & ESCAPE != 0 {
+            before = before.max(u32::from(short & !ESCAPE) + 1);
+            run.slot = load(words, escaped(node, short));
+        }
+    }
+    let len = (first + runs.len() as u32).div_ceil(2);
+    (node - before, before + len)
 }
 
 /// The word in which a node has the slot of a child: the node for the octet number `at`, which is
@@ -183,30 +213,36 @@ pub(crate) fn encode(kind: Kind, runs: &[Run], words: &mut Vec<u32>) -> u32 {
     }
     let escapes = runs.iter().filter(|run| run.slot >= ESCAPE.into());
     words.extend(escapes.map(|run| run.slot).rev());
-    let before = words.len() as u32;
-    let mut halves = Halves::default();
-    if kind == Kind::Bitmap {
+    let before = words.len();
+    let first = if kind == Kind::Bitmap {
         bitmap_header(runs, words);
+        2 * HEADER as usize
     } else {
-        halves.push(words, (runs.len() - 1) as u16);
-        for run in &runs[1..] {
-            halves.push(words, run.start as u16);
+        runs.len()
+    };
+    words.resize(before + (first + runs.len()).div_ceil(2), 0);
+    let node = &mut words[before..];
+    let mut put = |index: usize, half: u32| node[index / 2] |= half << (index % 2 * 16);
+    if kind == Kind::Ranges {
+        put(0, runs.len() as u32 - 1);
+        for (run, index) in runs.iter().zip(0..).skip(1) {
+            put(index, run.start);
         }
     }
     let mut escapes = 0;
-    for run in runs {
+    for (run, index) in runs.iter().zip(first..) {
         let escape = run.slot >= ESCAPE.into();
-        halves.push(
-            words,
+        put(
+            index,
             if escape {
-                ESCAPE | escapes
+                u32::from(ESCAPE) | escapes
             } else {
-                run.slot as u16
+                run.slot
             },
         );
-        escapes += u16::from(escape);
+        escapes += u32::from(escape);
     }
-    before
+    before as u32
 }
 
 fn bitmap_header(runs: &[Run], words: &mut Vec<u32>) {
@@ -221,20 +257,4 @@ fn bitmap_header(runs: &[Run], words: &mut Vec<u32>) {
     }
     words.extend(bitmap);
     words.extend(ranks);
-}
-
-/// Fills words with two halves each, the lower first.
-#[derive(Default)]
-struct Halves {
-    odd: bool,
-}
-
-impl Halves {
-    fn push(&mut self, words: &mut Vec<u32>, half: u16) {
-        match words.last_mut().filter(|_| self.odd) {
-            Some(word) => *word |= u32::from(half) << 16,
-            None => words.push(half.into()),
-        }
-        self.odd = !self.odd;
-    }
 }

@@ -19,7 +19,8 @@ pub(crate) const NOWHERE: u32 = 0;
 
 /// Words before the children.
 const HEADER: u32 = 4;
-const INHERITED: u32 = 1;
+/// Which word of a node is the value that shorter prefixes gave it.
+pub(crate) const INHERITED: u32 = 1;
 /// Which word of a node is the slot that leads to its lookup node.
 pub(crate) const LOOKUP: u32 = 2;
 /// Which word of a node counts the routes and children of its children.
@@ -44,6 +45,10 @@ impl Entry {
 
     pub(crate) fn id(self) -> Id {
         self.0 & ((1 << 23) - 1)
+    }
+
+    pub(crate) fn word(self) -> u32 {
+        self.0
     }
 
     /// The octets it covers: the first, and how many.
@@ -140,13 +145,28 @@ impl<'t> Node<'t> {
         octets.zip((HEADER + BITMAP..).map(move |index| self.word(index)))
     }
 
+    /// Those of them for some octets: where these begin, and where they end.
+    pub(crate) fn children_within(
+        self,
+        (first, end): (u32, u32),
+    ) -> impl Iterator<Item = (u8, u32)> {
+        let one = (end == first + 1).then(|| {
+            let octet = first as u8;
+            self.child(octet).map(|child| (octet, child))
+        });
+        let all = one.is_none().then(|| self.children());
+        let among = move |(octet, _): &(u8, u32)| (first..end).contains(&u32::from(*octet));
+        let all = all.into_iter().flatten().filter(among);
+        one.flatten().into_iter().chain(all)
+    }
+
     /// The routes, ordered by index.
     pub(crate) fn routes(self) -> impl Iterator<Item = Entry> {
         (self.routes_at()..self.len()).map(move |index| Entry(self.word(index)))
     }
 
     /// Which word holds the route of this index, if there is one, or else where it would be.
-    fn search(self, index: u32) -> Result<u32, u32> {
+    pub(crate) fn search(self, index: u32) -> Result<u32, u32> {
         let (mut low, mut high) = (self.routes_at(), self.len());
         while low < high {
             let middle = low.midpoint(high);
@@ -161,6 +181,28 @@ impl<'t> Node<'t> {
             }
         }
         Err(low)
+    }
+
+    /// The route in a word.
+    pub(crate) fn entry(self, word: u32) -> Entry {
+        Entry(self.word(word))
+    }
+
+    /// The words of the node with one more route, which is to be in the word `at`.
+    pub(crate) fn with_route(self, at: u32, entry: Entry, words: &mut Vec<u32>) {
+        words.clear();
+        words.extend((0..at).map(|index| self.word(index)));
+        words.push(entry.0);
+        words.extend((at..self.len()).map(|index| self.word(index)));
+        words[0] += 1;
+    }
+
+    /// The words of the node without the route in the word `at`.
+    pub(crate) fn without_route(self, at: u32, words: &mut Vec<u32>) {
+        words.clear();
+        words.extend((0..at).map(|index| self.word(index)));
+        words.extend((at + 1..self.len()).map(|index| self.word(index)));
+        words[0] -= 1;
     }
 
     /// The number of the value of the route of this index.
@@ -208,30 +250,6 @@ impl Draft {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.children.is_empty() && self.routes.is_empty()
-    }
-
-    /// Sets the value of the route of an index; returns the one it had.
-    pub(crate) fn set_route(&mut self, index: u32, id: Id) -> Option<Id> {
-        let entry = Entry::new(index, id);
-        match self
-            .routes
-            .binary_search_by_key(&index, |entry| entry.index())
-        {
-            Ok(at) => Some(std::mem::replace(&mut self.routes[at], entry).id()),
-            Err(at) => {
-                self.routes.insert(at, entry);
-                None
-            }
-        }
-    }
-
-    /// Removes the route of an index; returns its value.
-    pub(crate) fn remove_route(&mut self, index: u32) -> Option<Id> {
-        let at = self
-            .routes
-            .binary_search_by_key(&index, |entry| entry.index())
-            .ok()?;
-        Some(self.routes.remove(at).id())
     }
 
     pub(crate) fn insert_child(&mut self, octet: u8, child: u32) {

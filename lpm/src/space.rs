@@ -97,22 +97,28 @@ impl Space {
         to
     }
 
+    /// Makes an extent the writer's alone, by a copy if a snapshot reads it; returns where it is.
+    pub(crate) fn own(&mut self, memory: &mut Words, (at, len): (u32, u32)) -> u32 {
+        if self.is_fresh(at) {
+            return at;
+        }
+        let to = self.take(memory, len);
+        words::copy(memory, at, to, len);
+        self.give_back(at, len);
+        to
+    }
+
     /// Changes one word of an extent, in a copy if a snapshot reads it; returns where it is.
     pub(crate) fn patch(
         &mut self,
         memory: &mut Words,
-        (at, len): (u32, u32),
+        extent: (u32, u32),
         index: u32,
         word: u32,
     ) -> u32 {
-        let mut to = at;
-        if !self.is_fresh(at) {
-            to = self.take(memory, len);
-            words::copy(memory, at, to, len);
-            self.give_back(at, len);
-        }
-        words::store(memory, to + index, word);
-        to
+        let at = self.own(memory, extent);
+        words::store(memory, at + index, word);
+        at
     }
 
     /// A snapshot was taken: all there is may be read by it.

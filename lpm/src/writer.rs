@@ -3,6 +3,7 @@
 use std::hash::Hash;
 use std::marker::PhantomData;
 
+use crate::compile::Workbench;
 use crate::edit::Editor;
 use crate::eras::{Eras, Token};
 use crate::node::node_of;
@@ -20,6 +21,7 @@ pub(crate) struct Writer<V> {
     eras: Eras,
     interner: Interner<V>,
     scratch: Vec<u32>,
+    bench: Workbench,
 }
 
 impl<V> Default for Writer<V> {
@@ -30,6 +32,7 @@ impl<V> Default for Writer<V> {
             eras: Eras::default(),
             interner: Interner::default(),
             scratch: Vec::new(),
+            bench: Workbench::default(),
         }
     }
 }
@@ -42,6 +45,7 @@ impl<V> Writer<V> {
             + self.routes.heap_size()
             + self.interner.heap_size()
             + self.scratch.capacity() * size_of::<u32>()
+            + self.bench.heap_size()
     }
 
     /// Tells what snapshots may read from what is the writer's alone, and takes back what the
@@ -128,6 +132,7 @@ impl<A: Address, V: Clone + Eq + Hash> Table<A, V> {
                 routes_space: &mut writer.routes,
                 lookup_space: &mut writer.lookup,
                 scratch: &mut writer.scratch,
+                bench: &mut writer.bench,
                 family: PhantomData,
             },
             values: &mut self.values,
