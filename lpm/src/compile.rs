@@ -5,7 +5,7 @@ use std::mem;
 use crate::Address;
 use crate::edit::Editor;
 use crate::node::{self, CHILD, Kind, RANGES, Run, Slot};
-use crate::rib::{self, Entry, INHERITED, LOOKUP, NOWHERE};
+use crate::rib::{self, INHERITED, LOOKUP, NOWHERE};
 use crate::runs::Runs;
 use crate::values::Id;
 use crate::words;
@@ -347,8 +347,8 @@ impl<A: Address> Editor<'_, A> {
 fn one_octet(node: rib::Node<'_>, keys: Keys, items: &mut Vec<Item>) {
     items.clear();
     items.extend(
-        node.routes()
-            .filter_map(|entry: Entry| Item::new(entry.range(), keys, What::Route(entry.id()))),
+        node.routes_within(keys)
+            .filter_map(|entry| Item::new(entry.range(), keys, What::Route(entry.id()))),
     );
     items.extend(
         node.children_within(keys)

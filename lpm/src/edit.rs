@@ -43,8 +43,8 @@ struct Child {
 }
 
 impl<A: Address> Editor<'_, A> {
-    /// Sets the value of a route in or below the node for the octet number `at`, or removes it:
-    /// then it exists.
+    /// Sets the value of a route in or below the node for the octet number `at`, or removes it, if
+    /// it is there.
     pub(crate) fn change(
         &mut self,
         (routes, at): (u32, usize),
@@ -57,8 +57,14 @@ impl<A: Address> Editor<'_, A> {
         }
         let octet = addr.octet(at);
         let Some(child) = self.node(routes).child(octet) else {
-            let id = id.expect("a route that is removed exists");
-            return self.add_child((routes, at), addr, position, id);
+            return match id {
+                Some(id) => self.add_child((routes, at), addr, position, id),
+                None => Changed {
+                    routes,
+                    old: None,
+                    stale: None,
+                },
+            };
         };
         let before = self.child(child);
         let mut changed = self.change((child, at + 1), addr, position, id);
@@ -103,9 +109,9 @@ impl<A: Address> Editor<'_, A> {
 
     /// Tells a node where a child is.
     pub(crate) fn relink(&mut self, routes: u32, octet: u8, child: u32) -> u32 {
-        let word = self.node(routes).child_word(octet);
-        let word = word.expect("the child is there");
-        match self.node(routes).child(octet) == Some(child) {
+        let node = self.node(routes);
+        let word = node.child_word(octet).expect("the child is there");
+        match node.says(word, child) {
             true => routes,
             false => self.patch(routes, word, child),
         }
@@ -223,7 +229,10 @@ impl<A: Address> Editor<'_, A> {
         (before, after): (Child, Child),
         stale: Option<Keys>,
     ) -> (u32, Option<Keys>) {
-        let mut routes = self.relink(routes, octet, after.routes);
+        let mut routes = routes;
+        if after.routes != before.routes {
+            routes = self.relink(routes, octet, after.routes);
+        }
         if after.weight != before.weight {
             let below = self.node(routes).below() + after.weight - before.weight;
             routes = self.patch(routes, BELOW, below);

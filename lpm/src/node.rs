@@ -16,7 +16,7 @@
 //! which of the words in front of the node holds the slot, counted backwards. So values and nodes
 //! share one small format, and the nodes that are hit most are the ones that stay small.
 
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use crate::words::load;
 
@@ -134,14 +134,19 @@ fn ranges_answer(words: &[AtomicU32], node: u32, octets: u16) -> u16 {
 pub(crate) fn decode(words: &[AtomicU32], slot: Slot, runs: &mut Vec<Run>) -> (u32, u32) {
     let node = node_of(slot);
     runs.clear();
-    let first = if slot & RANGES != 0 {
-        let boundaries = u32::from(half(words, node, 0));
-        let starts = (0..=boundaries).map(|index| match index {
-            0 => 0,
-            index => half(words, node, index).into(),
+    let mut halves = [0u16; HALVES];
+    let len = if slot & RANGES != 0 {
+        let boundaries = usize::from(half(words, node, 0));
+        let len = (2 + 2 * boundaries).div_ceil(2);
+        read_halves(words, node, len, &mut halves);
+        let (starts, slots) = halves[..2 * boundaries + 2].split_at(boundaries + 1);
+        let pairs = starts.iter().zip(slots).map(|(start, slot)| Run {
+            start: (*start).into(),
+            slot: (*slot).into(),
         });
-        runs.extend(starts.map(|start| Run { start, slot: 0 }));
-        boundaries + 1
+        runs.extend(pairs);
+        runs[0].start = 0;
+        len
     } else {
         for group in 0..8 {
             let mut bits = load(words, node + group);
@@ -151,19 +156,42 @@ pub(crate) fn decode(words: &[AtomicU32], slot: Slot, runs: &mut Vec<Run>) -> (u
                 bits &= bits - 1;
             }
         }
-        2 * HEADER
+        let len = runs.len().div_ceil(2);
+        read_halves(words, node + HEADER, len, &mut halves);
+        for (run, half) in runs.iter_mut().zip(&halves) {
+            run.slot = (*half).into();
+        }
+        HEADER as usize + len
     };
+    let before = widen_all(words, node, runs);
+    (node - before, before + len as u32)
+}
+
+/// Replaces what escaped answers of a node say by the slots; returns how many words are in front.
+fn widen_all(words: &[AtomicU32], node: u32, runs: &mut [Run]) -> u32 {
+    if runs.iter().fold(0, |any, run| any | run.slot) < ESCAPE.into() {
+        return 0;
+    }
     let mut before = 0;
-    for (run, index) in runs.iter_mut().zip(first..) {
-        let short = half(words, node, index);
-        run.slot = short.into();
+    for run in runs {
+        let short = run.slot as u16;
         if short & ESCAPE != 0 {
             before = before.max(u32::from(short & !ESCAPE) + 1);
             run.slot = load(words, escaped(node, short));
         }
     }
-    let len = (first + runs.len() as u32).div_ceil(2);
-    (node - before, before + len)
+    before
+}
+
+/// More than any node but a plain one has.
+const HALVES: usize = 2 * HEADER as usize + 256;
+
+fn read_halves(words: &[AtomicU32], at: u32, len: usize, halves: &mut [u16; HALVES]) {
+    let words = &words[at as usize..][..len];
+    for (word, halves) in words.iter().zip(halves.as_chunks_mut().0) {
+        let word = word.load(Relaxed);
+        *halves = [word as u16, (word >> 16) as u16];
+    }
 }
 
 /// The word in which a node has the slot of a child: the node for the octet number `at`, which is
@@ -211,38 +239,46 @@ pub(crate) fn encode(kind: Kind, runs: &[Run], words: &mut Vec<u32>) -> u32 {
         }
         return 0;
     }
-    let escapes = runs.iter().filter(|run| run.slot >= ESCAPE.into());
-    words.extend(escapes.map(|run| run.slot).rev());
-    let before = words.len();
-    let first = if kind == Kind::Bitmap {
-        bitmap_header(runs, words);
-        2 * HEADER as usize
-    } else {
-        runs.len()
+    let mut halves = [0u16; HALVES];
+    let first = match kind {
+        Kind::Ranges => runs.len(),
+        _ => 0,
     };
-    words.resize(before + (first + runs.len()).div_ceil(2), 0);
-    let node = &mut words[before..];
-    let mut put = |index: usize, half: u32| node[index / 2] |= half << (index % 2 * 16);
+    for (half, run) in halves.iter_mut().zip(&runs[..first]) {
+        *half = run.start as u16;
+    }
     if kind == Kind::Ranges {
-        put(0, runs.len() as u32 - 1);
-        for (run, index) in runs.iter().zip(0..).skip(1) {
-            put(index, run.start);
+        halves[0] = (runs.len() - 1) as u16;
+    }
+    let answers = &mut halves[first..first + runs.len()];
+    for (half, run) in answers.iter_mut().zip(runs) {
+        *half = run.slot as u16;
+    }
+    if runs.iter().fold(0, |any, run| any | run.slot) >= ESCAPE.into() {
+        escape(runs, answers, words);
+    }
+    let before = words.len() as u32;
+    if kind == Kind::Bitmap {
+        bitmap_header(runs, words);
+    }
+    let (pairs, _) = halves[..(first + runs.len()).next_multiple_of(2)].as_chunks();
+    words.extend(
+        pairs
+            .iter()
+            .map(|[low, high]| u32::from(*low) | u32::from(*high) << 16),
+    );
+    before
+}
+
+/// Moves the slots that do not fit in answers to the front.
+fn escape(runs: &[Run], answers: &mut [u16], words: &mut Vec<u32>) {
+    for (run, answer) in runs.iter().zip(answers) {
+        if run.slot >= ESCAPE.into() {
+            *answer = ESCAPE | words.len() as u16;
+            words.push(run.slot);
         }
     }
-    let mut escapes = 0;
-    for (run, index) in runs.iter().zip(first..) {
-        let escape = run.slot >= ESCAPE.into();
-        put(
-            index,
-            if escape {
-                u32::from(ESCAPE) | escapes
-            } else {
-                run.slot
-            },
-        );
-        escapes += u32::from(escape);
-    }
-    before as u32
+    words.reverse();
 }
 
 fn bitmap_header(runs: &[Run], words: &mut Vec<u32>) {

@@ -8,7 +8,7 @@
 //! of 256 bits and where they are; then the routes, a word each, ordered. Nodes without a route
 //! below them are left out.
 
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use crate::node::Slot;
 use crate::values::Id;
@@ -71,8 +71,16 @@ impl<'t> Node<'t> {
         (at != NOWHERE).then_some(Self { words, at })
     }
 
+    #[inline]
     fn word(self, index: u32) -> u32 {
         load(self.words, self.at + index)
+    }
+
+    /// The words from one index up to another.
+    fn words(self, first: u32, end: u32) -> impl Iterator<Item = u32> {
+        let (first, end) = (self.at + first, self.at + end);
+        let words = &self.words[first as usize..end as usize];
+        words.iter().map(|word| word.load(Relaxed))
     }
 
     pub(crate) fn routes_len(self) -> u32 {
@@ -119,11 +127,20 @@ impl<'t> Node<'t> {
         if self.children_len() == 0 {
             return None;
         }
-        let (group, bit) = (u32::from(octet) / 32, octet % 32);
-        let bitmap = self.word(HEADER + group);
-        let before = (0..group).map(|group| self.word(HEADER + group).count_ones());
-        let rank = before.sum::<u32>() + (bitmap & ((1 << bit) - 1)).count_ones();
-        (bitmap >> bit & 1 != 0).then_some(HEADER + BITMAP + rank)
+        let (group, bit) = (u32::from(octet) / 64, octet % 64);
+        let bits = self.octets(group);
+        if bits >> bit & 1 == 0 {
+            return None;
+        }
+        let before = (0..group).map(|group| self.octets(group).count_ones());
+        let rank = before.sum::<u32>() + (bits & ((1 << bit) - 1)).count_ones();
+        Some(HEADER + BITMAP + rank)
+    }
+
+    /// 64 bits that say for which octets there are children.
+    fn octets(self, group: u32) -> u64 {
+        let word = |index| u64::from(self.word(HEADER + 2 * group + index));
+        word(0) | word(1) << 32
     }
 
     /// Where the child for `octet` is, if there is one.
@@ -162,7 +179,15 @@ impl<'t> Node<'t> {
 
     /// The routes, ordered by index.
     pub(crate) fn routes(self) -> impl Iterator<Item = Entry> {
-        (self.routes_at()..self.len()).map(move |index| Entry(self.word(index)))
+        self.words(self.routes_at(), self.len()).map(Entry)
+    }
+
+    /// The routes that cover some octets or lie within: where these begin, and where they end.
+    pub(crate) fn routes_within(self, (first, end): (u32, u32)) -> impl Iterator<Item = Entry> {
+        self.routes().filter(move |entry| {
+            let (start, count) = entry.range();
+            start < end && start + count > first
+        })
     }
 
     /// Which word holds the route of this index, if there is one, or else where it would be.
@@ -183,6 +208,11 @@ impl<'t> Node<'t> {
         Err(low)
     }
 
+    /// Whether a word of the node is `value`.
+    pub(crate) fn says(self, word: u32, value: u32) -> bool {
+        self.word(word) == value
+    }
+
     /// The route in a word.
     pub(crate) fn entry(self, word: u32) -> Entry {
         Entry(self.word(word))
@@ -191,17 +221,17 @@ impl<'t> Node<'t> {
     /// The words of the node with one more route, which is to be in the word `at`.
     pub(crate) fn with_route(self, at: u32, entry: Entry, words: &mut Vec<u32>) {
         words.clear();
-        words.extend((0..at).map(|index| self.word(index)));
+        words.extend(self.words(0, at));
         words.push(entry.0);
-        words.extend((at..self.len()).map(|index| self.word(index)));
+        words.extend(self.words(at, self.len()));
         words[0] += 1;
     }
 
     /// The words of the node without the route in the word `at`.
     pub(crate) fn without_route(self, at: u32, words: &mut Vec<u32>) {
         words.clear();
-        words.extend((0..at).map(|index| self.word(index)));
-        words.extend((at + 1..self.len()).map(|index| self.word(index)));
+        words.extend(self.words(0, at));
+        words.extend(self.words(at + 1, self.len()));
         words[0] -= 1;
     }
 

@@ -138,19 +138,21 @@ impl<A: Address, V: Clone + Eq + Hash> Table<A, V> {
 
     /// Removes exactly this prefix; returns its value.
     pub fn remove(&mut self, prefix: &Prefix<A>) -> Option<V> {
-        let value = self.get(prefix)?.clone();
         if self.len == 1 {
+            let value = self.get(prefix)?.clone();
             self.clear();
             return Some(value);
         }
-        match Position::of(prefix) {
-            None => {
-                self.begin().set_default(None);
-            }
-            Some(position) => self.begin().remove(prefix.addr(), position),
+        if self.writer.is_none() {
+            // A clone that loses nothing stays one.
+            self.get(prefix)?;
         }
-        self.len -= 1;
-        Some(value)
+        let old = match Position::of(prefix) {
+            None => self.begin().set_default(None),
+            Some(position) => self.begin().remove(prefix.addr(), position),
+        };
+        self.len -= usize::from(old.is_some());
+        old
     }
 }
 

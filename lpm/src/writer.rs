@@ -159,9 +159,12 @@ impl<A: Address, V: Clone + Eq + Hash> Update<'_, A, V> {
         self.change(addr, position, Some(id))
     }
 
-    /// Removes a route, which exists.
-    pub(crate) fn remove(mut self, addr: A, position: Position) {
-        self.change(addr, position, None);
+    /// Removes a route, if it is there, and leaves others; returns the value it had.
+    pub(crate) fn remove(mut self, addr: A, position: Position) -> Option<V> {
+        match *self.root {
+            NOWHERE => None,
+            _ => self.change(addr, position, None),
+        }
     }
 
     fn change(&mut self, addr: A, position: Position, id: Option<Id>) -> Option<V> {
