@@ -4,7 +4,7 @@ use std::mem;
 
 use crate::Address;
 use crate::edit::Editor;
-use crate::node::{self, CHILD, Kind, RANGES, Run, Slot};
+use crate::node::{self, CHILD, Kind, RANGES, Run, Slot, node_of};
 use crate::rib::{self, INHERITED, LOOKUP, NOWHERE};
 use crate::runs::Runs;
 use crate::values::Id;
@@ -221,6 +221,12 @@ impl<A: Address> Editor<'_, A> {
 
     /// Writes a bitmap or ranges node of which some keys have new answers.
     fn rewrite(&mut self, kind: Kind, slot: Slot, keys: Keys, bench: &mut Workbench) -> Slot {
+        if let (Kind::Bitmap, [run]) = (kind, &bench.new[..])
+            && let Some(len) = node::with_answer(self.lookup, slot, keys, run.slot, self.scratch)
+        {
+            let extent = (node_of(slot), len);
+            return CHILD | self.lookup_space.replace(self.lookup, extent, self.scratch);
+        }
         let extent = node::decode(self.lookup, slot, &mut bench.old);
         bench.all.splice(&bench.old, &bench.new, keys, kind.keys());
         if *bench.all == bench.old[..] {

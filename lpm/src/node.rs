@@ -108,11 +108,17 @@ fn half(words: &[AtomicU32], node: u32, index: u32) -> u16 {
 
 #[inline(always)]
 fn bitmap_answer(words: &[AtomicU32], node: u32, octet: u8) -> u16 {
-    let octet = u32::from(octet);
+    let rank = bitmap_rank(words, node, octet.into());
+    half(words, node, 2 * HEADER - 1 + rank as u32)
+}
+
+/// How many answers of a bitmap node begin at an octet or before.
+#[inline(always)]
+fn bitmap_rank(words: &[AtomicU32], node: u32, octet: u32) -> usize {
     let upto = load(words, node + octet / 32) << (31 - octet % 32);
     let ranks = load(words, node + RANKS + octet / 128);
     let before = (ranks >> (octet / 32 % 4 * 8)) & 0xff;
-    half(words, node, 2 * HEADER - 1 + before + upto.count_ones())
+    (before + upto.count_ones()) as usize
 }
 
 fn ranges_answer(words: &[AtomicU32], node: u32, octets: u16) -> u16 {
@@ -239,34 +245,23 @@ pub(crate) fn encode(kind: Kind, runs: &[Run], words: &mut Vec<u32>) -> u32 {
         }
         return 0;
     }
-    let mut halves = [0u16; HALVES];
-    let first = match kind {
-        Kind::Ranges => runs.len(),
-        _ => 0,
-    };
-    for (half, run) in halves.iter_mut().zip(&runs[..first]) {
-        *half = run.start as u16;
-    }
+    let mut halves = Halves::new();
     if kind == Kind::Ranges {
-        halves[0] = (runs.len() - 1) as u16;
+        halves.extend(&[(runs.len() - 1) as u16]);
+        halves.extend_by(runs[1..].iter().map(|run| run.start as u16));
     }
-    let answers = &mut halves[first..first + runs.len()];
-    for (half, run) in answers.iter_mut().zip(runs) {
-        *half = run.slot as u16;
-    }
+    let first = halves.len;
+    halves.extend_by(runs.iter().map(|run| run.slot as u16));
     if runs.iter().fold(0, |any, run| any | run.slot) >= ESCAPE.into() {
-        escape(runs, answers, words);
+        escape(runs, &mut halves.halves[first..], words);
     }
     let before = words.len() as u32;
     if kind == Kind::Bitmap {
-        bitmap_header(runs, words);
+        let mut bitmap = [0; 8];
+        runs.iter().for_each(|run| set(&mut bitmap, run.start));
+        extend_bitmap(&bitmap, words);
     }
-    let (pairs, _) = halves[..(first + runs.len()).next_multiple_of(2)].as_chunks();
-    words.extend(
-        pairs
-            .iter()
-            .map(|[low, high]| u32::from(*low) | u32::from(*high) << 16),
-    );
+    halves.write(words);
     before
 }
 
@@ -281,11 +276,57 @@ fn escape(runs: &[Run], answers: &mut [u16], words: &mut Vec<u32>) {
     words.reverse();
 }
 
-fn bitmap_header(runs: &[Run], words: &mut Vec<u32>) {
-    let mut bitmap = [0u32; 8];
-    for run in runs {
-        bitmap[run.start as usize / 32] |= 1 << (run.start % 32);
+/// Writes the words of a bitmap node of which some octets have one answer from now on; returns how
+/// many words it has had. Not if an answer is escaped.
+pub(crate) fn with_answer(
+    words: &[AtomicU32],
+    slot: Slot,
+    (first, end): (u32, u32),
+    answer: Slot,
+    out: &mut Vec<u32>,
+) -> Option<u32> {
+    let node = node_of(slot);
+    let rank = |octet| bitmap_rank(words, node, octet);
+    let (all, until) = (rank(255), rank(end.min(255)));
+    let kept = first.checked_sub(1).map_or(0, rank);
+    let (mut halves, mut old) = (Halves::new(), [0u16; HALVES]);
+    let len = all.div_ceil(2);
+    read_halves(words, node + HEADER, len, &mut old);
+    let escapes = old[..all].iter().fold(0, |any, half| any | half) & ESCAPE;
+    if escapes != 0 || answer >= ESCAPE.into() {
+        return None;
     }
+    let mut bitmap = std::array::from_fn(|group| load(words, node + group as u32));
+    (first..=end.min(255)).for_each(|octet| clear(&mut bitmap, octet));
+    halves.extend(&old[..kept]);
+    if kept == 0 || old[kept - 1] != answer as u16 {
+        set(&mut bitmap, first);
+        halves.extend(&[answer as u16]);
+    }
+    if end < 256 {
+        let next = old[until - 1];
+        if next != answer as u16 {
+            set(&mut bitmap, end);
+            halves.extend(&[next]);
+        }
+        halves.extend(&old[until..all]);
+    }
+    out.clear();
+    extend_bitmap(&bitmap, out);
+    halves.write(out);
+    Some(HEADER + len as u32)
+}
+
+fn set(bitmap: &mut [u32; 8], octet: u32) {
+    bitmap[octet as usize / 32] |= 1 << (octet % 32);
+}
+
+fn clear(bitmap: &mut [u32; 8], octet: u32) {
+    bitmap[octet as usize / 32] &= !(1 << (octet % 32));
+}
+
+/// A bitmap and the ranks in it.
+fn extend_bitmap(bitmap: &[u32; 8], words: &mut Vec<u32>) {
     let (mut ranks, mut rank) = ([0; 2], 0);
     for (group, bits) in bitmap.iter().enumerate() {
         ranks[group / 4] |= rank << (group % 4 * 8);
@@ -293,4 +334,43 @@ fn bitmap_header(runs: &[Run], words: &mut Vec<u32>) {
     }
     words.extend(bitmap);
     words.extend(ranks);
+}
+
+/// Halves of words, up to as many as a node can have.
+struct Halves {
+    halves: [u16; HALVES],
+    len: usize,
+}
+
+impl Halves {
+    fn new() -> Self {
+        Self {
+            halves: [0; HALVES],
+            len: 0,
+        }
+    }
+
+    fn extend(&mut self, halves: &[u16]) {
+        self.halves[self.len..][..halves.len()].copy_from_slice(halves);
+        self.len += halves.len();
+    }
+
+    fn extend_by(&mut self, halves: impl ExactSizeIterator<Item = u16>) {
+        let len = halves.len();
+        let room = &mut self.halves[self.len..][..len];
+        room.iter_mut()
+            .zip(halves)
+            .for_each(|(room, half)| *room = half);
+        self.len += len;
+    }
+
+    /// Appends words of two halves each, the lower first.
+    fn write(&self, words: &mut Vec<u32>) {
+        let (pairs, _) = self.halves[..self.len.next_multiple_of(2)].as_chunks();
+        words.extend(
+            pairs
+                .iter()
+                .map(|[low, high]| u32::from(*low) | u32::from(*high) << 16),
+        );
+    }
 }

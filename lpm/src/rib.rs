@@ -184,9 +184,11 @@ impl<'t> Node<'t> {
 
     /// The routes that cover some octets or lie within: where these begin, and where they end.
     pub(crate) fn routes_within(self, (first, end): (u32, u32)) -> impl Iterator<Item = Entry> {
+        let (low, high) = (256 | first, 256 | (end - 1));
         self.routes().filter(move |entry| {
-            let (start, count) = entry.range();
-            start < end && start + count > first
+            // As many bits of both as the route has.
+            let up = 8 - entry.index().ilog2();
+            (low >> up..=high >> up).contains(&entry.index())
         })
     }
 

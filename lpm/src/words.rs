@@ -26,17 +26,31 @@ pub(crate) fn store(words: &[AtomicU32], at: u32, word: u32) {
 
 /// Writes `source` from `at` on, under the terms of [`store`].
 pub(crate) fn write(words: &[AtomicU32], at: u32, source: &[u32]) {
-    let at = at as usize;
-    for (word, value) in words[at..at + source.len()].iter().zip(source) {
-        word.store(*value, Relaxed);
+    let words = &words[at as usize..][..source.len()];
+    let ((words, last), (source, rest)) = (words.as_chunks::<STEP>(), source.as_chunks::<STEP>());
+    for (words, source) in words.iter().zip(source) {
+        each(words, source.iter().copied());
     }
+    each(last, rest.iter().copied());
 }
 
 /// Copies `len` words, under the terms of [`store`].
 pub(crate) fn copy(words: &[AtomicU32], from: u32, to: u32, len: u32) {
-    let (from, to, len) = (from as usize, to as usize, len as usize);
-    for (source, word) in words[from..from + len].iter().zip(&words[to..to + len]) {
-        word.store(source.load(Relaxed), Relaxed);
+    let part = |at: u32| words[at as usize..][..len as usize].as_chunks::<STEP>();
+    let ((words, last), (source, rest)) = (part(to), part(from));
+    for (words, source) in words.iter().zip(source) {
+        each(words, source.iter().map(|word| word.load(Relaxed)));
+    }
+    each(last, rest.iter().map(|word| word.load(Relaxed)));
+}
+
+/// Words that are written without a loop: the compiler leaves loops over atomics as they are.
+const STEP: usize = 8;
+
+#[inline(always)]
+fn each(words: &[AtomicU32], values: impl Iterator<Item = u32>) {
+    for (word, value) in words.iter().zip(values) {
+        word.store(value, Relaxed);
     }
 }
 
