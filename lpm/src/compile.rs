@@ -5,7 +5,7 @@ use std::mem;
 use crate::Address;
 use crate::edit::Editor;
 use crate::node::{self, CHILD, Kind, RANGES, Run, Slot, node_of};
-use crate::rib::{self, INHERITED, LOOKUP, NOWHERE};
+use crate::rib::{self, Entry, INHERITED, LOOKUP, NOWHERE};
 use crate::runs::Runs;
 use crate::values::Id;
 use crate::words;
@@ -244,6 +244,9 @@ impl<A: Address> Editor<'_, A> {
         keys: Keys,
         bench: &mut Workbench,
     ) -> u32 {
+        if keys.1 - keys.0 == 1 {
+            return self.one_key(kind, (at, routes), keys.0, &mut bench.new);
+        }
         if kind == Kind::Ranges {
             routes = self.two_octets((at, routes), keys, bench);
         } else {
@@ -271,6 +274,35 @@ impl<A: Address> Editor<'_, A> {
             open.push((item.end, slot));
         }
         close(open, runs, keys.1 - 1);
+        routes
+    }
+
+    /// Finds the answer for a key as [`Self::sweep`] does.
+    fn one_key(
+        &mut self,
+        kind: Kind,
+        (at, mut routes): (usize, u32),
+        key: u32,
+        runs: &mut Runs,
+    ) -> u32 {
+        let (octet, behind) = match kind {
+            Kind::Ranges => ((key >> 8) as u8, Some(key as u8)),
+            _ => (key as u8, None),
+        };
+        let node = self.node(routes);
+        let child = node.child(octet);
+        let mut slot = node.longest(octet).map_or(node.inherited(), Entry::id);
+        let mut leads_on = child.is_some();
+        if let (Some(behind), Some(child)) = (behind, child) {
+            let child = self.node(child);
+            slot = child.longest(behind).map_or(slot, Entry::id);
+            leads_on = child.child(behind).is_some();
+        }
+        if leads_on {
+            (routes, slot) = self.settle_child((at, routes), (octet, behind), slot);
+        }
+        runs.clear();
+        runs.push(key, slot);
         routes
     }
 

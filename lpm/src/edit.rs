@@ -87,7 +87,7 @@ impl<A: Address> Editor<'_, A> {
             draft.routes.push(Entry::new(position.index, id));
         } else {
             let child = self.chain(at + 1, addr, position, id);
-            draft.insert_child(addr.octet(at), child);
+            draft.children.push((addr.octet(at), child));
             draft.below = self.node(child).weight();
         }
         self.create(&draft)
@@ -97,14 +97,6 @@ impl<A: Address> Editor<'_, A> {
     pub(crate) fn create(&mut self, draft: &Draft) -> u32 {
         draft.encode(self.scratch);
         self.routes_space.put(self.routes, self.scratch)
-    }
-
-    /// Writes a draft in the place of a node.
-    pub(crate) fn replace(&mut self, routes: u32, draft: &Draft) -> u32 {
-        let len = self.node(routes).len();
-        draft.encode(self.scratch);
-        self.routes_space
-            .replace(self.routes, (routes, len), self.scratch)
     }
 
     /// Tells a node where a child is.
@@ -129,8 +121,7 @@ impl<A: Address> Editor<'_, A> {
         position: Position,
         id: Option<Id>,
     ) -> Changed {
-        let (first, count) = Entry::new(position.index, 0).range();
-        let octets = (first, first + count);
+        let octets = position.octets();
         let node = self.node(routes);
         let found = node.search(position.index);
         let old = found.ok().map(|word| node.entry(word).id());
@@ -186,12 +177,12 @@ impl<A: Address> Editor<'_, A> {
     ) -> Changed {
         let octet = addr.octet(at);
         let child = self.chain(at + 1, addr, position, id);
-        let mut draft = Draft::of(self.node(routes));
-        draft.insert_child(octet, child);
-        draft.below += self.node(child).weight();
-        let mut routes = self.replace(routes, &draft);
-        if draft.lookup != 0 {
-            routes = self.refresh((at, routes), one(octet), None);
+        let below = self.node(routes).below() + self.node(child).weight();
+        let mut routes = self.exchange(routes, octet, (Some(child), below));
+        if self.node(routes).lookup() != 0 {
+            // A route that ends one octet further on is all there is behind this one.
+            let behind = (position.octet == at + 1).then(|| position.octets());
+            routes = self.refresh((at, routes), one(octet), behind);
         }
         Changed {
             routes,
@@ -207,17 +198,26 @@ impl<A: Address> Editor<'_, A> {
         octet: u8,
         (before, stale): (Child, Option<Keys>),
     ) -> u32 {
-        let mut draft = Draft::of(self.node(routes));
-        draft.remove_child(octet);
-        draft.below -= before.weight;
-        if draft.is_empty() {
+        let node = self.node(routes);
+        if node.weight() == 1 {
             return self.discard((routes, at));
         }
-        let routes = self.replace(routes, &draft);
-        match draft.lookup {
+        let below = node.below() - before.weight;
+        let routes = self.exchange(routes, octet, (None, below));
+        match self.node(routes).lookup() {
             0 => routes,
             _ => self.refresh((at, routes), one(octet), stale),
         }
+    }
+
+    /// Adds a child to a node, or takes the one for an octet away.
+    fn exchange(&mut self, routes: u32, octet: u8, (child, below): (Option<u32>, u32)) -> u32 {
+        // Not by a method, for the scratch room is borrowed too.
+        let node = rib::Node::new(self.routes, routes).expect("nodes are somewhere");
+        let len = node.len();
+        node.with_child(octet, child, below, self.scratch);
+        self.routes_space
+            .replace(self.routes, (routes, len), self.scratch)
     }
 
     /// Follows a child that has changed; returns where the node is, and the octets of which a

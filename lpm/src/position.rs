@@ -1,5 +1,6 @@
 //! Where a prefix lives among the nodes: at which octet, and at which index there. Holds no nodes.
 
+use crate::rib::Entry;
 use crate::{Address, Prefix};
 
 /// The place of a prefix of at least one bit.
@@ -21,6 +22,12 @@ impl Position {
             octet,
             index: 1 << bits | value,
         })
+    }
+
+    /// Which values of its octet the prefix covers: from where, up to where.
+    pub(crate) fn octets(self) -> (u32, u32) {
+        let (first, count) = Entry::new(self.index, 0).range();
+        (first, first + count)
     }
 
     /// The prefix at this place, behind the octets that `path` has in front of it.

@@ -229,6 +229,38 @@ impl<'t> Node<'t> {
         words[0] += 1;
     }
 
+    /// The words of the node with one more child, or without the one that is there for `octet`.
+    /// `below` is what it counts below it then.
+    pub(crate) fn with_child(
+        self,
+        octet: u8,
+        child: Option<u32>,
+        below: u32,
+        words: &mut Vec<u32>,
+    ) {
+        let mut bitmap = [0; BITMAP as usize];
+        if self.children_len() != 0 {
+            bitmap = std::array::from_fn(|group| self.word(HEADER + group as u32));
+        }
+        let (group, bit) = (usize::from(octet / 32), 1 << (octet % 32));
+        let before = bitmap[..group].iter().map(|bits| bits.count_ones());
+        let rank = before.sum::<u32>() + (bitmap[group] & (bit - 1)).count_ones();
+        bitmap[group] ^= bit;
+        let children = self.children_len() + 1 - 2 * u32::from(child.is_none());
+        words.clear();
+        words.extend(self.words(0, HEADER));
+        words[0] = self.routes_len() | children << 16;
+        words[BELOW as usize] = below;
+        if children != 0 {
+            words.extend(bitmap);
+        }
+        let first = self.routes_at() - self.children_len();
+        words.extend(self.words(first, first + rank));
+        words.extend(child);
+        let gone = u32::from(child.is_none());
+        words.extend(self.words(first + rank + gone, self.len()));
+    }
+
     /// The words of the node without the route in the word `at`.
     pub(crate) fn without_route(self, at: u32, words: &mut Vec<u32>) {
         words.clear();
@@ -255,49 +287,20 @@ impl<'t> Node<'t> {
     }
 }
 
-/// A node taken apart, for changing.
+/// A new node, to be written.
 #[derive(Debug, Default)]
 pub(crate) struct Draft {
-    pub(crate) inherited: Id,
-    pub(crate) lookup: Slot,
     pub(crate) below: u32,
     pub(crate) children: Vec<(u8, u32)>,
     pub(crate) routes: Vec<Entry>,
 }
 
 impl Draft {
-    pub(crate) fn of(node: Node<'_>) -> Self {
-        let mut children = Vec::with_capacity(node.children_len() as usize + 1);
-        children.extend(node.children());
-        let mut routes = Vec::with_capacity(node.routes_len() as usize + 1);
-        routes.extend(node.routes());
-        Self {
-            inherited: node.inherited(),
-            lookup: node.lookup(),
-            below: node.below(),
-            children,
-            routes,
-        }
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.children.is_empty() && self.routes.is_empty()
-    }
-
-    pub(crate) fn insert_child(&mut self, octet: u8, child: u32) {
-        let at = self.children.partition_point(|(other, _)| *other < octet);
-        self.children.insert(at, (octet, child));
-    }
-
-    pub(crate) fn remove_child(&mut self, octet: u8) {
-        self.children.retain(|(other, _)| *other != octet);
-    }
-
     /// The words of the node.
     pub(crate) fn encode(&self, words: &mut Vec<u32>) {
         words.clear();
         words.push(self.routes.len() as u32 | (self.children.len() as u32) << 16);
-        words.extend([self.inherited, self.lookup, self.below]);
+        words.extend([0, 0, self.below]);
         if !self.children.is_empty() {
             let mut bitmap = [0u32; BITMAP as usize];
             for (octet, _) in &self.children {
