@@ -291,7 +291,8 @@ impl<A: Address> Editor<'_, A> {
         };
         let node = self.node(routes);
         let child = node.child(octet);
-        let mut slot = node.longest(octet).map_or(node.inherited(), Entry::id);
+        let longest = node.longest(octet).map(Entry::id);
+        let mut slot = longest.unwrap_or_else(|| node.inherited());
         let mut leads_on = child.is_some();
         if let (Some(behind), Some(child)) = (behind, child) {
             let child = self.node(child);
