@@ -6,14 +6,15 @@ use ringlay_dataplane::batch::Batch;
 use ringlay_dataplane::driver::{DriverKind, QueueId};
 use ringlay_dataplane::port::tun::TunOffloads;
 use ringlay_dataplane::sys::netns;
+use ringlay_encap::Encapsulation;
 
 use crate::counting::allocations;
-use crate::rig::{Rig, endpoint, port, private_address, tun_device, underlay};
+use crate::rig::{Rig, endpoint, port, private_address, raw_endpoint, tun_device, underlay};
 
 crate::scenarios!(moving_frames_allocates_nothing);
 
 /// Sends batches to an endpoint of the same driver, and to a TUN device.
-fn round(rig: &mut Rig, batch: &mut Batch, queues: [QueueId; 2], to: SocketAddr) -> usize {
+fn round(rig: &mut Rig, batch: &mut Batch, queues: [QueueId; 3], to: SocketAddr) -> usize {
     // An IPv4 packet from nowhere, which the kernel drops.
     const PACKET: [u8; 20] = [
         0x45, 0, 0, 20, 0, 0, 0, 0, 64, 59, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
@@ -25,10 +26,14 @@ fn round(rig: &mut Rig, batch: &mut Batch, queues: [QueueId; 2], to: SocketAddr)
         let packet = rig.frame(&PACKET, to);
         rig.driver.send(queues[1], packet);
     }
+    let mut train = rig.frame(&[1; 9_990], SocketAddr::new(to.ip(), 0));
+    train.meta.segment_size = 999;
+    train.meta.traffic_class = 1;
+    rig.driver.send(queues[2], train);
     rig.driver.flush();
     rig.driver.wait(None).unwrap();
     rig.driver.receive(batch);
-    batch.drain().filter(|frame| frame.len() == 1_000).count()
+    batch.drain().filter(|frame| frame.len() >= 999).count()
 }
 
 fn moving_frames_allocates_nothing(kind: DriverKind) {
@@ -39,17 +44,21 @@ fn moving_frames_allocates_nothing(kind: DriverKind) {
     let (out, _) = rig.attach(underlay(1, endpoint(private_address(), 4, false)));
     let (tun, tun_counters) = rig.attach(port(1, &mut device));
     rig.attach(underlay(2, endpoint(to, 1, false)));
+    let raw = |local| underlay(3, raw_endpoint(local, Encapsulation::Gre, 1).remove(0));
+    let (raw_out, _) = rig.attach(raw(private_address()));
+    let (_, raw_counters) = rig.attach(raw(to));
     let mut batch = Batch::new();
     for _ in 0..10 {
-        round(&mut rig, &mut batch, [out, tun], to);
+        round(&mut rig, &mut batch, [out, tun, raw_out], to);
     }
     let before = allocations();
     let arrived: usize = (0..100)
-        .map(|_| round(&mut rig, &mut batch, [out, tun], to))
+        .map(|_| round(&mut rig, &mut batch, [out, tun, raw_out], to))
         .sum();
     assert_eq!(allocations() - before, 0);
     // The count is of this very work.
     assert!(arrived > 4_000, "{arrived} frames arrived");
+    assert!(raw_counters.rx_frames.value() > 500);
     assert_eq!(tun_counters.tx_frames.value(), 110 * 48);
     drop(std::hint::black_box(Box::new(0)));
     assert!(allocations() > before, "allocations are counted");

@@ -12,6 +12,7 @@ mod confined;
 mod counting;
 mod faults;
 mod lifecycle;
+mod raw;
 mod rig;
 mod tun;
 mod underlay;

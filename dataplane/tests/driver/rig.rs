@@ -156,6 +156,24 @@ pub(crate) fn endpoint(local: SocketAddr, senders: usize, gro: bool) -> Underlay
     underlay::bind(&config).unwrap().queues.remove(0)
 }
 
+/// The sockets of a tunnel endpoint right above IP, for each worker.
+pub(crate) fn raw_endpoint(
+    local: SocketAddr,
+    encapsulation: Encapsulation,
+    workers: usize,
+) -> Vec<UnderlayQueue> {
+    let config = UnderlayConfig {
+        endpoint: Endpoint {
+            local,
+            encapsulation,
+        },
+        workers,
+        senders: 1,
+        gro: true,
+    };
+    underlay::bind(&config).unwrap().queues
+}
+
 pub(crate) fn underlay(id: u16, queue: UnderlayQueue) -> Queue {
     queue.into_queues(UnderlayId(id)).remove(0)
 }
