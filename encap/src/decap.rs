@@ -98,6 +98,15 @@ impl TunnelKey {
     }
 }
 
+impl TunnelKey {
+    /// Whether nothing in a packet tells the tunnels of one pair of nodes apart: then there can be
+    /// but one network for each pair, and the outer addresses tell which.
+    #[inline]
+    pub const fn is_absent(self) -> bool {
+        matches!(self, Self::Gre(None) | Self::Ipip)
+    }
+}
+
 impl fmt::Display for TunnelKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -6,7 +6,7 @@ use core::{fmt, str::FromStr};
 
 use thiserror::Error;
 
-use crate::{geneve, vxlan};
+use crate::{EtherType, eth, geneve, gre, ipip, vxlan};
 
 /// How packets cross the underlay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,6 +45,30 @@ impl Encapsulation {
         }
     }
 
+    /// Where the inner IP packet begins in `payload`, all that follows the outer UDP or IP header, if
+    /// there is one, right behind the tunnel header or behind an untagged Ethernet header. A glance:
+    /// whether the headers before it are as they should be is for [`decap`](crate::decap) to say.
+    #[inline]
+    pub fn inner_ip(self, payload: &[u8]) -> Option<usize> {
+        let (offset, protocol) = match self {
+            Self::Vxlan => vxlan::glance(payload),
+            Self::Geneve => geneve::glance(payload),
+            Self::Gre => gre::glance(payload),
+            Self::Ipip => ipip::glance(payload),
+        }?;
+        let rest = payload.get(offset..)?;
+        let (skipped, protocol) = match protocol {
+            EtherType::BRIDGED => {
+                let ethernet: &[u8; eth::HEADER_LEN] = rest.first_chunk()?;
+                let ethertype = u16::from_be_bytes([ethernet[12], ethernet[13]]);
+                (eth::HEADER_LEN, EtherType(ethertype))
+            }
+            direct => (0, direct),
+        };
+        let is_ip = matches!(protocol, EtherType::IPV4 | EtherType::IPV6);
+        is_ip.then_some(offset + skipped)
+    }
+
     /// Whether it can carry Ethernet frames, as bridged networks need.
     #[inline]
     pub const fn carries_frames(self) -> bool {
@@ -77,6 +101,49 @@ mod tests {
     use std::string::ToString;
 
     use super::*;
+
+    #[test]
+    fn the_inner_packet_is_found_where_decapsulation_finds_it() {
+        use std::vec::Vec;
+
+        use crate::{GreKey, TunnelKey, Vni};
+
+        let keys = [
+            TunnelKey::Vxlan(Vni::MAX),
+            TunnelKey::Geneve(Vni::MAX),
+            TunnelKey::Gre(None),
+            TunnelKey::Gre(Some(GreKey(7))),
+            TunnelKey::Ipip,
+        ];
+        for key in keys {
+            let encapsulation = key.encapsulation();
+            let header = |protocol: EtherType| {
+                let mut bytes = std::vec![0; key.header_len()];
+                key.emit(protocol, &mut bytes);
+                bytes
+            };
+            if encapsulation.carries_frames() {
+                for (ethertype, found) in [([8, 0], true), ([0x81, 0], false)] {
+                    let mut packet: Vec<u8> = header(EtherType::BRIDGED);
+                    packet.extend([0; 12]);
+                    packet.extend(ethertype);
+                    let expected = found.then_some(packet.len());
+                    assert_eq!(encapsulation.inner_ip(&packet), expected, "{key}");
+                    packet.pop();
+                    assert_eq!(encapsulation.inner_ip(&packet), None, "{key}");
+                }
+            }
+            if encapsulation != Encapsulation::Vxlan {
+                let mut packet = header(EtherType::IPV6);
+                packet.push(0x60);
+                let expected = Some(packet.len() - 1);
+                assert_eq!(encapsulation.inner_ip(&packet), expected, "{key}");
+            }
+        }
+        // A sequence number is different each time.
+        let numbered = [0x10, 0, 8, 0, 0, 0, 0, 1, 0x45];
+        assert_eq!(Encapsulation::Gre.inner_ip(&numbered), None);
+    }
 
     #[test]
     fn names_parse() {

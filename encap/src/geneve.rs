@@ -216,6 +216,15 @@ pub fn decap(datagram: &[u8], known: &[OptionKind]) -> Result<Decap, DecapError>
     )
 }
 
+/// Where the inner frame or packet begins, and what it is, as far as that can be told at a glance.
+#[inline]
+pub(crate) fn glance(datagram: &[u8]) -> Option<(usize, EtherType)> {
+    let header: &[u8; HEADER_LEN] = datagram.first_chunk()?;
+    let options = usize::from(header[field::VERSION_LEN] & LEN_MASK) * 4;
+    let protocol = u16::from_be_bytes([header[field::PROTOCOL], header[field::PROTOCOL + 1]]);
+    Some((HEADER_LEN + options, EtherType(protocol)))
+}
+
 fn check_options(options: GeneveOptions<'_>, known: &[OptionKind]) -> Result<(), DecapError> {
     // To the end, so that a malformed one is refused even behind a critical one.
     let mut unknown_critical = false;

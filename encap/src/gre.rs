@@ -249,6 +249,21 @@ pub fn decap(packet: &[u8]) -> Result<Decap, DecapError> {
     Decap::new(key, packet, view.header_len(), view.protocol())
 }
 
+/// Where the inner frame or packet begins, and what it is, as far as that can be told at a glance;
+/// none of what has a checksum or a sequence number, which differs from packet to packet.
+#[inline]
+pub(crate) fn glance(packet: &[u8]) -> Option<(usize, EtherType)> {
+    let header: &[u8; HEADER_LEN] = packet.first_chunk()?;
+    let [flags, protocol] =
+        [field::FLAGS, field::PROTOCOL].map(|at| u16::from_be_bytes([header[at], header[at + 1]]));
+    let offset = match flags {
+        0 => HEADER_LEN,
+        flag::KEY => HEADER_LEN + 4,
+        _ => return None,
+    };
+    Some((offset, EtherType(protocol)))
+}
+
 impl TunnelHeader for GreHeader {
     fn carrier(&self) -> Carrier {
         Carrier::Ip(IpProtocol::GRE)

@@ -47,7 +47,14 @@ pub fn decap(version: IpVersion, packet: &[u8]) -> Result<Decap, DecapError> {
 }
 
 /// The header that is none.
-struct NoHeader;
+pub(crate) struct NoHeader;
+
+/// Where the inner packet begins, and what it is, as far as that can be told at a glance.
+#[inline]
+pub(crate) fn glance(packet: &[u8]) -> Option<(usize, EtherType)> {
+    let version = IpVersion::of(packet).ok()?;
+    Some((0, version.ethertype()))
+}
 
 impl TunnelHeader for NoHeader {
     fn carrier(&self) -> Carrier {

@@ -19,6 +19,7 @@ mod builder;
 mod stamp;
 #[cfg(test)]
 mod tests;
+mod tunnel;
 
 pub use builder::{TemplateBuilder, TemplateError};
 pub use stamp::{OuterChecksum, Stamp, StampError};
@@ -52,11 +53,16 @@ pub(crate) enum Carrier {
 
 /// What a tunnel carries, and who makes the inner Ethernet header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Inner {
+pub enum Inner {
     /// IP packets, directly.
     Ip,
     /// IP packets behind an Ethernet header that the template has.
-    Ethernet { dst: MacAddr, src: MacAddr },
+    Ethernet {
+        /// Its destination.
+        dst: MacAddr,
+        /// Its source.
+        src: MacAddr,
+    },
     /// Ethernet frames, as they come.
     Frames,
 }

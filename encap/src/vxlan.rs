@@ -104,6 +104,12 @@ pub fn decap(datagram: &[u8]) -> Result<Decap, DecapError> {
     Decap::new(TunnelKey::Vxlan(vni), datagram, HEADER_LEN, protocol)
 }
 
+/// Where the inner frame begins, and that it is one.
+#[inline]
+pub(crate) const fn glance(_datagram: &[u8]) -> Option<(usize, EtherType)> {
+    Some((HEADER_LEN, EtherType::BRIDGED))
+}
+
 impl TunnelHeader for VxlanHeader {
     fn carrier(&self) -> Carrier {
         Carrier::Udp(UDP_PORT)

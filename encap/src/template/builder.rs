@@ -2,7 +2,8 @@
 //!
 //! Does not resolve addresses: all of them are given. The methods that finish a template are beside
 //! the header they write: [`vxlan`](TemplateBuilder::vxlan), [`geneve`](TemplateBuilder::geneve),
-//! [`gre`](TemplateBuilder::gre), [`ipip`](TemplateBuilder::ipip).
+//! [`gre`](TemplateBuilder::gre), [`ipip`](TemplateBuilder::ipip); or, where the encapsulation is a
+//! choice, [`tunnel`](TemplateBuilder::tunnel).
 
 use core::num::NonZeroU8;
 
@@ -34,6 +35,9 @@ pub enum TemplateError {
     /// The options are malformed or longer than a template takes.
     #[error("malformed options, or too many")]
     Options,
+    /// The encapsulation does not carry what it is to carry.
+    #[error("the encapsulation carries something else")]
+    Inner,
 }
 
 impl TemplateBuilder {
@@ -120,7 +124,7 @@ impl TemplateBuilder {
     /// Builds a template with the given tunnel header.
     pub(crate) fn build(
         &self,
-        header: &impl TunnelHeader,
+        header: &(impl TunnelHeader + ?Sized),
         inner: Inner,
     ) -> Result<Template, TemplateError> {
         let version = match (self.src, self.dst) {
@@ -150,7 +154,12 @@ impl TemplateBuilder {
         Ok(self.with_sums(bytes, layout, header.carrier()))
     }
 
-    fn layout(&self, version: IpVersion, header: &impl TunnelHeader, inner: Inner) -> Layout {
+    fn layout(
+        &self,
+        version: IpVersion,
+        header: &(impl TunnelHeader + ?Sized),
+        inner: Inner,
+    ) -> Layout {
         let ip = match self.ethernet {
             Some(_) => eth::HEADER_LEN,
             None => 0,
