@@ -50,11 +50,28 @@ drop_reasons! {
     VxlanBadFlags = "vxlan_bad_flags",
     /// No network has this VNI on this tunnel endpoint.
     VxlanUnknownVni = "vxlan_unknown_vni",
-    /// The outer source is no VTEP of the network.
+    /// A Geneve header or option is truncated or contradicts itself, or what is inside is.
+    GeneveMalformed = "geneve_malformed",
+    /// A Geneve option that must be understood is not known (RFC 8926 section 3.5).
+    GeneveCriticalOption = "geneve_critical_option",
+    /// A Geneve control message (RFC 8926 section 3.4): it is for the tunnel's end, not to be forwarded.
+    GeneveControl = "geneve_control",
+    /// No network has this VNI on this Geneve endpoint.
+    GeneveUnknownVni = "geneve_unknown_vni",
+    /// A GRE header is truncated or has flags that must be refused (RFC 2784 section 2.3), or what
+    /// is inside is too short.
+    GreMalformed = "gre_malformed",
+    /// The GRE checksum is wrong.
+    GreBadChecksum = "gre_bad_checksum",
+    /// No network has this GRE key.
+    GreUnknownKey = "gre_unknown_key",
+    /// An IP-in-IP packet has no IP packet inside.
+    IpipMalformed = "ipip_malformed",
+    /// The outer source is no VTEP of the network; where nothing else tells, of no network.
     VtepUnknown = "vtep_unknown",
     /// The inner destination MAC is neither ours nor a group that we listen to.
     InnerMacForeign = "inner_mac_foreign",
-    /// The inner frame is none of ARP, IPv4 and IPv6.
+    /// What is inside the tunnel is none of ARP, IPv4 and IPv6.
     InnerProtocolUnknown = "inner_protocol_unknown",
     /// An ARP packet that does not parse or contradicts itself.
     ArpMalformed = "arp_malformed",

@@ -33,12 +33,12 @@ id!(
     u16
 );
 id!(
-    /// A network: one VNI with its own forwarding table.
+    /// A network: one tunnel key with its own forwarding table.
     NetworkId,
     u16
 );
 id!(
-    /// A local tunnel endpoint: one local address and UDP port.
+    /// A local tunnel endpoint: one local address, and a UDP port or IP protocols.
     UnderlayId,
     u16
 );

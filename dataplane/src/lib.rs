@@ -6,9 +6,9 @@
 //! one edge, and the driver sends what reached an output.
 //!
 //! ```text
-//!  TUN queue ──► ip_input ──► ip_lookup ──┬──► tunnel_encap ──► UDP underlay
+//!  TUN queue ──► ip_input ──► ip_lookup ──┬──► tunnel_encap ──► underlay
 //!                   ▲                     ├──► port_output ───► TUN queue
-//!  UDP underlay ──► vxlan_decap           ├──► icmp_error ────► ip_lookup (once)
+//!  underlay ──────► vxlan_decap, ...      ├──► icmp_error ────► ip_lookup (once)
 //!                   ├──► arp_input        ├──► hold (neighbour unresolved)
 //!                   └──► ndisc_input      └──► drop (a named reason)
 //! ```

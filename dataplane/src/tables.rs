@@ -11,9 +11,10 @@ use std::sync::Arc;
 
 use ringlay_encap::ip::IpVersion;
 use ringlay_encap::template::Template;
-use ringlay_encap::{MacAddr, Vni};
+use ringlay_encap::{MacAddr, TunnelKey};
 use ringlay_lpm::{Ipv4Table, Ipv6Table};
 
+use crate::endpoint::Endpoint;
 use crate::id::{NetworkId, NextHopId, PortId, TunnelId, UnderlayId};
 
 /// The source of ICMP errors where this node has no IPv4 address that the
@@ -81,18 +82,20 @@ pub struct Fib {
     pub v6: Ipv6Table<NextHopId>,
 }
 
-/// One VNI: a routed network with its own forwarding table.
+/// A routed network with its own forwarding table, by a tunnel key of its own.
 #[derive(Clone, Debug)]
 pub struct Network {
     /// The local tunnel endpoint it uses.
     pub underlay: UnderlayId,
-    /// The UDP port that its VTEPs listen on.
+    /// The UDP port that its VTEPs listen on; zero if its tunnels do not go over UDP.
     pub port: u16,
-    /// Its VXLAN network identifier.
-    pub vni: Vni,
+    /// Its encapsulation, and what tells it from other networks of the endpoint.
+    pub key: TunnelKey,
     /// Our VTEP's MAC address in it: the inner source of what we send, and the
-    /// only unicast inner destination that we accept.
+    /// only unicast inner destination that we accept, besides `shared_mac`.
     pub mac: MacAddr,
+    /// An inner destination that all VTEPs of the network share, where there is one.
+    pub shared_mac: Option<MacAddr>,
     /// Whether tunnel frames from addresses outside `vteps` are accepted.
     pub accept_unknown_vteps: bool,
     /// The outer addresses of its remote VTEPs, sorted.
@@ -170,11 +173,29 @@ pub struct Tables {
     networks: Vec<Option<Network>>,
     tunnels: Vec<Option<Tunnel>>,
     ports: Vec<Option<Port>>,
-    /// Local address and UDP port of each endpoint.
-    underlays: Vec<Option<SocketAddr>>,
+    underlays: Vec<Option<Endpoint>>,
     next_hops: Vec<NextHop>,
-    /// Sorted by key.
-    vnis: Vec<((UnderlayId, Vni), NetworkId)>,
+    /// Sorted.
+    keys: Vec<(KeyAt, NetworkId)>,
+}
+
+/// A tunnel key at an endpoint. Where it is absent, the remote address is a part of it; without
+/// that it stands for all addresses that have no entry.
+type KeyAt = (UnderlayId, TunnelKey, Option<IpAddr>);
+
+impl Network {
+    /// What its frames come with.
+    fn keys(&self) -> impl Iterator<Item = KeyAt> {
+        let (named, anybody) = if self.key.is_absent() {
+            (self.vteps.as_slice(), self.accept_unknown_vteps)
+        } else {
+            (&[][..], true)
+        };
+        let remotes = named.iter().copied().map(Some);
+        remotes
+            .chain(anybody.then_some(None))
+            .map(|remote| (self.underlay, self.key, remote))
+    }
 }
 
 fn place<T>(vector: &mut Vec<Option<T>>, index: usize, value: T) {
@@ -185,12 +206,14 @@ fn place<T>(vector: &mut Vec<Option<T>>, index: usize, value: T) {
 }
 
 impl Tables {
-    /// Adds or replaces a network. Its pair of underlay and VNI must be unique.
+    /// Adds or replaces a network. Its pair of underlay and key must be unique; where the key is
+    /// absent, that and each of its VTEPs.
     pub fn insert_network(&mut self, id: NetworkId, network: Network) {
-        self.vnis.retain(|&(_, owner)| owner != id);
-        let key = (network.underlay, network.vni);
-        let at = self.vnis.partition_point(|&(other, _)| other < key);
-        self.vnis.insert(at, (key, id));
+        self.keys.retain(|&(_, owner)| owner != id);
+        for key in network.keys() {
+            let at = self.keys.partition_point(|&(other, _)| other < key);
+            self.keys.insert(at, (key, id));
+        }
         place(&mut self.networks, id.index(), network);
     }
 
@@ -204,9 +227,9 @@ impl Tables {
         place(&mut self.ports, id.index(), port);
     }
 
-    /// Adds or replaces a local tunnel endpoint: its address and UDP port.
-    pub fn insert_underlay(&mut self, id: UnderlayId, local: SocketAddr) {
-        place(&mut self.underlays, id.index(), local);
+    /// Adds or replaces a local tunnel endpoint. What comes by one that is not here is dropped.
+    pub fn insert_underlay(&mut self, id: UnderlayId, endpoint: Endpoint) {
+        place(&mut self.underlays, id.index(), endpoint);
     }
 
     /// Adds a next hop and names it, for use in a network's `fib`.
@@ -237,20 +260,27 @@ impl Tables {
         self.ports.get(id.index())?.as_ref()
     }
 
-    /// Address and UDP port of the local tunnel endpoint with this identifier.
+    /// The local tunnel endpoint with this identifier.
     #[inline]
-    pub fn underlay(&self, id: UnderlayId) -> Option<SocketAddr> {
+    pub fn underlay(&self, id: UnderlayId) -> Option<Endpoint> {
         *self.underlays.get(id.index())?
     }
 
-    /// The network that a tunnel frame belongs to.
+    /// The network that a tunnel frame from `remote` belongs to.
     #[inline]
-    pub fn network_by_vni(&self, underlay: UnderlayId, vni: Vni) -> Option<NetworkId> {
-        let at = self
-            .vnis
-            .binary_search_by_key(&(underlay, vni), |&(key, _)| key)
-            .ok()?;
-        Some(self.vnis[at].1)
+    pub fn network_by_key(
+        &self,
+        underlay: UnderlayId,
+        key: TunnelKey,
+        remote: IpAddr,
+    ) -> Option<NetworkId> {
+        let find = |remote: Option<IpAddr>| {
+            let wanted = (underlay, key, remote);
+            let found = self.keys.binary_search_by_key(&wanted, |&(key, _)| key);
+            found.ok().map(|at| self.keys[at].1)
+        };
+        let exactly = key.is_absent().then(|| find(Some(remote))).flatten();
+        exactly.or_else(|| find(None))
     }
 
     /// The next hop of a flow: a member of the group if it is one.

@@ -11,6 +11,7 @@ use crossbeam::channel::bounded;
 use etherparse::PacketBuilder;
 use ringlay_dataplane::batch::Batch;
 use ringlay_dataplane::counters::WorkerCounters;
+use ringlay_dataplane::endpoint::Endpoint;
 use ringlay_dataplane::frame::{Frame, Gso, Ingress, Meta, Offload};
 use ringlay_dataplane::id::{NetworkId, PortId, TunnelId, UnderlayId};
 use ringlay_dataplane::mempool::Mempool;
@@ -18,7 +19,7 @@ use ringlay_dataplane::node::{Context, Graph, Output};
 use ringlay_dataplane::port::uplink;
 use ringlay_dataplane::tables::{Fib, Network, NextHop, Port, Tables, Tunnel};
 use ringlay_encap::template::Template;
-use ringlay_encap::{MacAddr, Vni};
+use ringlay_encap::{Encapsulation, MacAddr, TunnelKey, Vni};
 
 use self::counting::allocations;
 
@@ -41,8 +42,9 @@ fn tables() -> Tables {
     let network = Network {
         underlay: UnderlayId(0),
         port: 4789,
-        vni,
+        key: TunnelKey::Vxlan(vni),
         mac: OUR_MAC,
+        shared_mac: None,
         accept_unknown_vteps: false,
         vteps: vec![vtep],
         addresses: vec!["10.42.1.1".parse().unwrap()],
@@ -54,7 +56,11 @@ fn tables() -> Tables {
         .ethernet(uplink::MAC, uplink::PEER_MAC)
         .vxlan(vni, PEER_MAC, OUR_MAC)
         .unwrap();
-    tables.insert_underlay(UnderlayId(0), "192.168.77.1:4789".parse().unwrap());
+    let endpoint = Endpoint {
+        local: "192.168.77.1:4789".parse().unwrap(),
+        encapsulation: Encapsulation::Vxlan,
+    };
+    tables.insert_underlay(UnderlayId(0), endpoint);
     let remote = SocketAddr::new(vtep, 4789);
     let network_id = NetworkId(0);
     tables.insert_network(network_id, network);

@@ -20,7 +20,7 @@ use ringlay_dataplane::stats::Stats;
 use ringlay_dataplane::sys::netns;
 use ringlay_dataplane::tables::{Fib, Network, NextHop, Port, Tables, Tunnel};
 use ringlay_encap::template::Template;
-use ringlay_encap::{Encapsulation, MacAddr, Vni};
+use ringlay_encap::{Encapsulation, MacAddr, TunnelKey, Vni};
 
 const OUR_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
 const PEER_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 2]);
@@ -44,13 +44,19 @@ fn tables(resolved: bool, routed: bool) -> Tables {
     let network = Network {
         underlay: UnderlayId(0),
         port: VXLAN_PORT,
-        vni,
+        key: TunnelKey::Vxlan(vni),
         mac: OUR_MAC,
+        shared_mac: None,
         accept_unknown_vteps: false,
         vteps: vec![IpAddr::V4(PEER_VTEP)],
         addresses: vec!["10.42.1.1".parse().unwrap()],
         fib,
     };
+    let endpoint = Endpoint {
+        local: SocketAddr::new(OUR_VTEP.into(), VXLAN_PORT),
+        encapsulation: Encapsulation::Vxlan,
+    };
+    tables.insert_underlay(UnderlayId(0), endpoint);
     tables.insert_network(NetworkId(0), network);
     tables.insert_port(
         PortId(0),

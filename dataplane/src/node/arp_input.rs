@@ -7,7 +7,7 @@ use ringlay_encap::EtherType;
 use ringlay_encap::arp::{self, ArpOperation, ArpRepr};
 use ringlay_encap::eth::{self, EthernetRepr};
 
-use super::{Context, Edges, answers_for, put, vxlan_decap, vxlan_output};
+use super::{Context, Edges, answers_for, decap, frame_output, put};
 use crate::batch::Batch;
 use crate::drop_reason::DropReason;
 use crate::event::Event;
@@ -21,7 +21,7 @@ pub(super) fn process(input: &mut Batch, edges: &mut Edges, context: &Context<'_
             continue;
         };
         let Some(network) = context.tables.network(frame.meta.network) else {
-            context.discard(frame, DropReason::VxlanUnknownVni);
+            context.discard(frame, DropReason::TunnelGone);
             continue;
         };
         context.counters.consumed.add(1);
@@ -40,7 +40,7 @@ pub(super) fn process(input: &mut Batch, edges: &mut Edges, context: &Context<'_
 
 fn learn(frame: &Frame, network: &Network, heard: &ArpRepr, context: &Context<'_>) {
     let address = IpAddr::V4(heard.sender_ip);
-    if vxlan_decap::credible(context.tables, network, address, heard.sender_mac) {
+    if decap::credible(context.tables, network, address, heard.sender_mac) {
         context.report(Event::NeighbourHeard {
             network: frame.meta.network,
             vtep: frame.meta.remote.ip(),
@@ -62,5 +62,5 @@ fn reply(frame: &mut Frame, network: &Network, request: &ArpRepr) {
     ethernet.emit(frame.prepend(eth::HEADER_LEN));
     let remote = SocketAddr::new(frame.meta.remote.ip(), network.port);
     frame.meta.ingress = Ingress::Node;
-    vxlan_output::encapsulate(frame, network, remote);
+    frame_output::encapsulate(frame, network, remote);
 }

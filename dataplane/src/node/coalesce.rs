@@ -6,21 +6,18 @@
 //! waits for another. Only the first datagram's headers stay; payloads are
 //! copied behind it, which costs less than the checksum that is verified anyway.
 
+use ringlay_encap::Encapsulation;
 use ringlay_encap::coalesce::{Coalescer, Protocol};
 use ringlay_encap::flow::flow_hash;
 use ringlay_encap::ip::IpVersion;
-use ringlay_encap::{EtherType, eth, vxlan};
 
 use super::Context;
 use crate::drop_reason::DropReason;
-use crate::frame::{Frame, Gso, Offload};
+use crate::frame::{Frame, Gso, Ingress, Offload};
 use crate::mempool::Mempool;
 
 /// Flows that super-frames are built for at once.
 const OPEN_MAX: usize = 8;
-
-/// VXLAN and inner Ethernet header. Tagged frames are not merged.
-const TUNNEL_LEN: usize = vxlan::HEADER_LEN + eth::HEADER_LEN;
 
 /// Super-frames that may grow.
 #[derive(Debug, Default)]
@@ -33,6 +30,8 @@ struct Open {
     /// Tunnel header, then the packet with the payloads merged so far.
     frame: Frame,
     flow: u32,
+    /// Where the packet begins.
+    inner: usize,
     merged: Coalescer,
 }
 
@@ -41,7 +40,11 @@ enum Verdict {
     /// Its payload is part of a super-frame now.
     Merged,
     /// It may be continued.
-    Begins { flow: u32, merged: Coalescer },
+    Begins {
+        flow: u32,
+        inner: usize,
+        merged: Coalescer,
+    },
     /// It stays as it is. Behind what came before it in its flow, if it has one.
     Alone { flow: Option<u32> },
 }
@@ -64,12 +67,13 @@ impl Coalesce {
         mut enter: impl FnMut(Frame),
     ) {
         let stride = usize::from(std::mem::take(&mut frame.meta.segment_size));
+        let encapsulation = encapsulation(&frame, context);
         if stride == 0 || frame.len() <= stride {
-            let verdict = self.judge(frame.data(), &frame, hash_seed);
+            let verdict = self.judge(frame.data(), encapsulation, &frame, hash_seed);
             return self.carry_out(verdict, Some(frame), context, &mut enter);
         }
         for datagram in frame.data().chunks(stride) {
-            let verdict = self.judge(datagram, &frame, hash_seed);
+            let verdict = self.judge(datagram, encapsulation, &frame, hash_seed);
             let own = match verdict {
                 Verdict::Merged => None,
                 _ => pool.copy_of(datagram).map(|mut own| {
@@ -86,11 +90,19 @@ impl Coalesce {
         self.open.drain(..).map(Open::close).for_each(enter);
     }
 
-    fn judge(&mut self, datagram: &[u8], carrier: &Frame, hash_seed: u64) -> Verdict {
-        let Some(inner) = inner_packet(datagram) else {
+    fn judge(
+        &mut self,
+        datagram: &[u8],
+        encapsulation: Option<Encapsulation>,
+        carrier: &Frame,
+        hash_seed: u64,
+    ) -> Verdict {
+        // What is wrong with one that has no packet inside is for decapsulation to say.
+        let Some(inner) = encapsulation.and_then(|it| it.inner_ip(datagram)) else {
             return Verdict::Alone { flow: None };
         };
-        let flow = flow_hash(inner, hash_seed);
+        let packet = &datagram[inner..];
+        let flow = flow_hash(packet, hash_seed);
         let Offload {
             needs_checksum,
             gso,
@@ -104,8 +116,12 @@ impl Coalesce {
         {
             return Verdict::Merged;
         }
-        match Coalescer::begin(inner) {
-            Some(merged) => Verdict::Begins { flow, merged },
+        match Coalescer::begin(packet) {
+            Some(merged) => Verdict::Begins {
+                flow,
+                inner,
+                merged,
+            },
             None => Verdict::Alone { flow: Some(flow) },
         }
     }
@@ -130,13 +146,18 @@ impl Coalesce {
             return context.counters.dropped(DropReason::PoolExhausted, 1);
         };
         match verdict {
-            Verdict::Begins { flow, merged } => {
+            Verdict::Begins {
+                flow,
+                inner,
+                merged,
+            } => {
                 if self.open.len() == OPEN_MAX {
                     enter(self.open.remove(0).close());
                 }
                 self.open.push(Open {
                     frame,
                     flow,
+                    inner,
                     merged,
                 });
             }
@@ -147,20 +168,21 @@ impl Coalesce {
 
 impl Open {
     /// Adds a datagram's payload if it continues this super-frame.
-    fn append(&mut self, datagram: &[u8], inner: &[u8], carrier: &Frame) -> bool {
+    fn append(&mut self, datagram: &[u8], inner: usize, carrier: &Frame) -> bool {
         let own = self.frame.data();
-        let same_tunnel = own[..TUNNEL_LEN] == datagram[..TUNNEL_LEN]
+        let (header, packet) = datagram.split_at(inner);
+        let same_tunnel = own[..self.inner] == *header
             && self.frame.meta.ingress == carrier.meta.ingress
             && self.frame.meta.remote.ip() == carrier.meta.remote.ip()
             // As in the kernel's GRO: a congestion mark is one packet's, not its neighbours'.
             && self.frame.meta.traffic_class == carrier.meta.traffic_class;
-        if !same_tunnel || self.frame.tailroom() < inner.len() {
+        if !same_tunnel || self.frame.tailroom() < packet.len() {
             return false;
         }
-        if !self.merged.push(&own[TUNNEL_LEN..], inner) {
+        if !self.merged.push(&own[inner..], packet) {
             return false;
         }
-        let payload = &inner[self.merged.header_len()..];
+        let payload = &packet[self.merged.header_len()..];
         let len = self.frame.len();
         self.frame.set_len(len + payload.len());
         self.frame.data_mut()[len..].copy_from_slice(payload);
@@ -172,7 +194,7 @@ impl Open {
         if self.merged.count() == 1 {
             return self.frame;
         }
-        let super_frame = self.merged.finish(&mut self.frame.data_mut()[TUNNEL_LEN..]);
+        let super_frame = self.merged.finish(&mut self.frame.data_mut()[self.inner..]);
         self.frame.meta.offload = Offload {
             needs_checksum: true,
             gso: match (super_frame.protocol, super_frame.version) {
@@ -190,11 +212,11 @@ impl Open {
     }
 }
 
-/// The IP packet in a VXLAN datagram. What is wrong with one that has none is
-/// for `vxlan_decap` to say.
+/// What the endpoint that a frame came by is for.
 #[inline]
-fn inner_packet(datagram: &[u8]) -> Option<&[u8]> {
-    let (header, inner) = datagram.split_at_checked(TUNNEL_LEN)?;
-    let ethertype = EtherType(u16::from_be_bytes([header[20], header[21]]));
-    matches!(ethertype, EtherType::IPV4 | EtherType::IPV6).then_some(inner)
+fn encapsulation(frame: &Frame, context: &Context<'_>) -> Option<Encapsulation> {
+    match frame.meta.ingress {
+        Ingress::Underlay(id) => Some(context.tables.underlay(id)?.encapsulation),
+        _ => None,
+    }
 }

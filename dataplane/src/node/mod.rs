@@ -6,17 +6,21 @@
 
 mod arp_input;
 mod coalesce;
+mod decap;
+mod frame_output;
+mod geneve_decap;
+mod gre_decap;
 mod hold;
 mod icmp_error;
 mod ip_input;
 mod ip_lookup;
+mod ipip_decap;
 mod ndisc_input;
 mod segment;
 mod tunnel_encap;
 mod uplink_input;
 mod uplink_output;
 mod vxlan_decap;
-mod vxlan_output;
 
 #[cfg(test)]
 mod tests;
@@ -25,6 +29,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use crossbeam::channel::Sender;
+use ringlay_encap::Encapsulation;
 
 use crate::batch::{BATCH_SIZE, Batch};
 use crate::counters::WorkerCounters;
@@ -89,6 +94,9 @@ const UNDERLAY_OUTPUT: usize = 16 * BATCH_SIZE;
 #[derive(Debug)]
 struct Edges {
     vxlan_decap: Batch,
+    geneve_decap: Batch,
+    gre_decap: Batch,
+    ipip_decap: Batch,
     ip_input: Batch,
     arp_input: Batch,
     ndisc_input: Batch,
@@ -105,6 +113,9 @@ impl Default for Edges {
     fn default() -> Self {
         Self {
             vxlan_decap: Batch::new(),
+            geneve_decap: Batch::new(),
+            gre_decap: Batch::new(),
+            ipip_decap: Batch::new(),
             ip_input: Batch::new(),
             arp_input: Batch::new(),
             ndisc_input: Batch::new(),
@@ -126,6 +137,17 @@ fn put(edge: &mut Batch, frame: Frame) {
 }
 
 impl Edges {
+    /// The input of the node that decapsulates such.
+    #[inline]
+    fn decap(&mut self, encapsulation: Encapsulation) -> &mut Batch {
+        match encapsulation {
+            Encapsulation::Vxlan => &mut self.vxlan_decap,
+            Encapsulation::Geneve => &mut self.geneve_decap,
+            Encapsulation::Gre => &mut self.gre_decap,
+            Encapsulation::Ipip => &mut self.ipip_decap,
+        }
+    }
+
     /// Sends a frame to `icmp_error`, to be dropped for `fault` and its sender told.
     #[inline]
     fn refuse(&mut self, mut frame: Frame, fault: DropReason) {
@@ -210,7 +232,7 @@ impl Graph {
         let Some((tunnel, network)) = known else {
             return context.discard(frame, DropReason::TunnelGone);
         };
-        vxlan_output::encapsulate(&mut frame, network, tunnel.remote);
+        frame_output::encapsulate(&mut frame, network, tunnel.remote);
         put(&mut self.edges.underlay_output, frame);
         self.forward(context, output);
     }
@@ -256,7 +278,10 @@ impl Graph {
             match frame.meta.ingress {
                 Ingress::Port(_) => put(&mut edges.ip_input, frame),
                 // What came by an uplink is stripped before.
-                Ingress::Underlay(_) | Ingress::Uplink(_) => put(&mut edges.vxlan_decap, frame),
+                Ingress::Underlay(id) | Ingress::Uplink(id) => match context.tables.underlay(id) {
+                    Some(endpoint) => put(edges.decap(endpoint.encapsulation), frame),
+                    None => context.discard(frame, DropReason::TunnelGone),
+                },
                 Ingress::Node => put(&mut edges.ip_lookup, frame),
             }
         }
@@ -270,6 +295,9 @@ impl Graph {
             };
         }
         run!(vxlan_decap);
+        run!(geneve_decap);
+        run!(gre_decap);
+        run!(ipip_decap);
         run!(arp_input);
         run!(ndisc_input);
         run!(ip_input, self.hash_seed);

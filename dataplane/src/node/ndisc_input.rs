@@ -8,7 +8,7 @@ use ringlay_encap::ipv6::{self, Ipv6Packet, Ipv6Repr};
 use ringlay_encap::ndisc::{self, NeighbourAdvert, NeighbourSolicit};
 use ringlay_encap::{EtherType, IpProtocol, MacAddr};
 
-use super::{Context, Edges, answers_for, put, vxlan_decap, vxlan_output};
+use super::{Context, Edges, answers_for, decap, frame_output, put};
 use crate::batch::Batch;
 use crate::drop_reason::DropReason;
 use crate::event::Event;
@@ -31,7 +31,7 @@ pub(super) fn process(input: &mut Batch, edges: &mut Edges, context: &Context<'_
             continue;
         };
         let Some(network) = context.tables.network(frame.meta.network) else {
-            context.discard(frame, DropReason::VxlanUnknownVni);
+            context.discard(frame, DropReason::TunnelGone);
             continue;
         };
         context.counters.consumed.add(1);
@@ -68,7 +68,7 @@ fn learn(
 ) {
     let address = IpAddr::V6(address);
     if let Some(mac) = mac
-        && vxlan_decap::credible(context.tables, network, address, mac)
+        && decap::credible(context.tables, network, address, mac)
     {
         context.report(Event::NeighbourHeard {
             network: frame.meta.network,
@@ -122,6 +122,6 @@ fn answer(
     ethernet.emit(frame.prepend(eth::HEADER_LEN));
     frame.meta.ingress = Ingress::Node;
     let remote = SocketAddr::new(frame.meta.remote.ip(), network.port);
-    vxlan_output::encapsulate(frame, network, remote);
+    frame_output::encapsulate(frame, network, remote);
     true
 }

@@ -6,20 +6,17 @@
 
 use std::net::SocketAddr;
 
-use ringlay_encap::eth::{self, EthernetFrame};
+use ringlay_encap::eth::EthernetFrame;
 use ringlay_encap::ipv4::Ipv4Packet;
 use ringlay_encap::ipv6::Ipv6Packet;
 use ringlay_encap::segment::complete_checksum;
 use ringlay_encap::udp::{self, UdpPacket};
-use ringlay_encap::{EtherType, IpProtocol, ParseError, checksum, vxlan};
+use ringlay_encap::{Encapsulation, EtherType, IpProtocol, ParseError, checksum};
 
-use super::Context;
+use super::{Context, decap};
 use crate::drop_reason::DropReason;
 use crate::frame::{Frame, Gso, Ingress, Offload};
 use crate::id::UnderlayId;
-
-/// VXLAN and inner Ethernet header, without VLAN tags.
-const TUNNEL_LEN: usize = vxlan::HEADER_LEN + eth::HEADER_LEN;
 
 /// Makes of a frame from an uplink one from its underlay.
 ///
@@ -32,10 +29,10 @@ pub(super) fn strip(
     id: UnderlayId,
     context: &Context<'_>,
 ) -> Result<(), DropReason> {
-    let local = context.tables.underlay(id);
-    let local = local.ok_or(DropReason::TunnelGone)?;
+    let endpoint = context.tables.underlay(id);
+    let endpoint = endpoint.ok_or(DropReason::TunnelGone)?;
     let datagram = Datagram::parse(frame.data(), &frame.meta.offload)?;
-    if datagram.destination != local {
+    if datagram.destination != endpoint.local {
         return Err(DropReason::UplinkForeign);
     }
     let offload = std::mem::take(&mut frame.meta.offload);
@@ -44,7 +41,7 @@ pub(super) fn strip(
     frame.meta.ingress = Ingress::Underlay(id);
     frame.meta.remote = datagram.source;
     frame.meta.traffic_class = datagram.traffic_class;
-    leave_the_rest(frame, &offload, datagram.payload)?;
+    leave_the_rest(frame, &offload, datagram.payload, endpoint.encapsulation)?;
     let datagrams = frame.datagrams() as u64;
     context.counters.segmented.add(datagrams - 1);
     Ok(())
@@ -120,26 +117,33 @@ impl Datagram {
 /// Tells of the inner packet what `offload` told of the outer one, whose first `outer`
 /// bytes are off.
 #[inline]
-fn leave_the_rest(frame: &mut Frame, offload: &Offload, outer: usize) -> Result<(), DropReason> {
+fn leave_the_rest(
+    frame: &mut Frame,
+    offload: &Offload,
+    outer: usize,
+    encapsulation: Encapsulation,
+) -> Result<(), DropReason> {
     let starts = usize::from(offload.csum_start);
+    let malformed = decap::reasons(encapsulation).malformed;
     match (offload.gso, offload.tunnel) {
         (Gso::None, None) if !offload.needs_checksum || starts < outer => Ok(()),
-        (Gso::None, None) if !is_plain_ip(frame.data()) => {
+        (Gso::None, None) if encapsulation.inner_ip(frame.data()).is_none() => {
             let done =
                 complete_checksum(frame.data_mut(), starts - outer, offload.csum_offset.into());
-            done.then_some(()).ok_or(DropReason::VxlanMalformed)
+            done.then_some(()).ok_or(malformed)
         }
         (Gso::UdpL4, None) if starts < outer => {
             frame.meta.segment_size = offload.gso_size;
             Ok(())
         }
         (gso, tunnel) => {
-            let inner = outer + TUNNEL_LEN;
+            let inner = encapsulation.inner_ip(frame.data());
+            let inner = outer + inner.ok_or(malformed)?;
             let as_told = tunnel.is_some() == (gso != Gso::None)
                 && tunnel.is_none_or(|tunnel| usize::from(tunnel.inner) == inner);
             let csum_start = starts.checked_sub(inner).filter(|_| as_told);
             frame.meta.offload = Offload {
-                csum_start: csum_start.ok_or(DropReason::VxlanMalformed)? as u16,
+                csum_start: csum_start.ok_or(malformed)? as u16,
                 header_len: offload.header_len.saturating_sub(inner as u16),
                 tunnel: None,
                 checksum_valid: false,
@@ -148,14 +152,4 @@ fn leave_the_rest(frame: &mut Frame, offload: &Offload, outer: usize) -> Result<
             Ok(())
         }
     }
-}
-
-/// Whether the inner frame has an IP packet right behind its addresses.
-#[inline]
-fn is_plain_ip(datagram: &[u8]) -> bool {
-    let ethertype = datagram.get(TUNNEL_LEN - 2..TUNNEL_LEN);
-    ethertype.is_some_and(|bytes| {
-        let ethertype = EtherType(u16::from_be_bytes([bytes[0], bytes[1]]));
-        matches!(ethertype, EtherType::IPV4 | EtherType::IPV6)
-    })
 }

@@ -1,5 +1,6 @@
 //! The forwarding graph without IO: packets in, packets out, every one accounted for.
 
+mod encapsulations;
 mod forward;
 mod malformed;
 mod resolve;
@@ -14,13 +15,14 @@ use crossbeam::channel::{Receiver, Sender, unbounded};
 use crossbeam::utils::CachePadded;
 use etherparse::PacketBuilder;
 use ringlay_encap::template::Template;
-use ringlay_encap::{MacAddr, Vni};
+use ringlay_encap::{Encapsulation, MacAddr, TunnelKey, Vni};
 use ringlay_lpm::Prefix;
 
 use super::{Context, Graph, Output};
 use crate::batch::Batch;
 use crate::counters::WorkerCounters;
 use crate::drop_reason::DropReason;
+use crate::endpoint::Endpoint;
 use crate::event::Event;
 use crate::frame::{Frame, Ingress};
 use crate::id::{NetworkId, PortId, TunnelId, UnderlayId};
@@ -65,18 +67,28 @@ fn tables() -> Tables {
     let network = Network {
         underlay: UNDERLAY,
         port: 4789,
-        vni: Vni::new(VNI).unwrap(),
+        key: TunnelKey::Vxlan(Vni::new(VNI).unwrap()),
         mac: OUR_MAC,
+        shared_mac: None,
         accept_unknown_vteps: false,
         vteps: vec![IpAddr::V4(PEER_VTEP), IpAddr::V4(STRANGER_VTEP)],
         addresses: vec!["10.42.1.1".parse().unwrap(), "fd42:1::1".parse().unwrap()],
         fib,
     };
+    tables.insert_underlay(UNDERLAY, endpoint(Encapsulation::Vxlan));
     tables.insert_network(NET, network);
     tables.insert_port(PORT, Port { network: NET });
     tables.insert_tunnel(PEER, tunnel(PEER_VTEP, Some(PEER_MAC)));
     tables.insert_tunnel(STRANGER, tunnel(STRANGER_VTEP, None));
     tables
+}
+
+fn endpoint(encapsulation: Encapsulation) -> Endpoint {
+    let port = encapsulation.udp_port().unwrap_or(0);
+    Endpoint {
+        local: SocketAddr::new(IpAddr::V4(OUR_VTEP), port),
+        encapsulation,
+    }
 }
 
 fn tunnel(remote: Ipv4Addr, mac: Option<MacAddr>) -> Tunnel {

@@ -5,7 +5,7 @@ use ringlay_encap::segment::complete_checksum;
 
 use super::super_frames::{bytes, super_frame, tcp, udp_super_frame};
 use super::*;
-use crate::frame::{Encapsulation, Gso, Offload};
+use crate::frame::{Gso, Offload};
 use crate::port::uplink;
 
 /// Bytes from the outer Ethernet header to VXLAN, and to the inner IP header.
@@ -15,8 +15,6 @@ const INNER: usize = OUTER + 8 + 14;
 /// Like [`Rig::new`], but the peer is reached by the uplink.
 fn rig() -> Rig {
     let mut rig = Rig::new();
-    let local = SocketAddr::new(IpAddr::V4(OUR_VTEP), 4789);
-    rig.tables.insert_underlay(UNDERLAY, local);
     let template = Template::builder(IpAddr::V4(OUR_VTEP), IpAddr::V4(PEER_VTEP))
         .ethernet(uplink::MAC, uplink::PEER_MAC)
         .vxlan(Vni::new(VNI).unwrap(), PEER_MAC, OUR_MAC)
@@ -74,7 +72,7 @@ const FROM_PEER: Offload = Offload {
     gso_size: 1400,
     csum_start: INNER as u16 + 20,
     csum_offset: 16,
-    tunnel: Some(Encapsulation {
+    tunnel: Some(crate::frame::Encapsulation {
         outer: IpVersion::V4,
         transport: 34,
         inner: INNER as u16,

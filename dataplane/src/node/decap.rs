@@ -1,0 +1,161 @@
+//! What the decapsulation nodes have in common: the frame must belong to a network, come from
+//! a peer of it and be for us. What the tunnel header says is for the node of its encapsulation
+//! to tell.
+
+use std::net::IpAddr;
+
+use ringlay_encap::eth::EthernetRepr;
+use ringlay_encap::icmpv6::kind;
+use ringlay_encap::ipv6::Ipv6Packet;
+use ringlay_encap::{Decap, Encapsulation, EtherType, InnerType, IpProtocol, MacAddr, TunnelKey};
+
+use super::{Context, Edges, geneve_decap, gre_decap, ipip_decap, put, vxlan_decap};
+use crate::batch::Batch;
+use crate::drop_reason::DropReason;
+use crate::frame::{Frame, Ingress};
+use crate::id::{NetworkId, UnderlayId};
+use crate::tables::{Network, Tables};
+
+/// Where an inner frame goes.
+enum Edge {
+    Ip,
+    Arp,
+    Ndisc,
+}
+
+/// The reasons that an encapsulation has names of its own for.
+pub(super) struct Reasons {
+    /// Headers are truncated or contradict themselves.
+    pub(super) malformed: DropReason,
+    /// There is no network with this key.
+    pub(super) unknown: DropReason,
+}
+
+/// The reasons of an encapsulation.
+#[inline]
+pub(super) fn reasons(encapsulation: Encapsulation) -> &'static Reasons {
+    match encapsulation {
+        Encapsulation::Vxlan => &vxlan_decap::REASONS,
+        Encapsulation::Geneve => &geneve_decap::REASONS,
+        Encapsulation::Gre => &gre_decap::REASONS,
+        Encapsulation::Ipip => &ipip_decap::REASONS,
+    }
+}
+
+/// Decapsulates each frame of `input`, as `recognise` says what is in it.
+#[inline]
+pub(super) fn each(
+    input: &mut Batch,
+    edges: &mut Edges,
+    context: &Context<'_>,
+    reasons: &Reasons,
+    recognise: impl Fn(&[u8]) -> Result<Decap, DropReason>,
+) {
+    let mut last = LastNetwork::default();
+    for mut frame in input.drain() {
+        let edge = recognise(frame.data())
+            .and_then(|decap| take_off(&mut frame, decap, &mut last, context.tables, reasons));
+        match edge {
+            Ok(Edge::Ip) => put(&mut edges.ip_input, frame),
+            Ok(Edge::Arp) => put(&mut edges.arp_input, frame),
+            Ok(Edge::Ndisc) => put(&mut edges.ndisc_input, frame),
+            Err(reason) => context.discard(frame, reason),
+        }
+    }
+}
+
+/// What decides about the network of a frame. The remote address counts where there is no key.
+type Asked = (UnderlayId, TunnelKey, Option<IpAddr>);
+
+/// The network of the previous frame: most batches hold one.
+#[derive(Default)]
+struct LastNetwork(Option<(Asked, NetworkId)>);
+
+impl LastNetwork {
+    #[inline]
+    fn find(&mut self, tables: &Tables, frame: &Frame, key: TunnelKey) -> Option<NetworkId> {
+        let Ingress::Underlay(underlay) = frame.meta.ingress else {
+            return None;
+        };
+        let remote = frame.meta.remote.ip();
+        let asked = (underlay, key, key.is_absent().then_some(remote));
+        match self.0 {
+            Some((last, id)) if last == asked => Some(id),
+            _ => {
+                let id = tables.network_by_key(underlay, key, remote)?;
+                self.0 = Some((asked, id));
+                Some(id)
+            }
+        }
+    }
+}
+
+#[inline]
+fn take_off(
+    frame: &mut Frame,
+    decap: Decap,
+    last: &mut LastNetwork,
+    tables: &Tables,
+    reasons: &Reasons,
+) -> Result<Edge, DropReason> {
+    let found = last
+        .find(tables, frame, decap.key)
+        .and_then(|id| Some((id, tables.network(id)?)));
+    let (id, network) = found.ok_or(match decap.key.is_absent() {
+        true => DropReason::VtepUnknown,
+        false => reasons.unknown,
+    })?;
+    if !network.accept_unknown_vteps && !network.knows_vtep(frame.meta.remote.ip()) {
+        return Err(DropReason::VtepUnknown);
+    }
+    frame.meta.network = id;
+    frame.trim_front(decap.offset);
+    let InnerType::Ethernet = decap.inner else {
+        return Ok(Edge::Ip);
+    };
+    let (ethernet, payload) = EthernetRepr::parse(frame.data()).map_err(|_| reasons.malformed)?;
+    let edge = accept(network, &ethernet, &frame.data()[payload..])?;
+    frame.trim_front(payload);
+    Ok(edge)
+}
+
+/// Decides what an inner frame is to us. Group addresses are heard for address
+/// resolution only: a router does not forward what came to it by a link-layer
+/// broadcast (RFC 1812 section 5.3.4).
+#[inline]
+fn accept(network: &Network, ethernet: &EthernetRepr, payload: &[u8]) -> Result<Edge, DropReason> {
+    let to_us = ethernet.dst == network.mac || network.shared_mac == Some(ethernet.dst);
+    let own = ethernet.src == network.mac || ethernet.src.is_multicast();
+    if own || !(to_us || ethernet.dst.is_multicast()) {
+        return Err(DropReason::InnerMacForeign);
+    }
+    match ethernet.ethertype {
+        EtherType::IPV6 if is_ndisc(payload) => Ok(Edge::Ndisc),
+        EtherType::ARP => Ok(Edge::Arp),
+        EtherType::IPV4 | EtherType::IPV6 if to_us => Ok(Edge::Ip),
+        EtherType::IPV4 | EtherType::IPV6 => Err(DropReason::InnerMacForeign),
+        _ => Err(DropReason::InnerProtocolUnknown),
+    }
+}
+
+/// Whether a packet is a neighbour solicitation or advertisement.
+#[inline]
+fn is_ndisc(data: &[u8]) -> bool {
+    let Ok(packet) = Ipv6Packet::new_checked(data) else {
+        return false;
+    };
+    packet.next_header() == IpProtocol::ICMPV6
+        && matches!(
+            packet.payload().first(),
+            Some(&(kind::NEIGHBOUR_SOLICIT | kind::NEIGHBOUR_ADVERT))
+        )
+}
+
+/// Whether a neighbour's claim to `address` may be believed: not if the address
+/// is ours, and only unicast MAC addresses.
+pub(super) fn credible(tables: &Tables, network: &Network, address: IpAddr, mac: MacAddr) -> bool {
+    !mac.is_multicast()
+        && mac != network.mac
+        && !address.is_unspecified()
+        && !super::answers_for(tables, network, address)
+}
