@@ -333,12 +333,9 @@ fn log_networks(engine: &Engine) {
     for (_, network) in engine.rib().networks() {
         if let Some((_, table)) = engine.compiler().network(&network.name) {
             let mtu_from = engine.mtu_reason(network);
-            let mode = format!(
-                "routed, vxlan over {}",
-                engine.identity().underlay_driver.driver
-            );
+            let mode = format!("routed over {}", engine.identity().underlay_driver.driver);
             tracing::info!(
-                network = %network.name, vni = %network.vni, port = network.port, mac = %table.mac,
+                network = %network.name, key = %table.key, port = table.port, mac = %table.mac,
                 mtu = engine.compiler().mtu(&network.name), mtu_from, mode, "network open"
             );
         }

@@ -10,12 +10,12 @@ mod mtu;
 use std::{
     collections::{BTreeMap, BTreeSet},
     mem::discriminant,
-    net::SocketAddr,
     sync::Arc,
     time::Instant,
 };
 
 use ringlay_dataplane::{
+    endpoint::Endpoint,
     event::Event,
     id::{TunnelId, UnderlayId},
 };
@@ -65,7 +65,7 @@ pub struct Engine {
     rib: Rib,
     compiler: Compiler,
     resolver: Resolver,
-    underlays: BTreeMap<UnderlayId, SocketAddr>,
+    underlays: BTreeMap<UnderlayId, Endpoint>,
     ports: Ports,
     paths: Paths,
     snapshots: BTreeMap<Source, u64>,
@@ -278,7 +278,7 @@ impl Engine {
     }
 
     /// The open local tunnel endpoints.
-    pub fn underlays(&self) -> &BTreeMap<UnderlayId, SocketAddr> {
+    pub fn underlays(&self) -> &BTreeMap<UnderlayId, Endpoint> {
         &self.underlays
     }
 
@@ -320,16 +320,16 @@ impl Engine {
     /// Opens what the compiled tables will name; what fails leaves ports as they were.
     fn open(&mut self, delta: &Delta) -> Result<(), ChangeError> {
         let wanted: Vec<_> = self.compiler.underlays().collect();
-        for (id, local) in wanted {
+        for (id, endpoint) in wanted {
             if !self.underlays.contains_key(&id) {
-                let object = || format!("underlay {local}");
+                let object = || format!("underlay {endpoint}");
                 self.host
-                    .open_underlay(id, local)
+                    .open_underlay(id, endpoint)
                     .map_err(|source| ChangeError::Host {
                         object: object(),
                         source,
                     })?;
-                self.underlays.insert(id, local);
+                self.underlays.insert(id, endpoint);
             }
         }
         self.ports.apply(&self.compiler, delta)

@@ -4,13 +4,14 @@ use std::{
     collections::BTreeMap,
     error::Error,
     fmt,
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     time::Duration,
 };
 
 use ipnet::IpNet;
 use ringlay_dataplane::{
     driver::probe::DriverReport,
+    endpoint::Endpoint,
     id::{PortId, TunnelId, UnderlayId},
     stats::Stats,
     tables::Tables,
@@ -109,7 +110,7 @@ pub trait Host: Send + Sync + fmt::Debug {
     /// # Errors
     ///
     /// If that cannot be done; then nothing is left of it.
-    fn open_underlay(&self, id: UnderlayId, local: SocketAddr) -> Result<(), HostError>;
+    fn open_underlay(&self, id: UnderlayId, endpoint: Endpoint) -> Result<(), HostError>;
 
     /// Closes the sockets of a local tunnel endpoint.
     fn close_underlay(&self, id: UnderlayId);

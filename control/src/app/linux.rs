@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr},
     sync::{Mutex, MutexGuard},
     time::Duration,
 };
@@ -190,7 +190,8 @@ impl Host for Linux {
         netlink::ways(source, destinations).map_err(HostError::new)
     }
 
-    fn open_underlay(&self, id: UnderlayId, local: SocketAddr) -> Result<(), HostError> {
+    fn open_underlay(&self, id: UnderlayId, endpoint: Endpoint) -> Result<(), HostError> {
+        let local = endpoint.local;
         let workers = self.runtime.workers();
         let config = UnderlayConfig {
             endpoint: Endpoint {

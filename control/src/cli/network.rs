@@ -24,10 +24,22 @@ pub(super) type NetworkVerb = Verb<NetworkArgs, NameArg, NoFilter>;
 pub(super) struct NetworkArgs {
     /// Its name.
     name: String,
-    /// VXLAN network identifier, 0 to 16777215.
+    /// VXLAN or Geneve network identifier, 0 to 16777215.
     #[arg(long)]
-    vni: u32,
-    /// UDP destination port; 4789 unless given.
+    vni: Option<u32>,
+    /// How packets cross the underlay: vxlan or geneve.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    encap: String,
+    /// GRE key.
+    #[arg(long)]
+    key: Option<u32>,
+    /// What is inside the tunnels: ip, or ethernet, each packet in a frame.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    inner: String,
+    /// Whose conventions are the defaults: flannel, calico, cilium or antrea.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    preset: String,
+    /// UDP destination port; the one assigned to the encapsulation unless given.
     #[arg(long)]
     port: Option<u32>,
     /// Largest IP packet inside; what fits the underlay unless given.
@@ -46,6 +58,10 @@ impl NetworkArgs {
         Network {
             name: self.name,
             vni: self.vni,
+            encap: self.encap,
+            key: self.key,
+            inner: self.inner,
+            preset: self.preset,
             port: self.port,
             mtu: self.mtu,
             mac: self.mac,
@@ -126,15 +142,22 @@ pub(super) fn run(verb: NetworkVerb, socket: &Path) -> Result<(), Failure> {
 fn line(network: &Network) -> String {
     let status = network.status.clone().unwrap_or_default();
     Line::new(&network.name)
-        .word("vni", network.vni)
         .word("encap", &network.encap)
+        .optional("vni", network.vni)
+        .optional("key", network.key)
         .word("mode", &network.mode)
         .optional("port", network.port)
+        .word("inner", &network.inner)
+        .optional("preset", filled(&network.preset))
         .word("mtu", status.mtu)
         .word("mac", &status.mac)
         .flag("accept_unknown_vteps", status.accept_unknown_vteps)
         .word("source", &network.source)
         .done()
+}
+
+fn filled(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
 }
 
 fn details(network: &Network) -> String {
@@ -152,6 +175,9 @@ fn value(network: &Network) -> Value {
         "name": network.name,
         "vni": network.vni,
         "encap": network.encap,
+        "key": network.key,
+        "inner": network.inner,
+        "preset": or_null(&network.preset),
         "mode": network.mode,
         "port": network.port,
         "mtu": status.mtu,

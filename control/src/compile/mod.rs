@@ -22,11 +22,12 @@ use std::{
 
 use ipnet::IpNet;
 use ringlay_dataplane::{
+    endpoint::Endpoint,
     id::{NetworkId, PortId, TunnelId, UnderlayId},
     port::uplink,
     tables::{self, Fib, Tables},
 };
-use ringlay_encap::{MacAddr, Template};
+use ringlay_encap::{Encapsulation, MacAddr, Template, template};
 
 pub use self::tunnels::TunnelKey;
 use self::{
@@ -38,7 +39,7 @@ use self::{
 };
 use crate::{
     mtu::Sizes,
-    object::{Name, Network, Path, Port, Route, RouteKey, VtepKey},
+    object::{Inner, Name, Network, Path, Port, Route, RouteKey, VtepKey},
     rib::{Change, Delta, Rib},
 };
 
@@ -64,8 +65,8 @@ pub struct Compiler {
     environment: Environment,
     networks: BTreeMap<Name, NetworkEntry>,
     ports: BTreeMap<Name, PortEntry>,
-    /// By UDP port, with the number of networks that use it.
-    underlays: BTreeMap<u16, (UnderlayId, u32)>,
+    /// By encapsulation and UDP port, with the number of networks that use it.
+    underlays: BTreeMap<Carrier, (UnderlayId, u32)>,
     tunnels: Tunnels,
     next_hops: NextHops,
     /// What is known of the paths to the far ends.
@@ -77,11 +78,21 @@ pub struct Compiler {
     underlay_ids: IdPool,
 }
 
+/// What tells local tunnel endpoints apart: encapsulation, and UDP port or zero.
+type Carrier = (Encapsulation, u16);
+
 #[derive(Clone, Debug)]
 struct NetworkEntry {
     id: NetworkId,
     mtus: NetworkMtus,
+    inner: Inner,
     table: tables::Network,
+}
+
+impl NetworkEntry {
+    fn carrier(&self) -> Carrier {
+        (self.table.key.encapsulation(), self.table.port)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -105,8 +116,17 @@ pub struct TunnelView {
     pub mac: MacAddr,
     /// Our inner addresses in the network.
     pub addresses: Vec<IpAddr>,
+    /// Whether packets need the far end's MAC address.
+    pub needs_mac: bool,
     /// The far end's MAC address, if it is configured.
     pub configured: Option<MacAddr>,
+}
+
+impl TunnelView {
+    /// Whether nobody need be asked.
+    pub fn is_settled(&self) -> bool {
+        !self.needs_mac || self.configured.is_some()
+    }
 }
 
 impl Compiler {
@@ -185,8 +205,8 @@ impl Compiler {
     pub fn tables(&self) -> Tables {
         let mut tables = Tables::default();
         self.next_hops.write(&mut tables);
-        for (id, local) in self.underlays() {
-            tables.insert_underlay(id, local);
+        for (id, endpoint) in self.underlays() {
+            tables.insert_underlay(id, endpoint);
         }
         for entry in self.networks.values() {
             tables.insert_network(entry.id, entry.table.clone());
@@ -224,11 +244,24 @@ impl Compiler {
     }
 
     /// The local tunnel endpoints that networks use.
-    pub fn underlays(&self) -> impl Iterator<Item = (UnderlayId, SocketAddr)> {
+    pub fn underlays(&self) -> impl Iterator<Item = (UnderlayId, Endpoint)> {
         let local = self.environment.local;
+        let endpoint = move |&(encapsulation, port): &Carrier| Endpoint {
+            local: SocketAddr::new(local, port),
+            encapsulation,
+        };
         self.underlays
             .iter()
-            .map(move |(port, (id, _))| (*id, SocketAddr::new(local, *port)))
+            .map(move |(carrier, (id, _))| (*id, endpoint(carrier)))
+    }
+
+    /// The local tunnel endpoint of a network.
+    pub fn endpoint(&self, name: &Name) -> Option<Endpoint> {
+        let (encapsulation, port) = self.networks.get(name)?.carrier();
+        Some(Endpoint {
+            local: SocketAddr::new(self.environment.local, port),
+            encapsulation,
+        })
     }
 
     /// The identifier and table of a network.
@@ -272,14 +305,21 @@ impl Compiler {
             hint: self.tunnels.get(key)?.hint,
             mac: network.table.mac,
             addresses: network.table.addresses.clone(),
+            needs_mac: network.inner == Inner::Ethernet,
             configured: configured_mac(rib, key),
         })
     }
 
     fn put_network(&mut self, network: &Network) {
-        let underlay = self.acquire_underlay(network.port);
+        let (key, port) = (
+            network.encap.tunnel_key(),
+            network.encap.port().unwrap_or(0),
+        );
+        let carrier = (key.encapsulation(), port);
+        let underlay = self.acquire_underlay(carrier);
         let environment = self.environment;
         let derived = || derive_mac(environment.local, network);
+        let known = self.networks.contains_key(&network.name);
         let accept = network.accept_unknown_vteps;
         let ids = &mut self.network_ids;
         let entry = self
@@ -288,49 +328,57 @@ impl Compiler {
             .or_insert_with(|| NetworkEntry {
                 id: NetworkId(narrow(ids.take())),
                 mtus: NetworkMtus::default(),
+                inner: network.encap.inner(),
                 table: tables::Network {
                     underlay,
-                    vni: network.vni,
-                    port: 0,
+                    key,
+                    port,
                     mac: MacAddr::ZERO,
+                    shared_mac: None,
                     accept_unknown_vteps: false,
                     vteps: Vec::new(),
                     addresses: Vec::new(),
                     fib: Fib::default(),
                 },
             });
+        let before = known.then(|| entry.carrier());
+        entry.inner = network.encap.inner();
         let table = &mut entry.table;
-        let before = std::mem::replace(&mut table.port, network.port);
         table.underlay = underlay;
-        table.vni = network.vni;
+        table.key = key;
+        table.port = port;
+        table.shared_mac = network.shared_mac();
         table.mac = network.mac.unwrap_or_else(derived);
-        table.accept_unknown_vteps = accept.unwrap_or(environment.accept_unknown_vteps);
+        // Without a key nothing tells which network a stranger's packet is for: only one that asks
+        // for it gets those.
+        let by_default = environment.accept_unknown_vteps && !key.is_absent();
+        table.accept_unknown_vteps = accept.unwrap_or(by_default);
         entry.mtus.configured = network.mtu;
-        entry.mtus.overhead = overhead(&environment, table);
-        self.release_underlay(before);
+        entry.mtus.overhead = overhead(&environment, network);
+        before.into_iter().for_each(|it| self.release_underlay(it));
     }
 
     fn remove_network(&mut self, name: &Name) {
         if let Some(entry) = self.networks.remove(name) {
             self.network_ids.give_back(entry.id.0.into());
-            self.release_underlay(entry.table.port);
+            self.release_underlay(entry.carrier());
         }
     }
 
-    fn acquire_underlay(&mut self, port: u16) -> UnderlayId {
+    fn acquire_underlay(&mut self, carrier: Carrier) -> UnderlayId {
         let ids = &mut self.underlay_ids;
         let fresh = || (UnderlayId(narrow(ids.take())), 0);
-        let (id, users) = self.underlays.entry(port).or_insert_with(fresh);
+        let (id, users) = self.underlays.entry(carrier).or_insert_with(fresh);
         *users += 1;
         *id
     }
 
-    fn release_underlay(&mut self, port: u16) {
-        if let Some((id, users)) = self.underlays.get_mut(&port) {
+    fn release_underlay(&mut self, carrier: Carrier) {
+        if let Some((id, users)) = self.underlays.get_mut(&carrier) {
             *users -= 1;
             if *users == 0 {
                 self.underlay_ids.give_back(id.0.into());
-                self.underlays.remove(&port);
+                self.underlays.remove(&carrier);
             }
         }
     }
@@ -454,17 +502,23 @@ impl Compiler {
             return;
         };
         let mac = configured_mac(rib, key).or(tunnel.learned);
-        tunnel.template = mac.and_then(|mac| {
+        let inner = match network.inner {
+            Inner::Ip => Some(template::Inner::Ip),
+            Inner::Ethernet => mac.map(|dst| template::Inner::Ethernet {
+                dst,
+                src: network.table.mac,
+            }),
+        };
+        tunnel.template = inner.and_then(|inner| {
             let mut builder =
                 Template::builder(self.environment.local, key.vtep).port(network.table.port);
-            if self.environment.uplink {
+            // Kernels cut super-frames late only if they are in UDP.
+            if self.environment.uplink && network.table.port != 0 {
                 // The kernel that routes it on takes one from its time to live.
                 builder = builder.ethernet(uplink::MAC, uplink::PEER_MAC).ttl(TTL + 1);
             }
             // Fails if the addresses are of two IP versions, which the desired state excludes.
-            builder
-                .vxlan(network.table.vni, mac, network.table.mac)
-                .ok()
+            builder.tunnel(network.table.key, inner).ok()
         });
     }
 }
@@ -507,7 +561,10 @@ fn configured_mac(rib: &Rib, key: &TunnelKey) -> Option<MacAddr> {
         address: key.vtep,
     };
     let of_vtep = rib.vtep(&vtep).and_then(|vtep| vtep.mac);
-    of_vtep.or_else(|| neighbours.next().map(|neighbour| neighbour.mac))
+    let usual = || rib.network(&key.network)?.usual_mac(key.vtep);
+    of_vtep
+        .or_else(|| neighbours.next().map(|neighbour| neighbour.mac))
+        .or_else(usual)
 }
 
 /// The same on every start, and different on every node and in every network.
@@ -516,7 +573,12 @@ fn derive_mac(local: IpAddr, network: &Network) -> MacAddr {
         IpAddr::V4(address) => address.octets().to_vec(),
         IpAddr::V6(address) => address.octets().to_vec(),
     };
-    seed.extend(network.vni.to_be_bytes());
+    if let Some(vni) = network.encap.vni() {
+        seed.extend(vni.to_be_bytes());
+    }
+    if let Some(key) = network.encap.key() {
+        seed.extend(key.0.to_be_bytes());
+    }
     MacAddr::derive_local(&seed)
 }
 

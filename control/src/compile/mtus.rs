@@ -3,13 +3,13 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use ipnet::IpNet;
-use ringlay_dataplane::tables::{self, IPV6_MTU_MIN};
-use ringlay_encap::{MacAddr, Template};
+use ringlay_dataplane::tables::IPV6_MTU_MIN;
+use ringlay_encap::{MacAddr, Template, template};
 
 use super::{Compiler, Environment, TunnelKey, path_tunnels};
 use crate::{
     mtu::Sizes,
-    object::{Name, Network, Path},
+    object::{Inner, Name, Network, Path},
 };
 
 /// The least that a tunnel is said to take: the smallest MTU of an IPv4 link (RFC 791).
@@ -26,13 +26,18 @@ pub(super) struct NetworkMtus {
 }
 
 /// By how many bytes the encapsulation of a network makes packets longer.
-pub(super) fn overhead(environment: &Environment, network: &tables::Network) -> u16 {
+pub(super) fn overhead(environment: &Environment, network: &Network) -> u16 {
     // MAC addresses do not change the length.
-    let local = environment.local;
-    let template = Template::builder(local, local)
-        .port(network.port)
-        .vxlan(network.vni, MacAddr::ZERO, network.mac)
-        .expect("the ends are of one IP version");
+    let inner = match network.encap.inner() {
+        Inner::Ip => template::Inner::Ip,
+        Inner::Ethernet => template::Inner::Ethernet {
+            dst: MacAddr::ZERO,
+            src: MacAddr::ZERO,
+        },
+    };
+    let template = Template::builder(environment.local, environment.local)
+        .tunnel(network.encap.tunnel_key(), inner)
+        .expect("the ends are of one IP version, and each encapsulation carries what it says");
     template.overhead() as u16 // at most a template's length
 }
 

@@ -7,7 +7,7 @@ use ringlay_dataplane::tables::{Group, NextHop};
 
 use super::*;
 use crate::{
-    object::{Key, Kind, Neighbour, Object, Source, Target, Vtep},
+    object::{Encap, Key, Kind, Neighbour, Object, Source, Target, Vtep},
     rib::{Load, Operation},
 };
 
@@ -137,11 +137,11 @@ fn address(end: u8) -> IpAddr {
 fn network(name: &str, vni: u32) -> Object {
     let mac = None;
     let (mtu, accept_unknown_vteps) = (None, None);
-    let (name, vni) = (name.parse().unwrap(), vni.try_into().unwrap());
+    let vni = vni.try_into().unwrap();
     Object::Network(Network {
-        name,
-        vni,
-        port: 4789,
+        name: name.parse().unwrap(),
+        encap: Encap::Vxlan { vni, port: 4789 },
+        preset: None,
         mtu,
         mac,
         accept_unknown_vteps,
@@ -368,7 +368,7 @@ fn a_network_has_what_the_dataplane_asks_for() {
     );
     let tables = bench.compiler.tables();
     assert_eq!(
-        tables.network_by_vni(network.underlay, network.vni),
+        tables.network_by_key(network.underlay, network.key, address(2)),
         Some(id)
     );
     let other = Environment {
@@ -411,8 +411,11 @@ fn with_uplinks_the_templates_have_every_outer_header() {
         let (_, table) = compiler.network(&"blue".parse().unwrap()).unwrap();
         let key = TunnelKey::to(&"blue".parse().unwrap(), address(2), None);
         let tables = compiler.tables();
-        let local = SocketAddr::new(ENVIRONMENT.local, 4789);
-        assert_eq!(tables.underlay(table.underlay), Some(local));
+        let endpoint = Endpoint {
+            local: SocketAddr::new(ENVIRONMENT.local, 4789),
+            encapsulation: Encapsulation::Vxlan,
+        };
+        assert_eq!(tables.underlay(table.underlay), Some(endpoint));
         let tunnel = tables.tunnel(compiler.tunnel(&key).unwrap()).unwrap();
         tunnel.template.clone().unwrap()
     };
@@ -434,7 +437,10 @@ fn an_underlay_lasts_while_a_network_uses_it() {
     let Object::Network(mut moved) = network("blue", 42) else {
         unreachable!()
     };
-    moved.port = 8472;
+    moved.encap = Encap::Vxlan {
+        vni: 42.try_into().unwrap(),
+        port: 8472,
+    };
     bench.put([Object::Network(moved)]);
     assert_eq!(underlays(&bench).len(), 2);
     assert_eq!(underlays(&bench)[0], first[0]);

@@ -4,7 +4,7 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 use ringlay_dataplane::runtime::PollMode;
-use ringlay_encap::{Vni, vxlan};
+use ringlay_encap::Preset;
 use toml::{Spanned, Value};
 
 use super::{
@@ -14,7 +14,10 @@ use super::{
     raw::{self, At},
     value::{Fields, parse, word},
 };
-use crate::object::{DeviceName, Name, Neighbour, Network, Object, Port, Route, Target, Vtep};
+use crate::object::{
+    DeviceName, Encap, EncapFault, EncapKeys, Name, Neighbour, Network, Object, Port, Route,
+    Target, Vtep,
+};
 
 /// Whoever wants more never wants to sleep: that is what `busy` is for.
 const SPIN_MAX: Duration = Duration::from_secs(1);
@@ -183,26 +186,65 @@ fn absolute(value: &Spanned<String>) -> Result<PathBuf, Fault> {
 
 fn network(fields: &mut Fields, raw: raw::Network) -> Result<Network, Fault> {
     let name = fields.text("name", raw.name)?;
-    let vni = fields.required("vni", raw.vni)?;
-    let number = u32::try_from(*vni.get_ref()).ok().and_then(Vni::new);
-    let vni = number.ok_or_else(|| {
-        Fault::new(
-            vni.span(),
-            format!("{} is no VNI; use 0 to 16777215", vni.get_ref()),
-        )
-    })?;
-    word(&raw.encap, &[("vxlan", ())], &["ipip", "gre", "geneve"])?;
+    let encap = EncapRaw {
+        preset: raw.preset,
+        encap: raw.encap,
+        vni: raw.vni,
+        key: raw.key,
+        port: raw.port,
+        inner: raw.inner,
+    };
+    let (encap, preset) = encap.resolve(fields)?;
     word(&raw.mode, &[("routed", ())], &["bridged"])?;
     Ok(Network {
         name,
-        vni,
-        port: fields
-            .number("port", raw.port, 1..=u16::MAX)?
-            .unwrap_or(vxlan::UDP_PORT),
+        encap,
+        preset,
         mtu: fields.auto_or_number("mtu", raw.mtu, Network::MTU_RANGE)?,
         mac: fields.optional("mac", raw.mac)?,
         accept_unknown_vteps: raw.accept_unknown_vteps,
     })
+}
+
+/// The keys that together say how packets are encapsulated.
+struct EncapRaw {
+    preset: At<String>,
+    encap: At<String>,
+    vni: At<i64>,
+    key: At<i64>,
+    port: At<i64>,
+    inner: At<String>,
+}
+
+impl EncapRaw {
+    fn resolve(self, fields: &mut Fields) -> Result<(Encap, Option<Preset>), Fault> {
+        let words = [
+            ("preset", &self.preset),
+            ("encap", &self.encap),
+            ("inner", &self.inner),
+        ];
+        for (key, value) in words {
+            value.iter().for_each(|value| fields.note(key, value));
+        }
+        for (key, value) in [("vni", &self.vni), ("key", &self.key)] {
+            value.iter().for_each(|value| fields.note(key, value));
+        }
+        let text = |value: &'_ At<String>| value.as_ref().map(|it| it.get_ref().clone());
+        let number = |value: &At<i64>| value.as_ref().map(|it| *it.get_ref());
+        let (preset, encap, inner) = (text(&self.preset), text(&self.encap), text(&self.inner));
+        let keys = EncapKeys {
+            preset: preset.as_deref(),
+            encap: encap.as_deref(),
+            vni: number(&self.vni),
+            key: number(&self.key),
+            port: fields.number("port", self.port, 1..=u16::MAX)?,
+            inner: inner.as_deref(),
+        };
+        keys.resolve().map_err(|fault| match fault {
+            EncapFault::Missing(key) => fields.missing(key),
+            EncapFault::Wrong { key, problem } => fields.fault(key, problem),
+        })
+    }
 }
 
 fn port(fields: &mut Fields, raw: raw::Port) -> Result<Port, Fault> {

@@ -4,7 +4,7 @@ use std::{fmt, net::IpAddr};
 
 use super::{Driver, Local, Poll, Settings, UnderlayDriver, Workers, duration};
 use crate::{
-    object::{Neighbour, Network, Port, Route, Source, Target, Vtep},
+    object::{Encap, Neighbour, Network, Port, Route, Source, Target, Vtep},
     rib::Rib,
 };
 
@@ -102,10 +102,9 @@ impl Printer {
     fn network(&mut self, source: Source, network: &Network) {
         self.object("network", source);
         self.word("name", &network.name);
-        self.key("vni", i64::from(network.vni.value()));
-        self.word("encap", "vxlan");
+        self.optional("preset", network.preset.map(|preset| preset.name));
+        self.encap(network.encap);
         self.word("mode", "routed");
-        self.key("port", i64::from(network.port));
         match network.mtu {
             None => self.word("mtu", "auto"),
             Some(mtu) => self.key("mtu", i64::from(mtu)),
@@ -113,6 +112,23 @@ impl Printer {
         self.optional("mac", network.mac);
         if let Some(accept) = network.accept_unknown_vteps {
             self.key("accept_unknown_vteps", accept);
+        }
+    }
+
+    fn encap(&mut self, encap: Encap) {
+        self.word("encap", encap.encapsulation());
+        if let Some(vni) = encap.vni() {
+            self.key("vni", i64::from(vni.value()));
+        }
+        if let Some(key) = encap.key() {
+            self.key("key", i64::from(key.0));
+        }
+        if let Some(port) = encap.port() {
+            self.key("port", i64::from(port));
+        }
+        // Others have no choice.
+        if matches!(encap, Encap::Geneve { .. } | Encap::Gre { .. }) {
+            self.word("inner", encap.inner());
         }
     }
 

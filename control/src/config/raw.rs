@@ -49,8 +49,11 @@ pub(super) struct Underlay {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Network {
     pub(super) name: At<String>,
-    pub(super) vni: At<i64>,
+    pub(super) preset: At<String>,
     pub(super) encap: At<String>,
+    pub(super) vni: At<i64>,
+    pub(super) key: At<i64>,
+    pub(super) inner: At<String>,
     pub(super) mode: At<String>,
     pub(super) port: At<i64>,
     pub(super) mtu: At<Value>,

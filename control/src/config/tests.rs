@@ -116,7 +116,8 @@ fn defaults_are_those_of_the_documentation() {
     let [Object::Network(network), Object::Port(port)] = &config.objects[..] else {
         panic!("{:?}", config.objects)
     };
-    assert_eq!((network.port, network.mtu, network.mac), (4789, None, None));
+    assert_eq!(network.encap.port(), Some(4789));
+    assert_eq!((network.mtu, network.mac), (None, None));
     assert_eq!(
         (port.name.as_str(), port.queues, port.routes),
         ("rl0", None, true)

@@ -28,11 +28,23 @@ impl Fields {
         key: &'static str,
         value: At<T>,
     ) -> Result<Spanned<T>, Fault> {
-        let whole = self.place.whole.clone();
-        let value = value
-            .ok_or_else(|| Fault::new(whole, "missing; add it to this table").with_key(key))?;
+        let value = value.ok_or_else(|| self.missing(key))?;
         self.note(key, &value);
         Ok(value)
+    }
+
+    /// What is wrong if a value that must be there is not.
+    pub(super) fn missing(&self, key: &'static str) -> Fault {
+        self.fault(key, "missing; add it to this table")
+    }
+
+    /// What is wrong with a value, where it stands, if it is there.
+    pub(super) fn fault(&self, key: &'static str, problem: impl Into<String>) -> Fault {
+        let place = self.place.fields.iter().find(|(name, _)| *name == key);
+        match place {
+            Some((_, span)) => Fault::new(span.clone(), problem),
+            None => Fault::new(self.place.whole.clone(), problem).with_key(key),
+        }
     }
 
     /// Remembers where a value stands.

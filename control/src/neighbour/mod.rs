@@ -73,7 +73,7 @@ struct Entry {
 
 #[derive(Clone, Copy, Debug)]
 enum State {
-    /// The configuration says it, or nobody wants to know.
+    /// The configuration says it, nobody needs it, or nobody wants to know.
     Quiet,
     /// Being asked for the first time, or again after it went silent.
     Asking {
@@ -117,7 +117,7 @@ impl Resolver {
                 self.entries.get_mut(&id).expect("it was just inserted")
             }
         };
-        if entry.view.configured.is_some() {
+        if entry.view.is_settled() {
             let lost = matches!(entry.state, State::Reachable { .. });
             entry.state = State::Quiet;
             return lost;
@@ -144,7 +144,7 @@ impl Resolver {
         let Some(entry) = self.entries.get_mut(&id) else {
             return;
         };
-        if entry.view.configured.is_some() {
+        if entry.view.is_settled() {
             return;
         }
         let news = entry.wanted.replace(destination) != Some(destination);
@@ -260,7 +260,7 @@ impl Entry {
 
     /// Whether what was heard is about this tunnel's far end.
     fn accepts(&self, address: IpAddr, mac: MacAddr) -> bool {
-        if self.view.configured.is_some() {
+        if self.view.is_settled() {
             return false;
         }
         if let Some(via) = self.view.via {
@@ -332,9 +332,7 @@ impl Entry {
     fn status(&self, now: Instant) -> Status {
         let target = self.targets().first().copied();
         let (state, mac, age) = match self.state {
-            State::Quiet if self.view.configured.is_some() => {
-                ("static", self.view.configured, None)
-            }
+            State::Quiet if self.view.is_settled() => ("static", self.view.configured, None),
             State::Quiet => ("incomplete", None, None),
             State::Asking { sent, .. } if sent > REQUESTS => ("failed", None, None),
             State::Asking { .. } => ("incomplete", None, None),

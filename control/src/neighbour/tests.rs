@@ -20,6 +20,7 @@ fn view() -> TunnelView {
         hint: Some(ip("10.2.0.1")),
         mac: MAC,
         addresses: vec![ip("10.1.0.1"), ip("fd00:1::1")],
+        needs_mac: true,
         configured: None,
     }
 }

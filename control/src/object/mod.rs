@@ -1,6 +1,7 @@
 //! The objects of a node's desired state, and their keys. Holds no state itself: see
 //! [`crate::rib`].
 
+mod encap;
 mod name;
 mod neighbour;
 mod network;
@@ -12,6 +13,7 @@ mod vtep;
 use std::fmt;
 
 pub use self::{
+    encap::{Encap, EncapFault, EncapKeys, Inner},
     name::{DeviceName, Name, NameError},
     neighbour::{Neighbour, NeighbourKey},
     network::Network,

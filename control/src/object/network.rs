@@ -1,21 +1,23 @@
-//! A network: one VNI.
+//! A network: one tunnel key.
 
-use ringlay_encap::{MacAddr, Vni};
+use std::net::IpAddr;
 
-use super::{Kind, Name};
+use ringlay_encap::{MacAddr, Preset, preset::InnerMac};
 
-/// One VNI: a routed network with its own forwarding table.
+use super::{Encap, Kind, Name};
+
+/// A routed network with its own forwarding table, by a tunnel key of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Network {
     /// Its name.
     pub name: Name,
-    /// Its VXLAN network identifier.
-    pub vni: Vni,
-    /// UDP destination port of its tunnels.
-    pub port: u16,
+    /// How its packets cross the underlay.
+    pub encap: Encap,
+    /// The system whose conventions it follows, if it was asked for so.
+    pub preset: Option<Preset>,
     /// Largest IP packet inside, in bytes; derived from the underlay if absent.
     pub mtu: Option<u16>,
-    /// Our VTEP's MAC address in it; derived from the VTEP address and VNI if absent.
+    /// Our VTEP's MAC address in it; derived from the VTEP address and the key if absent.
     pub mac: Option<MacAddr>,
     /// Whether tunnel frames from unlisted VTEPs are accepted; the node's default if absent.
     pub accept_unknown_vteps: Option<bool>,
@@ -25,6 +27,23 @@ impl Network {
     /// The MTUs that may be configured: what each IPv4 host must reassemble (RFC 791), to what a
     /// frame holds.
     pub const MTU_RANGE: std::ops::RangeInclusive<u16> = 576..=65_000;
+
+    /// The inner destination MAC address that all VTEPs share, where the conventions say so.
+    pub fn shared_mac(&self) -> Option<MacAddr> {
+        match self.preset?.inner_mac {
+            InnerMac::Shared(mac) => Some(mac),
+            InnerMac::Published | InnerMac::Any => None,
+        }
+    }
+
+    /// The inner destination MAC address of a VTEP that has none configured, if nobody need ask.
+    pub fn usual_mac(&self, vtep: IpAddr) -> Option<MacAddr> {
+        match self.preset?.inner_mac {
+            InnerMac::Shared(mac) => Some(mac),
+            InnerMac::Any => Some(MacAddr::derive_local(vtep.to_string().as_bytes())),
+            InnerMac::Published => None,
+        }
+    }
 }
 
 impl Kind for Network {

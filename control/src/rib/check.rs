@@ -7,7 +7,7 @@ use ringlay_encap::MacAddr;
 
 use super::{ApplyError, Change, Delta, Problem, Rib, RouteRef};
 use crate::object::{
-    Key, Kind, Name, Neighbour, Network, Path, Port, Route, RouteKey, Target, Vtep, VtepKey,
+    Inner, Key, Kind, Name, Neighbour, Network, Path, Port, Route, RouteKey, Target, Vtep, VtepKey,
 };
 
 /// No address sorts before it.
@@ -85,14 +85,108 @@ fn at(key: Key, (field, problem): Fault) -> ApplyError {
 
 fn network(rib: &Rib, network: &Network) -> Result<(), Fault> {
     few("", rib.networks.len())?;
-    let same = |other: &Network| {
-        other.name != network.name && (other.vni, other.port) == (network.vni, network.port)
-    };
-    if let Some((_, other)) = rib.networks().find(|(_, other)| same(other)) {
-        let (by, vni, port) = (other.name.clone(), network.vni, network.port);
-        return Err(("vni", Problem::VniTaken { by, vni, port }));
+    for (_, other) in rib.networks().filter(|(_, it)| it.name != network.name) {
+        told_apart(network, other)?;
+        if share_no_key(network, other) {
+            let mut vteps = rib.vteps_of(&network.name);
+            vteps.try_for_each(|vtep| pair_is_free(rib, other, vtep.address))?;
+        }
     }
-    mac(network.mac)
+    mac(network.mac)?;
+    if network.encap.inner() == Inner::Ip {
+        no_mac_needed(rib, network)?;
+    }
+    Ok(())
+}
+
+/// Whether a packet's headers tell two networks apart.
+fn told_apart(network: &Network, other: &Network) -> Result<(), Fault> {
+    let (one, two) = (network.encap, other.encap);
+    let by = || other.name.clone();
+    if let Some(port) = one.port()
+        && two.port() == Some(port)
+    {
+        let encapsulation = two.encapsulation();
+        if encapsulation != one.encapsulation() {
+            let by = by();
+            let problem = Problem::UdpPortTaken {
+                by,
+                encapsulation,
+                port,
+            };
+            return Err(("port", problem));
+        }
+        if let Some(vni) = one.vni().filter(|vni| two.vni() == Some(*vni)) {
+            let by = by();
+            return Err(("vni", Problem::VniTaken { by, vni, port }));
+        }
+    }
+    if let Some(key) = one.key().filter(|key| two.key() == Some(*key)) {
+        return Err(("key", Problem::GreKeyTaken { by: by(), key }));
+    }
+    let accepting = |it: &Network| it.accept_unknown_vteps == Some(true);
+    if share_no_key(network, other) && accepting(network) && accepting(other) {
+        return Err(("accept_unknown_vteps", Problem::StrangersTaken(by())));
+    }
+    Ok(())
+}
+
+/// Whether only outer addresses tell two networks apart.
+fn share_no_key(network: &Network, other: &Network) -> bool {
+    let key = network.encap.tunnel_key();
+    key.is_absent() && other.encap.tunnel_key() == key
+}
+
+/// Whether another network, which only outer addresses tell from this one, lacks the VTEP.
+fn pair_is_free(rib: &Rib, other: &Network, vtep: IpAddr) -> Result<(), Fault> {
+    let key = VtepKey {
+        network: other.name.clone(),
+        address: vtep,
+    };
+    if rib.vtep(&key).is_some() {
+        let (by, encapsulation) = (other.name.clone(), other.encap.encapsulation());
+        let problem = Problem::PairTaken {
+            by,
+            encapsulation,
+            vtep,
+        };
+        return Err(("address", problem));
+    }
+    Ok(())
+}
+
+/// Whether nothing is configured about MAC addresses inside the tunnels of a network without.
+fn no_mac_needed(rib: &Rib, network: &Network) -> Result<(), Fault> {
+    let name = &network.name;
+    let user = rib.vteps_of(name).find(|vtep| vtep.mac.is_some());
+    let user = user.map(|vtep| Key::Vtep(vtep.key()));
+    let neighbour = || {
+        rib.neighbours_of(name)
+            .next()
+            .map(|it| Key::Neighbour(it.key()))
+    };
+    let route = || {
+        rib.routes
+            .find(name, |path| path.via.is_some())
+            .map(route_key)
+    };
+    match user.or_else(neighbour).or_else(route) {
+        Some(user) => Err(("encap", Problem::InnerEthernetInUse(user))),
+        None if network.mac.is_some() => Err(("mac", no_ethernet(network))),
+        None => Ok(()),
+    }
+}
+
+fn no_ethernet(network: &Network) -> Problem {
+    Problem::NoInnerEthernet(network.encap.encapsulation())
+}
+
+/// Refuses a field that is about MAC addresses inside the tunnels of a network without.
+fn needs_ethernet(rib: &Rib, network: &Name, field: &'static str) -> Result<(), Fault> {
+    match rib.network(network) {
+        Some(network) if network.encap.inner() == Inner::Ip => Err((field, no_ethernet(network))),
+        _ => Ok(()),
+    }
 }
 
 fn network_unused(rib: &Rib, network: &Network) -> Result<(), Fault> {
@@ -144,6 +238,15 @@ fn vtep(rib: &Rib, vtep: &Vtep) -> Result<(), Fault> {
     if address.is_ipv4() != local.is_ipv4() {
         return Err(("address", Problem::VtepFamily { address, local }));
     }
+    let network = rib.network(&vtep.network);
+    if let Some(network) = network.filter(|it| it.encap.tunnel_key().is_absent()) {
+        let others = rib.networks().map(|(_, other)| other);
+        let mut rivals = others.filter(|it| it.name != network.name && share_no_key(network, it));
+        rivals.try_for_each(|other| pair_is_free(rib, other, address))?;
+    }
+    if vtep.mac.is_some() {
+        needs_ethernet(rib, &vtep.network, "mac")?;
+    }
     mac(vtep.mac)
 }
 
@@ -176,7 +279,10 @@ pub(super) fn route(rib: &Rib, route: &Route) -> Result<(), Fault> {
     }
     match route.via {
         Some(_) if route.target.vteps().len() != 1 => Err(("via", Problem::ViaNeedsOneVtep)),
-        Some(via) => unicast("via", via),
+        Some(via) => {
+            needs_ethernet(rib, &route.network, "via")?;
+            unicast("via", via)
+        }
         None => Ok(()),
     }
 }
@@ -184,6 +290,7 @@ pub(super) fn route(rib: &Rib, route: &Route) -> Result<(), Fault> {
 fn neighbour(rib: &Rib, neighbour: &Neighbour) -> Result<(), Fault> {
     network_exists(rib, &neighbour.network)?;
     vtep_exists(rib, &neighbour.network, neighbour.vtep)?;
+    needs_ethernet(rib, &neighbour.network, "mac")?;
     unicast("address", neighbour.address)?;
     mac(Some(neighbour.mac))
 }

@@ -2,7 +2,7 @@
 
 use std::{fmt, net::IpAddr};
 
-use ringlay_encap::Vni;
+use ringlay_encap::{Encapsulation, GreKey, Vni};
 use thiserror::Error;
 
 use crate::object::{Key, Name, Source};
@@ -80,6 +80,43 @@ pub enum Problem {
         /// The UDP port.
         port: u16,
     },
+    /// Another network has another encapsulation on the UDP port.
+    #[error("network {by} has {encapsulation} on UDP port {port}")]
+    UdpPortTaken {
+        /// The other network.
+        by: Name,
+        /// What it has there.
+        encapsulation: Encapsulation,
+        /// The UDP port.
+        port: u16,
+    },
+    /// Another network has the GRE key.
+    #[error("network {by} has GRE key {key}")]
+    GreKeyTaken {
+        /// The other network.
+        by: Name,
+        /// The key.
+        key: GreKey,
+    },
+    /// Nothing would tell whether a packet is of this network or of another.
+    #[error("network {by} has {encapsulation} without a key too, and {vtep}")]
+    PairTaken {
+        /// The other network.
+        by: Name,
+        /// The encapsulation of both.
+        encapsulation: Encapsulation,
+        /// The VTEP of both.
+        vtep: IpAddr,
+    },
+    /// Nothing would tell which of two networks a stranger's packet is for.
+    #[error("network {0} accepts unknown VTEPs without a key too")]
+    StrangersTaken(Name),
+    /// Something needs Ethernet inside the tunnels.
+    #[error("is of use only with Ethernet inside, and {0} carries IP packets here")]
+    NoInnerEthernet(Encapsulation),
+    /// Something configured needs Ethernet inside the tunnels, which the network is to do without.
+    #[error("carries IP packets without Ethernet, but that is needed by {0}")]
+    InnerEthernetInUse(Key),
     /// Another port has the device.
     #[error("port {0} has this device")]
     DeviceTaken(Name),
@@ -134,6 +171,12 @@ impl Problem {
             Self::UnknownPort(_) => "UNKNOWN_PORT",
             Self::InUse(_) => "IN_USE",
             Self::VniTaken { .. } => "VNI_TAKEN",
+            Self::UdpPortTaken { .. } => "UDP_PORT_TAKEN",
+            Self::GreKeyTaken { .. } => "GRE_KEY_TAKEN",
+            Self::PairTaken { .. } => "PAIR_TAKEN",
+            Self::StrangersTaken(_) => "STRANGERS_TAKEN",
+            Self::NoInnerEthernet(_) => "NO_INNER_ETHERNET",
+            Self::InnerEthernetInUse(_) => "INNER_ETHERNET_IN_USE",
             Self::DeviceTaken(_) => "DEVICE_TAKEN",
             Self::AddressTaken { .. } => "ADDRESS_TAKEN",
             Self::Twice(_) => "DUPLICATE",
@@ -158,6 +201,14 @@ impl Problem {
             Self::UnknownPort(_) => "add the port to the network, or correct the name",
             Self::InUse(_) => "change or delete that first, or both in one batch",
             Self::VniTaken { .. } => "choose another vni, or another port",
+            Self::UdpPortTaken { .. } => "choose another port",
+            Self::GreKeyTaken { .. } => "choose another key",
+            Self::PairTaken { .. } => "give one of them a key, or another encapsulation",
+            Self::StrangersTaken(_) => "let only one of them do so",
+            Self::NoInnerEthernet(_) => {
+                "remove it, or use inner = \"ethernet\" where there is that"
+            }
+            Self::InnerEthernetInUse(_) => "change that first, or use inner = \"ethernet\"",
             Self::DeviceTaken(_) => "choose another device name",
             Self::AddressTaken { .. } => "choose another address",
             Self::Twice(_) => "keep one",

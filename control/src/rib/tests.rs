@@ -3,7 +3,7 @@ use std::net::IpAddr;
 use proptest::prelude::*;
 
 use super::*;
-use crate::object::{DeviceName, Path, Target};
+use crate::object::{DeviceName, Encap, Path, Target};
 
 const LOCAL: [u8; 4] = [192, 0, 2, 100];
 
@@ -18,8 +18,11 @@ fn name(text: &str) -> Name {
 fn network(text: &str, vni: u32) -> Object {
     Object::Network(Network {
         name: name(text),
-        vni: vni.try_into().unwrap(),
-        port: 4789,
+        encap: Encap::Vxlan {
+            vni: vni.try_into().unwrap(),
+            port: 4789,
+        },
+        preset: None,
         mtu: None,
         mac: None,
         accept_unknown_vteps: None,

@@ -4,14 +4,14 @@
 use std::{fmt::Display, path::PathBuf, str::FromStr};
 
 use ipnet::IpNet;
-use ringlay_encap::{Vni, vxlan};
+use ringlay_encap::Preset;
 use tonic::Status;
 
 use super::status::invalid;
 use crate::{
     object::{
-        Key, Name, Neighbour, NeighbourKey, Network, Object, Path, Port, Route, RouteKey, Source,
-        Target, Vtep, VtepKey,
+        Encap, EncapFault, EncapKeys, Key, Name, Neighbour, NeighbourKey, Network, Object, Path,
+        Port, Route, RouteKey, Source, Target, Vtep, VtepKey,
     },
     proto,
     rib::Operation,
@@ -32,18 +32,35 @@ pub(super) fn source(text: &str) -> Result<Source, Status> {
 
 pub(super) fn network(raw: Option<proto::Network>) -> Result<(Source, Network), Status> {
     let raw = required("network", raw)?;
-    word("network.encap", &raw.encap, "vxlan")?;
     word("network.mode", &raw.mode, "routed")?;
-    let vni = Vni::new(raw.vni);
+    let (encap, preset) = encap(&raw)?;
     let network = Network {
         name: text_field("network.name", &raw.name)?,
-        vni: vni.ok_or_else(|| invalid("network.vni", "use 0 to 16777215"))?,
-        port: number("network.port", raw.port, 1..=u16::MAX)?.unwrap_or(vxlan::UDP_PORT),
+        encap,
+        preset,
         mtu: number("network.mtu", raw.mtu, Network::MTU_RANGE)?,
         mac: optional("network.mac", &raw.mac)?,
         accept_unknown_vteps: raw.accept_unknown_vteps,
     };
     Ok((source(&raw.source)?, network))
+}
+
+fn encap(raw: &proto::Network) -> Result<(Encap, Option<Preset>), Status> {
+    fn given(text: &str) -> Option<&str> {
+        (!text.is_empty()).then_some(text)
+    }
+    let keys = EncapKeys {
+        preset: given(&raw.preset),
+        encap: given(&raw.encap),
+        vni: raw.vni.map(i64::from),
+        key: raw.key.map(i64::from),
+        port: number("network.port", raw.port, 1..=u16::MAX)?,
+        inner: given(&raw.inner),
+    };
+    keys.resolve().map_err(|fault| match fault {
+        EncapFault::Missing(key) => invalid(&format!("network.{key}"), "is missing"),
+        EncapFault::Wrong { key, problem } => invalid(&format!("network.{key}"), problem),
+    })
 }
 
 pub(super) fn port(raw: Option<proto::Port>) -> Result<(Source, Port), Status> {

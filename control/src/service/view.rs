@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use ringlay_encap::Vni;
 
 use crate::{
     app::Engine,
@@ -27,13 +28,17 @@ pub(super) fn instance(engine: &Engine) -> Option<proto::Instance> {
 pub(super) fn network(engine: &Engine, source: Source, network: &Network) -> proto::Network {
     let table = engine.compiler().network(&network.name);
     let reason = engine.mtu_reason(network);
-    let underlay = |port| std::net::SocketAddr::new(engine.rib().local(), port).to_string();
+    let endpoint = engine.compiler().endpoint(&network.name);
+    let encap = network.encap;
     proto::Network {
         name: network.name.to_string(),
-        vni: network.vni.value(),
-        encap: "vxlan".to_owned(),
+        vni: encap.vni().map(Vni::value),
+        encap: encap.encapsulation().to_string(),
         mode: "routed".to_owned(),
-        port: Some(network.port.into()),
+        port: encap.port().map(u32::from),
+        key: encap.key().map(|key| key.0),
+        inner: encap.inner().to_string(),
+        preset: text(network.preset.map(|preset| preset.name)),
         mtu: network.mtu.map(u32::from),
         mac: text(network.mac),
         accept_unknown_vteps: network.accept_unknown_vteps,
@@ -43,7 +48,7 @@ pub(super) fn network(engine: &Engine, source: Source, network: &Network) -> pro
             mtu: engine.compiler().mtu(&network.name).unwrap_or_default(),
             mtu_reason: reason,
             mac: table.mac.to_string(),
-            underlay: underlay(table.port),
+            underlay: text(endpoint),
             accept_unknown_vteps: table.accept_unknown_vteps,
         }),
     }

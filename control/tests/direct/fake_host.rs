@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     sync::Mutex,
     time::Duration,
 };
@@ -16,6 +16,7 @@ use ringlay_control::{
 };
 use ringlay_dataplane::{
     driver::{DriverKind, probe::DriverReport},
+    endpoint::Endpoint,
     id::{PortId, TunnelId, UnderlayId},
     stats::Stats,
     tables::Tables,
@@ -33,7 +34,7 @@ pub(crate) struct State {
     /// Open devices by port, with their names.
     pub(crate) ports: BTreeMap<PortId, String>,
     /// Open sockets.
-    pub(crate) underlays: BTreeMap<UnderlayId, SocketAddr>,
+    pub(crate) underlays: BTreeMap<UnderlayId, Endpoint>,
     /// Kernel routes: interface index and prefix.
     pub(crate) routes: BTreeSet<(u32, IpNet)>,
     /// Their MTUs.
@@ -147,12 +148,13 @@ impl Host for FakeHost {
         Ok(self.with(known))
     }
 
-    fn open_underlay(&self, id: UnderlayId, local: SocketAddr) -> Result<(), HostError> {
+    fn open_underlay(&self, id: UnderlayId, endpoint: Endpoint) -> Result<(), HostError> {
+        let local = endpoint.local;
         self.with(|state| {
             if state.taken.contains(&local.port()) {
                 return Err(HostError::new(format!("port {} is taken", local.port())));
             }
-            assert_eq!(state.underlays.insert(id, local), None);
+            assert_eq!(state.underlays.insert(id, endpoint), None);
             Ok(())
         })
     }

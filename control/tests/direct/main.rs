@@ -24,6 +24,7 @@ use ringlay_control::{
     },
 };
 use ringlay_dataplane::{event::Event, tables::NextHop};
+use ringlay_encap::TunnelKey;
 use tonic::Code;
 
 use self::node::Node;
@@ -110,9 +111,10 @@ impl Node {
     /// Where the tables in force send a packet.
     fn next_hop(&self, address: [u8; 4]) -> Option<NextHop> {
         self.host.with(|state| {
-            let id = state.tables.network_by_vni(
+            let id = state.tables.network_by_key(
                 *state.underlays.keys().next().unwrap(),
-                42.try_into().unwrap(),
+                TunnelKey::Vxlan(42.try_into().unwrap()),
+                "192.168.77.2".parse().unwrap(),
             )?;
             let fib = &state.tables.network(id)?.fib;
             let found = fib.v4.lookup(address.into())?;
@@ -287,7 +289,7 @@ async fn a_device_that_cannot_be_had_undoes_the_whole_change() {
     };
     let network = proto::Network {
         name: "red".to_owned(),
-        vni: 43,
+        vni: Some(43),
         port: Some(8472),
         ..proto::Network::default()
     };
@@ -343,7 +345,7 @@ async fn a_taken_udp_port_is_an_error_and_the_network_is_not_there() {
     node.host.with(|state| state.taken.insert(8472));
     let network = proto::Network {
         name: "red".to_owned(),
-        vni: 43,
+        vni: Some(43),
         port: Some(8472),
         ..proto::Network::default()
     };

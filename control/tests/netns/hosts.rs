@@ -14,7 +14,7 @@ use tempfile::TempDir;
 /// How long anything may take before the test fails.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Two hosts, 192.168.77.1 and .2; their nodes have 10.42.1.1/24 and 10.42.2.1/24.
+/// Two hosts, 192.168.77.1 and .2, or fd77::1 and ::2; their nodes have 10.42.1.1/24 and 10.42.2.1/24.
 pub(crate) struct Hosts {
     id: String,
     folder: TempDir,
@@ -50,6 +50,8 @@ impl Hosts {
                 host,
                 &format!("address add 192.168.77.{}/24 dev eth0", host + 1),
             );
+            let v6 = format!("address add fd77::{}/64 dev eth0 nodad", host + 1);
+            hosts.ip(host, &v6);
             hosts.ip(host, "link set eth0 up");
             fs::write(hosts.config(host), hosts.default_config(host)).unwrap();
         }
@@ -75,6 +77,13 @@ impl Hosts {
         }
         let config = config.replace(&header, &format!("{header}{setting}\n"));
         fs::write(self.config(host), config).unwrap();
+    }
+
+    /// Replaces what is in a host's configuration file, which must be there.
+    pub(crate) fn replace(&self, host: usize, from: &str, to: &str) {
+        let config = fs::read_to_string(self.config(host)).unwrap();
+        assert!(config.contains(from), "{config}");
+        fs::write(self.config(host), config.replace(from, to)).unwrap();
     }
 
     /// The configuration file of a host's node.

@@ -7,6 +7,7 @@
 
 mod auto;
 mod bulk;
+mod encaps;
 mod hosts;
 mod poll;
 mod uplink;

@@ -1,0 +1,78 @@
+//! Two nodes that talk by each encapsulation, over each version of IP.
+
+use super::{bulk::exchange, hosts::Hosts};
+
+/// The keys of a network for each.
+const UDP: [&str; 4] = [
+    "encap = \"vxlan\"\nvni = 42\n",
+    "encap = \"geneve\"\nvni = 42\n",
+    "encap = \"geneve\"\nvni = 42\ninner = \"ip\"\n",
+    "preset = \"antrea\"\n",
+];
+
+fn overlay(keys: &str, version: u8, driver: &str) -> Hosts {
+    let mut hosts = Hosts::new();
+    for host in 0..2 {
+        hosts.set(host, "underlay", &format!("driver = \"{driver}\""));
+        hosts.replace(host, "vni = 42\n", keys);
+        if version == 6 {
+            hosts.replace(host, "192.168.77.", "fd77::");
+        }
+    }
+    hosts.start(0);
+    hosts.start(1);
+    hosts
+}
+
+/// Pings and bulk in both directions and both IP versions, after which nothing was dropped.
+fn talk(hosts: &Hosts) {
+    for address in ["10.42.2.1", "fd42:2::1"] {
+        assert!(hosts.pings(address));
+        exchange(hosts, address);
+    }
+    let reasons = ["underlay_bad_checksum", "ip_malformed", "ip_bad_checksum"];
+    for (host, reason) in [0, 1]
+        .into_iter()
+        .flat_map(|host| reasons.map(|it| (host, it)))
+    {
+        assert_eq!(hosts.drops(host, reason), 0, "{reason}");
+    }
+}
+
+#[test]
+fn nodes_talk_by_each_encapsulation_over_udp_sockets() {
+    for keys in UDP {
+        for version in [4, 6] {
+            talk(&overlay(keys, version, "udp"));
+        }
+    }
+}
+
+#[test]
+fn nodes_talk_by_each_encapsulation_over_uplinks() {
+    for keys in &UDP[1..] {
+        for version in [4, 6] {
+            talk(&overlay(keys, version, "tunnel-gso"));
+        }
+    }
+}
+
+#[test]
+fn a_node_shows_how_its_networks_cross_the_underlay() {
+    let hosts = overlay("preset = \"antrea\"\n", 4, "udp");
+    let shown: serde_json::Value =
+        serde_json::from_str(&hosts.ringlay(0, "network show blue --json")).unwrap();
+    assert_eq!(shown["preset"], "antrea");
+    assert_eq!(shown["encap"], "geneve");
+    assert_eq!((&shown["vni"], &shown["port"]), (&0.into(), &6081.into()));
+    assert_eq!(shown["inner"], "ethernet");
+    let line = hosts.ringlay(0, "network list");
+    assert!(line.contains("encap geneve vni 0"), "{line}");
+    // Nobody is asked for the MAC address that all share.
+    assert!(hosts.ringlay(0, "vtep list").contains("aa:bb:cc:dd:ee:ff"));
+    hosts.ringlay(0, "network add red --encap geneve --vni 7 --inner ip");
+    let line = hosts.ringlay(0, "network show red");
+    assert!(line.contains("inner ip"), "{line}");
+    let config = hosts.ringlay(0, "show config");
+    assert!(config.contains("preset = \"antrea\""), "{config}");
+}
