@@ -101,9 +101,12 @@ fn take_off(
     let found = last
         .find(tables, frame, decap.key)
         .and_then(|id| Some((id, tables.network(id)?)));
-    let (id, network) = found.ok_or(match decap.key.is_absent() {
-        true => DropReason::VtepUnknown,
-        false => reasons.unknown,
+    let (id, network) = found.ok_or_else(|| {
+        if decap.key.is_absent() {
+            DropReason::VtepUnknown
+        } else {
+            reasons.unknown
+        }
     })?;
     if !network.accept_unknown_vteps && !network.knows_vtep(frame.meta.remote.ip()) {
         return Err(DropReason::VtepUnknown);
