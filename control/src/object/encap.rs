@@ -227,7 +227,7 @@ impl EncapKeys<'_> {
     /// A system's port is that of its own encapsulation.
     fn port(&self, kind: Encapsulation, preset: Option<Preset>) -> u16 {
         let usual = preset.filter(|preset| preset.encapsulation == kind);
-        let usual = usual.map(|preset| preset.port).or(kind.udp_port());
+        let usual = usual.map(|preset| preset.port).or_else(|| kind.udp_port());
         self.port.or(usual).unwrap_or_default()
     }
 

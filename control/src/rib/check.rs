@@ -144,12 +144,8 @@ fn pair_is_free(rib: &Rib, other: &Network, vtep: IpAddr) -> Result<(), Fault> {
         address: vtep,
     };
     if rib.vtep(&key).is_some() {
-        let (by, encapsulation) = (other.name.clone(), other.encap.encapsulation());
-        let problem = Problem::PairTaken {
-            by,
-            encapsulation,
-            vtep,
-        };
+        let by = other.name.clone();
+        let problem = Problem::PairTaken { by, vtep };
         return Err(("address", problem));
     }
     Ok(())

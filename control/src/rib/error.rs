@@ -99,12 +99,10 @@ pub enum Problem {
         key: GreKey,
     },
     /// Nothing would tell whether a packet is of this network or of another.
-    #[error("network {by} has {encapsulation} without a key too, and {vtep}")]
+    #[error("network {by} has {vtep} too, and neither has a key")]
     PairTaken {
         /// The other network.
         by: Name,
-        /// The encapsulation of both.
-        encapsulation: Encapsulation,
         /// The VTEP of both.
         vtep: IpAddr,
     },
