@@ -22,7 +22,6 @@ use ringlay_dataplane::{
     stats::Stats,
     tables::Tables,
 };
-use ringlay_encap::Encapsulation;
 use thiserror::Error;
 
 use super::host::{Host, HostError, OpenPort, PortChange};
@@ -191,13 +190,9 @@ impl Host for Linux {
     }
 
     fn open_underlay(&self, id: UnderlayId, endpoint: Endpoint) -> Result<(), HostError> {
-        let local = endpoint.local;
         let workers = self.runtime.workers();
         let config = UnderlayConfig {
-            endpoint: Endpoint {
-                local,
-                encapsulation: Encapsulation::Vxlan,
-            },
+            endpoint,
             workers,
             senders: SENDERS,
             gro: true,
@@ -206,11 +201,13 @@ impl Host for Linux {
         self.runtime
             .add_underlay(id, sockets)
             .map_err(HostError::new)?;
-        let Some(underlay) = self.uplinks else {
+        // Kernels cut only such super-frames late as are in UDP.
+        let over_udp = endpoint.protocols().is_empty();
+        let Some(underlay) = self.uplinks.filter(|_| over_udp) else {
             return Ok(());
         };
         let config = UplinkConfig {
-            local,
+            local: endpoint.local,
             underlay,
             queues: workers,
         };

@@ -266,18 +266,13 @@ fn preset(name: &str) -> Result<Preset, EncapFault> {
 }
 
 fn encapsulation(word: &str) -> Result<Encapsulation, EncapFault> {
-    /// Those that have sockets.
-    const SUPPORTED: [Encapsulation; 2] = [Encapsulation::Vxlan, Encapsulation::Geneve];
-    let supported = SUPPORTED.map(Encapsulation::name);
-    let problem = match word.parse() {
-        Ok(known) if SUPPORTED.contains(&known) => return Ok(known),
-        Ok(_) => format!(
-            "this version supports only {}, not {word:?}",
-            words(&supported)
-        ),
-        Err(_) => format!("{word:?} is not known; use {}", words(&supported)),
-    };
-    Err(wrong("encap", problem))
+    word.parse().map_err(|_| {
+        let names = Encapsulation::ALL.map(Encapsulation::name);
+        wrong(
+            "encap",
+            format!("{word:?} is not known; use {}", words(&names)),
+        )
+    })
 }
 
 fn words(names: &[&str]) -> String {

@@ -154,21 +154,22 @@ fn pair_is_free(rib: &Rib, other: &Network, vtep: IpAddr) -> Result<(), Fault> {
 /// Whether nothing is configured about MAC addresses inside the tunnels of a network without.
 fn no_mac_needed(rib: &Rib, network: &Network) -> Result<(), Fault> {
     let name = &network.name;
-    let user = rib.vteps_of(name).find(|vtep| vtep.mac.is_some());
-    let user = user.map(|vtep| Key::Vtep(vtep.key()));
-    let neighbour = || {
-        rib.neighbours_of(name)
-            .next()
-            .map(|it| Key::Neighbour(it.key()))
-    };
-    let route = || {
-        rib.routes
-            .find(name, |path| path.via.is_some())
-            .map(route_key)
-    };
-    match user.or_else(neighbour).or_else(route) {
-        Some(user) => Err(("encap", Problem::InnerEthernetInUse(user))),
-        None if network.mac.is_some() => Err(("mac", no_ethernet(network))),
+    let users = [
+        (
+            "a vtep with mac",
+            rib.vteps_of(name).any(|it| it.mac.is_some()),
+        ),
+        ("a neighbour", rib.neighbours_of(name).next().is_some()),
+        (
+            "a route with via",
+            rib.routes.find(name, |path| path.via.is_some()).is_some(),
+        ),
+    ];
+    if let Some((user, _)) = users.iter().find(|(_, there)| *there) {
+        return Err(("encap", Problem::InnerEthernetInUse(user)));
+    }
+    match network.mac {
+        Some(_) => Err(("mac", no_ethernet(network))),
         None => Ok(()),
     }
 }

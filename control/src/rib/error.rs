@@ -113,8 +113,8 @@ pub enum Problem {
     #[error("is of use only with Ethernet inside, and {0} carries IP packets here")]
     NoInnerEthernet(Encapsulation),
     /// Something configured needs Ethernet inside the tunnels, which the network is to do without.
-    #[error("carries IP packets without Ethernet, but that is needed by {0}")]
-    InnerEthernetInUse(Key),
+    #[error("carries IP packets without Ethernet, but {0} of the network needs that")]
+    InnerEthernetInUse(&'static str),
     /// Another port has the device.
     #[error("port {0} has this device")]
     DeviceTaken(Name),

@@ -10,6 +10,15 @@ const UDP: [&str; 4] = [
     "preset = \"antrea\"\n",
 ];
 
+/// Those that have an IP protocol number instead of a UDP port.
+const IP: [&str; 5] = [
+    "encap = \"gre\"\n",
+    "encap = \"gre\"\nkey = 42\n",
+    "encap = \"gre\"\ninner = \"ethernet\"\n",
+    "encap = \"gre\"\nkey = 0\ninner = \"ethernet\"\n",
+    "encap = \"ipip\"\n",
+];
+
 fn overlay(keys: &str, version: u8, driver: &str) -> Hosts {
     let mut hosts = Hosts::new();
     for host in 0..2 {
@@ -55,6 +64,36 @@ fn nodes_talk_by_each_encapsulation_over_uplinks() {
             talk(&overlay(keys, version, "tunnel-gso"));
         }
     }
+}
+
+#[test]
+fn nodes_talk_by_each_encapsulation_over_raw_sockets() {
+    for keys in IP {
+        for version in [4, 6] {
+            // There are no uplinks for these, whatever is asked for.
+            let driver = if version == 4 { "udp" } else { "tunnel-gso" };
+            let hosts = overlay(keys, version, driver);
+            talk(&hosts);
+            assert!(!hosts.ip(0, "link show").contains("rluplink"));
+        }
+    }
+}
+
+#[test]
+fn networks_without_a_key_share_an_endpoint_if_their_peers_differ() {
+    let hosts = overlay("encap = \"ipip\"\n", 4, "udp");
+    assert!(hosts.pings("10.42.2.1"));
+    hosts.ringlay(0, "network add red --encap ipip");
+    let socket = hosts.socket(0);
+    let add = format!(
+        "vtep add 192.168.77.2 --network red --socket {}",
+        socket.display()
+    );
+    let refused = hosts.exec(0, &format!("{} {add}", env!("CARGO_BIN_EXE_ringlay")));
+    let stderr = String::from_utf8(refused.stderr).unwrap();
+    assert!(stderr.contains("neither has a key"), "{stderr}");
+    hosts.ringlay(0, "vtep add 192.168.77.3 --network red");
+    assert!(hosts.pings("10.42.2.1"));
 }
 
 #[test]
