@@ -1,12 +1,6 @@
 //! What the engine needs of the machine: devices, sockets, workers. The engine decides, this does.
 
-use std::{
-    collections::BTreeMap,
-    error::Error,
-    fmt,
-    net::IpAddr,
-    time::Duration,
-};
+use std::{collections::BTreeMap, error::Error, fmt, net::IpAddr, time::Duration};
 
 use ipnet::IpNet;
 use ringlay_dataplane::{
