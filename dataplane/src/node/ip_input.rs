@@ -3,10 +3,12 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use ringlay_encap::IpProtocol;
 use ringlay_encap::flow::flow_hash;
 use ringlay_encap::ipv4::Ipv4Packet;
 use ringlay_encap::ipv6::Ipv6Packet;
 use ringlay_encap::segment::unfinished_checksum;
+use ringlay_encap::tcp::TcpPacket;
 
 use super::{Context, Edges, put};
 use crate::batch::Batch;
@@ -44,8 +46,21 @@ fn admit(frame: &mut Frame, context: &Context<'_>) -> Result<(), DropReason> {
     frame.truncate(len);
     if matches!(frame.meta.ingress, Ingress::Underlay(_)) {
         note_unfinished_checksum(frame);
+        if over_ip(frame, context) {
+            note_super_frame(frame);
+        }
     }
     Ok(())
+}
+
+/// Whether the frame came by an endpoint right above IP.
+#[inline]
+fn over_ip(frame: &Frame, context: &Context<'_>) -> bool {
+    let Ingress::Underlay(id) = frame.meta.ingress else {
+        return false;
+    };
+    let endpoint = context.tables.underlay(id);
+    endpoint.is_some_and(|endpoint| !endpoint.protocols().is_empty())
 }
 
 /// A kernel VXLAN device on the same machine leaves inner checksums to the underlay
@@ -61,6 +76,35 @@ fn note_unfinished_checksum(frame: &mut Frame) {
         offload.needs_checksum = true;
         offload.csum_start = start as u16;
         offload.csum_offset = offset as u16;
+    }
+}
+
+/// The kernel hands raw sockets super-frames, those of the sender and those that it put together
+/// itself, as one packet, and does not say how long the parts were. What is unfinished and too
+/// long for Ethernet is taken for one. TCP may be cut anew, into what any link has room for.
+#[inline]
+fn note_super_frame(frame: &mut Frame) {
+    const LONGEST: usize = 1500;
+    const SEGMENT: usize = 1280;
+    let offload = frame.meta.offload;
+    let unfinished = offload.needs_checksum && offload.gso == Gso::None;
+    if !unfinished || frame.len() <= LONGEST {
+        return;
+    }
+    let data = frame.data();
+    let (gso, protocol) = match data[0] >> 4 {
+        4 => (Gso::TcpV4, data[9]),
+        _ => (Gso::TcpV6, data[6]),
+    };
+    let start = usize::from(offload.csum_start);
+    let segment = data.get(start..).unwrap_or_default();
+    let tcp = TcpPacket::new_checked(segment).ok();
+    if let Some(tcp) = tcp.filter(|_| protocol == IpProtocol::TCP.0) {
+        let header_len = start + tcp.header_len();
+        let offload = &mut frame.meta.offload;
+        offload.gso = gso;
+        offload.gso_size = (SEGMENT - header_len) as u16; // headers are 120 bytes at most
+        offload.header_len = header_len as u16;
     }
 }
 
