@@ -22,7 +22,7 @@ use crate::driver::{Driver, DriverConfig, DriverKind, Queue};
 use crate::event::Event;
 use crate::id::{PortId, TunnelId, UnderlayId, WorkerId};
 use crate::mempool::Mempool;
-use crate::port::redirect::Redirect;
+use crate::port::classifier::Hook;
 use crate::port::tun::TunDevice;
 use crate::port::underlay::{Claim, UnderlaySockets};
 use crate::port::uplink::UplinkDevice;
@@ -306,23 +306,19 @@ impl Runtime {
     }
 
     /// Serves the queues of an endpoint's uplink, one by each worker, besides its sockets.
-    /// Returns what leads packets to the uplink; drop it before [`Self::remove_underlay`].
+    /// Returns what leads packets to the uplink or marks them; drop it before [`Self::remove_underlay`].
     ///
     /// # Errors
     ///
     /// See [`AttachError`]; then neither uplink nor sockets are served.
-    pub fn add_uplink(
-        &self,
-        id: UnderlayId,
-        device: UplinkDevice,
-    ) -> Result<Redirect, AttachError> {
+    pub fn add_uplink(&self, id: UnderlayId, device: UplinkDevice) -> Result<Hook, AttachError> {
         self.check_count(device.queues.len())?;
         let queue = |fd: OwnedFd| vec![Queue::Uplink { id, fd }];
         match self.attach(device.queues.into_iter().map(queue)) {
             Ok(counters) => {
                 let mut queues = self.queues();
                 queues.underlays.entry(id).or_default().extend(counters);
-                Ok(device.redirect)
+                Ok(device.hook)
             }
             Err(error) => {
                 self.remove_underlay(id);

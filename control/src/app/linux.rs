@@ -13,7 +13,7 @@ use ringlay_dataplane::{
     endpoint::Endpoint,
     id::{PortId, TunnelId, UnderlayId},
     port::{
-        redirect::Redirect,
+        classifier::Hook,
         tun::{self, TunConfig, TunDevice, TunOffloads},
         underlay::{self, UnderlayConfig},
         uplink::{self, UplinkConfig},
@@ -48,7 +48,7 @@ pub(super) struct Linux {
     /// The interface index of the underlay's link, if tunnel endpoints have uplinks.
     uplinks: Option<u32>,
     /// What leads packets to the uplinks.
-    redirects: Mutex<BTreeMap<UnderlayId, Redirect>>,
+    hooks: Mutex<BTreeMap<UnderlayId, Hook>>,
 }
 
 /// A port asks for what the workers cannot serve.
@@ -80,13 +80,13 @@ impl Linux {
         Self {
             runtime,
             uplinks,
-            redirects: Mutex::default(),
+            hooks: Mutex::default(),
         }
     }
 
     fn open_uplink(&self, id: UnderlayId, config: &UplinkConfig) -> Result<(), HostError> {
         let uplink = uplink::open(config).map_err(HostError::new)?;
-        if config.local.is_ipv4() {
+        if config.endpoint.local.is_ipv4() {
             let device = Device {
                 netns: None,
                 index: uplink.index,
@@ -95,19 +95,17 @@ impl Linux {
             device.add_host_address(address).map_err(HostError::new)?;
         }
         tracing::info!(
-            endpoint = %config.local, device = uplink.name, offloads = %uplink.offloads,
+            endpoint = %config.endpoint, device = uplink.name, offloads = %uplink.offloads,
             "uplink open"
         );
-        let redirect = self.runtime.add_uplink(id, uplink);
-        let redirect = redirect.map_err(HostError::new)?;
-        self.redirects().insert(id, redirect);
+        let hook = self.runtime.add_uplink(id, uplink);
+        let hook = hook.map_err(HostError::new)?;
+        self.hooks().insert(id, hook);
         Ok(())
     }
 
-    fn redirects(&self) -> MutexGuard<'_, BTreeMap<UnderlayId, Redirect>> {
-        self.redirects
-            .lock()
-            .expect("no holder of this lock panics")
+    fn hooks(&self) -> MutexGuard<'_, BTreeMap<UnderlayId, Hook>> {
+        self.hooks.lock().expect("no holder of this lock panics")
     }
 
     fn open_device(&self, port: &Port, mtu: u32) -> Result<TunDevice, HostError> {
@@ -201,13 +199,11 @@ impl Host for Linux {
         self.runtime
             .add_underlay(id, sockets)
             .map_err(HostError::new)?;
-        // Kernels cut only such super-frames late as are in UDP.
-        let over_udp = endpoint.protocols().is_empty();
-        let Some(underlay) = self.uplinks.filter(|_| over_udp) else {
+        let Some(underlay) = self.uplinks else {
             return Ok(());
         };
         let config = UplinkConfig {
-            local: endpoint.local,
+            endpoint,
             underlay,
             queues: workers,
         };
@@ -219,7 +215,7 @@ impl Host for Linux {
 
     fn close_underlay(&self, id: UnderlayId) {
         // From now on the sockets get everything.
-        self.redirects().remove(&id);
+        self.hooks().remove(&id);
         self.runtime.remove_underlay(id);
     }
 

@@ -512,8 +512,7 @@ impl Compiler {
         tunnel.template = inner.and_then(|inner| {
             let mut builder =
                 Template::builder(self.environment.local, key.vtep).port(network.table.port);
-            // Kernels cut super-frames late only if they are in UDP.
-            if self.environment.uplink && network.table.port != 0 {
+            if self.environment.uplink {
                 // The kernel that routes it on takes one from its time to live.
                 builder = builder.ethernet(uplink::MAC, uplink::PEER_MAC).ttl(TTL + 1);
             }

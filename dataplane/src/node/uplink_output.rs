@@ -3,7 +3,7 @@
 
 use ringlay_encap::flow::source_port;
 use ringlay_encap::template::{OuterChecksum, Stamp, Template};
-use ringlay_encap::{EtherType, udp};
+use ringlay_encap::{EtherType, IpProtocol, udp};
 
 use crate::frame::{Encapsulation, Frame, Gso, Offload};
 
@@ -44,12 +44,12 @@ pub(super) fn encapsulate(
 ) -> bool {
     let inner = frame.meta.offload;
     let cut = inner.gso != Gso::None;
-    let Some(transport) = template
-        .udp_offset()
-        .filter(|_| !cut || inner.needs_checksum)
-    else {
-        return false;
+    let Some(transport) = template.udp_offset() else {
+        return encapsulate_in_ip(frame, template, ethertype, header_len, count, idents);
     };
+    if cut && !inner.needs_checksum {
+        return false;
+    }
     let stamp = Stamp {
         ident: idents.take(count),
         source_port: source_port(frame.meta.flow_hash),
@@ -84,4 +84,48 @@ pub(super) fn encapsulate(
         }
     };
     true
+}
+
+/// The same in a tunnel right above IP. The receiving kernel does not tell its sockets how long
+/// the packets of a super-frame were; for TCP that can be chosen anew, for UDP it cannot: those
+/// are left to the sockets, and all of UDP with them, for the sake of order.
+fn encapsulate_in_ip(
+    frame: &mut Frame,
+    template: &Template,
+    ethertype: EtherType,
+    header_len: usize,
+    count: usize,
+    idents: &mut Idents,
+) -> bool {
+    let inner = frame.meta.offload;
+    let markable = inner.gso == Gso::None || inner.needs_checksum;
+    if !is_tcp(frame.data()) || !markable {
+        return false;
+    }
+    let stamp = Stamp {
+        ident: idents.take(count),
+        ..Stamp::new(ethertype, frame.len())
+    };
+    let outer = template.len();
+    if template.stamp(frame.prepend(outer), &stamp).is_err() {
+        frame.trim_front(outer);
+        return false;
+    }
+    frame.meta.offload = match inner.gso {
+        Gso::None => Offload::default(),
+        _ => Offload {
+            header_len: (outer + header_len) as u16,
+            csum_start: (outer as u16).saturating_add(inner.csum_start),
+            ..inner
+        },
+    };
+    true
+}
+
+fn is_tcp(packet: &[u8]) -> bool {
+    let protocol = match packet.first().map(|byte| byte >> 4) {
+        Some(4) => packet.get(9),
+        _ => packet.get(6),
+    };
+    protocol == Some(&IpProtocol::TCP.0)
 }

@@ -1,6 +1,9 @@
 //! What frames enter and leave by: opening the devices and sockets whose queues
 //! the drivers then serve. No frame passes through this module.
 
+mod tunnel_mark;
+
+pub mod classifier;
 pub mod redirect;
 pub mod tun;
 pub mod underlay;

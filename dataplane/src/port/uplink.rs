@@ -4,7 +4,8 @@
 //!
 //! Frames written to it are addressed to its own MAC address, so the kernel routes them on like
 //! any it forwards, and a firewall of the host sees them as forwarded packets. Everything that allows this is a setting of the TAP device and goes with it.
-//! Frames for the endpoint come by a [`Redirect`].
+//! Frames for an endpoint over UDP come by a redirection. Those for others come by its raw sockets,
+//! super-frames included; what leaves is marked for the kernel to cut (`tunnel_mark.rs`).
 
 use std::fs;
 use std::io;
@@ -13,11 +14,14 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use ringlay_encap::MacAddr;
+use ringlay_encap::ip::IpVersion;
 use socket2::{Domain, Socket, Type};
 use thiserror::Error;
 
-use super::redirect::Redirect;
+use super::classifier::Hook;
 use super::tun::{self, OpenTunError, TunConfig, TunDevice, TunOffloads};
+use super::{redirect, tunnel_mark};
+use crate::endpoint::Endpoint;
 use crate::sys::tun::Layer;
 use crate::sys::{link, netns, virtio};
 
@@ -40,8 +44,8 @@ const MTU: u32 = 65_535 - 14;
 /// What uplink to make.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UplinkConfig {
-    /// The tunnel endpoint: address and UDP port.
-    pub local: SocketAddr,
+    /// The tunnel endpoint.
+    pub endpoint: Endpoint,
     /// The interface index of the device that has the address.
     pub underlay: u32,
     /// The number of queues: one for each worker.
@@ -59,8 +63,8 @@ pub struct UplinkDevice {
     pub queues: Vec<OwnedFd>,
     /// The offloads in force.
     pub offloads: TunOffloads,
-    /// Leads the endpoint's packets to it. To be dropped first.
-    pub redirect: Redirect,
+    /// Leads the endpoint's packets to it, or marks those that leave. To be dropped first.
+    pub hook: Hook,
 }
 
 /// Why there can be no uplink.
@@ -97,6 +101,14 @@ pub enum OpenUplinkError {
         /// Why it failed.
         source: io::Error,
     },
+    /// The kernel cannot be told of tunnels right above IP.
+    #[error("cannot mark super-frames for {endpoint}: that takes Linux 6.6 with BPF, and CAP_BPF")]
+    Mark {
+        /// The endpoint.
+        endpoint: Endpoint,
+        /// Why it failed.
+        source: io::Error,
+    },
     /// Another step failed.
     #[error("cannot {step} of the uplink")]
     Step {
@@ -117,14 +129,14 @@ pub enum OpenUplinkError {
 /// See [`OpenUplinkError`]; then nothing is left behind.
 pub fn open(config: &UplinkConfig) -> Result<UplinkDevice, OpenUplinkError> {
     let tap = open_tap("rluplink%d", config.queues)?;
-    configure(&tap.name, config.local.ip())?;
-    let redirect = redirect(config.local, config.underlay, tap.index)?;
+    configure(&tap.name, config.endpoint.local.ip())?;
+    let hook = hook(config, tap.index)?;
     Ok(UplinkDevice {
         name: tap.name,
         index: tap.index,
         queues: tap.queues,
         offloads: tap.offloads,
-        redirect,
+        hook,
     })
 }
 
@@ -171,8 +183,21 @@ fn open_tap(name: &str, queues: usize) -> Result<TunDevice, OpenUplinkError> {
     }
 }
 
-fn redirect(local: SocketAddr, from: u32, to: u32) -> Result<Redirect, OpenUplinkError> {
-    Redirect::attach(local, from, to).map_err(|source| OpenUplinkError::Redirect { local, source })
+fn hook(config: &UplinkConfig, uplink: u32) -> Result<Hook, OpenUplinkError> {
+    let endpoint = config.endpoint;
+    if endpoint.protocols().is_empty() {
+        return redirect(endpoint.local, config.underlay, uplink);
+    }
+    let version = match endpoint.local {
+        SocketAddr::V4(_) => IpVersion::V4,
+        SocketAddr::V6(_) => IpVersion::V6,
+    };
+    tunnel_mark::attach(version, endpoint.encapsulation, uplink)
+        .map_err(|source| OpenUplinkError::Mark { endpoint, source })
+}
+
+fn redirect(local: SocketAddr, from: u32, to: u32) -> Result<Hook, OpenUplinkError> {
+    redirect::attach(local, from, to).map_err(|source| OpenUplinkError::Redirect { local, source })
 }
 
 fn configure(name: &str, local: IpAddr) -> Result<(), OpenUplinkError> {

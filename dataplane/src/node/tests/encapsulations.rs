@@ -2,10 +2,14 @@
 
 use std::net::Ipv6Addr;
 
+use ringlay_encap::segment::{Segmenter, complete_checksum};
 use ringlay_encap::template::Inner;
 use ringlay_encap::{EtherType, GreKey};
 
+use super::super_frames::{bytes, super_frame, tcp, udp_super_frame};
 use super::*;
+use crate::frame::Gso;
+use crate::port::uplink;
 
 const PEER_V6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 2);
 
@@ -322,4 +326,70 @@ fn a_mac_address_that_all_share_is_ours_too() {
     network.shared_mac = Some(SHARED);
     rig.tables.insert_network(NET, network);
     assert_eq!(rig.receive_from(remotes()[0], &data).len(), 1);
+}
+
+/// The encapsulations right above IP.
+fn kinds_over_ip() -> impl Iterator<Item = (TunnelKey, Inner)> {
+    let over_ip = |key: &TunnelKey| key.encapsulation().udp_port().is_none();
+    kinds().into_iter().filter(move |(key, _)| over_ip(key))
+}
+
+#[test]
+fn a_super_frame_that_raw_sockets_hand_over_is_one_for_the_port() {
+    for (key, inner) in kinds_over_ip() {
+        let mut rig = rig(key, inner, IpAddr::V4(PEER_VTEP));
+        let packet = tcp(false, 7, true, &bytes(20_000));
+        let mut open = packet.clone();
+        let view = ringlay_encap::Ipv4Packet::new_unchecked(&packet[..]);
+        let pseudo = view.pseudo_header(20_020);
+        open[36..38].copy_from_slice(&pseudo.fold().to_be_bytes());
+        let data = encapsulated(key, inner, EtherType::IPV4, &open);
+        let mut ports = rig.receive_from(IpAddr::V4(PEER_VTEP), &data);
+        let offload = ports[0].meta.offload;
+        assert_eq!(offload.gso, Gso::TcpV4, "{key:?}");
+        assert_eq!((offload.gso_size, offload.header_len), (1240, 40));
+        let start = usize::from(offload.csum_start);
+        let whole = ports[0].data_mut();
+        assert!(complete_checksum(whole, start, offload.csum_offset.into()));
+        assert_eq!(whole[20..], packet[20..]);
+        assert_eq!(Segmenter::new(whole, offload.gso_size).unwrap().count(), 17);
+    }
+}
+
+#[test]
+fn tcp_leaves_whole_by_an_uplink_and_udp_by_sockets() {
+    for (key, inner) in kinds_over_ip() {
+        let mut rig = rig(key, inner, IpAddr::V4(PEER_VTEP));
+        let template = Template::builder(IpAddr::V4(OUR_VTEP), IpAddr::V4(PEER_VTEP))
+            .ethernet(uplink::MAC, uplink::PEER_MAC)
+            .tunnel(key, inner)
+            .unwrap();
+        let outer = template.len();
+        let mut tunnel = rig.tables.tunnel(PEER).unwrap().clone();
+        tunnel.template = Some(template);
+        rig.tables.insert_tunnel(PEER, tunnel);
+        let packet = tcp(true, 7, true, &bytes(20_000));
+        let datagrams = udp4("10.42.1.1", "10.42.2.1", 64, &bytes(5_000));
+        let frames = [
+            super_frame(&rig, &packet, 1200),
+            rig.frame(Ingress::Port(PORT), &tcp(true, 7, true, b"single")),
+            udp_super_frame(&rig, &datagrams, 1000),
+            rig.frame(
+                Ingress::Port(PORT),
+                &udp4("10.42.1.1", "10.42.2.1", 64, b"single"),
+            ),
+        ];
+        let (_, sockets) = rig.run(frames);
+        let uplinks = std::mem::take(&mut rig.sink.uplinks);
+        rig.counters.sent.add(uplinks.len() as u64);
+        assert_eq!((uplinks.len(), sockets.len()), (2, 2), "{key:?}");
+        let offload = uplinks[0].meta.offload;
+        assert_eq!((offload.gso, offload.gso_size), (Gso::TcpV4, 1200));
+        assert_eq!(usize::from(offload.csum_start), outer + 20);
+        assert_eq!(usize::from(offload.header_len), outer + 40);
+        assert_eq!(offload.tunnel, None);
+        assert_eq!(uplinks[0].len(), outer + packet.len());
+        assert_eq!(uplinks[1].meta.offload, crate::frame::Offload::default());
+        assert_eq!(sockets[0].datagrams(), 5);
+    }
 }

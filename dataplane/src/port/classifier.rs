@@ -1,0 +1,127 @@
+//! Writes classifiers: programs of a few BPF instructions that the kernel runs on what a device
+//! receives. Hanging them there is for `sys/bpf.rs`.
+
+use std::os::fd::OwnedFd;
+
+use crate::sys::bpf::Instruction;
+
+// Operations (`linux/bpf_common.h`, `linux/bpf.h`).
+pub(super) const LOAD_BYTE: u8 = 0x71;
+pub(super) const LOAD_HALF: u8 = 0x69;
+pub(super) const LOAD_WORD: u8 = 0x61;
+pub(super) const MOVE: u8 = 0xbf;
+pub(super) const MOVE_CONSTANT: u8 = 0xb7;
+pub(super) const ADD_CONSTANT: u8 = 0x07;
+pub(super) const SUBTRACT: u8 = 0x1f;
+pub(super) const SHIFT_CONSTANT: u8 = 0x67;
+pub(super) const OR_CONSTANT: u8 = 0x47;
+pub(super) const AND_CONSTANT: u8 = 0x57;
+pub(super) const JUMP_IF_GREATER: u8 = 0x2d;
+pub(super) const JUMP_IF_OTHER: u8 = 0x56;
+pub(super) const JUMP_IF_EQUAL: u8 = 0x16;
+pub(super) const CALL: u8 = 0x85;
+const EXIT: u8 = 0x95;
+
+/// `TCX_NEXT`: as if the classifier were not there.
+pub(super) const PASS: i32 = -1;
+/// `TCX_DROP`.
+pub(super) const DROP: i32 = 2;
+
+// Fields of `struct __sk_buff`.
+pub(super) const PACKET_TYPE: i16 = 4;
+pub(super) const VLAN_PRESENT: i16 = 20;
+pub(super) const SEGMENT_SIZE: i16 = 176;
+const DATA: i16 = 76;
+const DATA_END: i16 = 80;
+
+// Registers: what a call returns, the context and first argument, the packet, its end, and two
+// to compute with. Those from 6 on outlast calls; the last is the stack's end.
+pub(super) const RESULT: u8 = 0;
+pub(super) const CONTEXT: u8 = 1;
+pub(super) const PACKET: u8 = 2;
+const END: u8 = 3;
+const REACH: u8 = 4;
+pub(super) const VALUE: u8 = 5;
+
+/// A classifier in force, until it is dropped; so it goes with the process.
+#[derive(Debug)]
+pub struct Hook {
+    _link: OwnedFd,
+}
+
+impl Hook {
+    pub(super) fn holding(link: OwnedFd) -> Self {
+        Self { _link: link }
+    }
+}
+
+/// Instructions. Jumps with the offset 0 lead to the end, where a packet is passed on.
+pub(super) struct Assembler(Vec<Instruction>);
+
+impl Assembler {
+    pub(super) fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    pub(super) fn push(&mut self, opcode: u8, to: u8, from: u8, offset: i16, immediate: i32) {
+        self.0.push(Instruction {
+            opcode,
+            registers: from << 4 | to,
+            offset,
+            immediate,
+        });
+    }
+
+    /// Passes on what does not have this value there.
+    pub(super) fn require(&mut self, load: u8, from: u8, offset: i16, value: i32) {
+        self.push(load, VALUE, from, offset, 0);
+        self.push(JUMP_IF_OTHER, VALUE, 0, 0, value);
+    }
+
+    /// The same for two bytes as they are on the wire.
+    pub(super) fn require_half(&mut self, offset: i16, value: u16) {
+        self.require(LOAD_HALF, PACKET, offset, wire(value));
+    }
+
+    /// Passes on what ends before `len` bytes.
+    pub(super) fn require_len(&mut self, len: i32) {
+        self.push(LOAD_WORD, PACKET, CONTEXT, DATA, 0);
+        self.push(LOAD_WORD, END, CONTEXT, DATA_END, 0);
+        self.push(MOVE, REACH, PACKET, 0, 0);
+        self.push(ADD_CONSTANT, REACH, 0, 0, len);
+        self.push(JUMP_IF_GREATER, REACH, END, 0, 0);
+    }
+
+    pub(super) fn require_address(&mut self, offset: i16, octets: &[u8]) {
+        for (word, at) in octets.as_chunks().0.iter().zip((offset..).step_by(4)) {
+            self.require(LOAD_WORD, PACKET, at, i32::from_ne_bytes(*word));
+        }
+    }
+
+    /// Returns what is in [`RESULT`].
+    pub(super) fn exit(&mut self) {
+        self.push(EXIT, 0, 0, 0, 0);
+    }
+
+    /// The program, with the end that passes packets on.
+    pub(super) fn finish(mut self) -> Vec<Instruction> {
+        let pass = self.0.len();
+        for (at, instruction) in self.0.iter_mut().enumerate() {
+            let jump = matches!(
+                instruction.opcode,
+                JUMP_IF_OTHER | JUMP_IF_GREATER | JUMP_IF_EQUAL
+            );
+            if jump && instruction.offset == 0 {
+                instruction.offset = (pass - at - 1) as i16; // a program of some 60 instructions
+            }
+        }
+        self.push(MOVE_CONSTANT, RESULT, 0, 0, PASS);
+        self.exit();
+        self.0
+    }
+}
+
+/// Two bytes in the order of the wire, as a load sees them.
+pub(super) fn wire(value: u16) -> i32 {
+    u16::from_ne_bytes(value.to_be_bytes()).into()
+}
