@@ -36,7 +36,7 @@ fn frames_are_clean(underlay: Underlay, driver: &'static str) {
         file: record(&pair, underlay, driver),
         underlay,
     };
-    assert_no_complaint(&frames.file, &frames.by_node());
+    assert_no_complaint(&frames.file, &frames.by_node(), "tcp");
     frames.assert_outer_headers();
     frames.assert_inner_headers();
     frames.assert_flows_spread();

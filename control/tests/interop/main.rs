@@ -1,8 +1,8 @@
-//! A Ringlay node talks to implementations that are not Ringlay's: the kernel's VXLAN device and
-//! Open vSwitch. tshark understands what it says.
+//! A Ringlay node talks to implementations that are not Ringlay's: the kernel's VXLAN device, Open
+//! vSwitch and scapy. tshark understands what it says.
 //!
-//! Needs root, iproute2, ethtool, nftables, ping, tcpdump, tshark and Open vSwitch, and fails
-//! without any of them.
+//! Needs root, iproute2, ethtool, nftables, ping, tcpdump, tshark, Open vSwitch and scapy, and
+//! fails without any of them.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -11,5 +11,7 @@ mod support;
 
 mod decode;
 mod ovs;
+mod presets;
+mod scapy;
 mod traffic;
 mod uplink;

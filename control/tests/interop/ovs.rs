@@ -29,6 +29,51 @@ const VXLAN: Scenario = Scenario {
 /// Enough for the windows of both ends to open fully.
 const TCP_BYTES: usize = 1 << 20;
 
+const GENEVE: Scenario = Scenario {
+    network: "encap = \"geneve\"\nvni = 42",
+    tunnel: Tunnel {
+        kind: "geneve",
+        options: "key=42",
+        carries: Carries::Frames,
+    },
+};
+
+/// With the outer checksum that Open vSwitch leaves out unless asked.
+const GENEVE_WITH_CHECKSUM: Scenario = Scenario {
+    tunnel: Tunnel {
+        options: "key=42 csum=true",
+        ..GENEVE.tunnel
+    },
+    ..GENEVE
+};
+
+const GRE: Scenario = Scenario {
+    network: "encap = \"gre\"\ninner = \"ethernet\"",
+    tunnel: Tunnel {
+        kind: "gre",
+        options: "",
+        carries: Carries::Frames,
+    },
+};
+
+const GRE_WITH_KEY: Scenario = Scenario {
+    network: "encap = \"gre\"\nkey = 42\ninner = \"ethernet\"",
+    tunnel: Tunnel {
+        options: "key=42",
+        ..GRE.tunnel
+    },
+};
+
+/// IP packets in GRE, without Ethernet.
+const GRE_OF_PACKETS: Scenario = Scenario {
+    network: "encap = \"gre\"\nkey = 42",
+    tunnel: Tunnel {
+        kind: "gre",
+        options: "key=42 packet_type=legacy_l3",
+        carries: Carries::Packets,
+    },
+};
+
 impl Scenario {
     fn talk(&self, underlay: Underlay, driver: &'static str) {
         let pair = Pair::create();
@@ -48,7 +93,7 @@ impl Scenario {
         node.assert_alive();
         switch.assert_alive();
         let file = capture.finish();
-        assert_no_complaint(&file, &sent_by(underlay.node()));
+        assert_no_complaint(&file, &sent_by(underlay.node()), "tcp");
     }
 }
 
@@ -80,4 +125,29 @@ fn vxlan_over_ipv4() {
 #[test]
 fn vxlan_over_ipv6() {
     VXLAN.talk(Underlay::V6, "epoll");
+}
+
+#[test]
+fn geneve_over_ipv4() {
+    GENEVE.talk(Underlay::V4, "epoll");
+}
+
+#[test]
+fn geneve_over_ipv6() {
+    GENEVE_WITH_CHECKSUM.talk(Underlay::V6, "io_uring");
+}
+
+#[test]
+fn gre_over_ipv4() {
+    GRE.talk(Underlay::V4, "epoll");
+}
+
+#[test]
+fn gre_with_key_over_ipv6() {
+    GRE_WITH_KEY.talk(Underlay::V6, "io_uring");
+}
+
+#[test]
+fn gre_of_packets_over_ipv4() {
+    GRE_OF_PACKETS.talk(Underlay::V4, "io_uring");
 }

@@ -24,8 +24,25 @@ pub(crate) enum Style {
     Routed,
 }
 
+/// What both ends have to agree on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Convention {
+    pub(crate) vni: u32,
+    pub(crate) port: u16,
+}
+
 /// Makes the device in the pair's second host. It has 10.42.2.1 and fd42:2::1 either way.
 pub(crate) fn start(pair: &Pair, underlay: Underlay, style: Style) {
+    let convention = Convention {
+        vni: VNI,
+        port: 4789,
+    };
+    start_by(pair, underlay, style, convention);
+}
+
+/// The same by another convention.
+pub(crate) fn start_by(pair: &Pair, underlay: Underlay, style: Style, convention: Convention) {
+    let Convention { vni, port } = convention;
     let host = &pair.peer;
     let (local, remote) = (underlay.peer(), underlay.node());
     let far = if style == Style::OnLink {
@@ -36,7 +53,7 @@ pub(crate) fn start(pair: &Pair, underlay: Underlay, style: Style) {
     ip(
         host,
         &format!(
-            "link add {DEVICE} address {MAC} type vxlan id {VNI} dstport 4789 \
+            "link add {DEVICE} address {MAC} type vxlan id {vni} dstport {port} \
              dev {UNDERLAY_DEVICE} local {local} {far}"
         ),
     );

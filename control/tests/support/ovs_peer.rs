@@ -19,11 +19,12 @@ use super::pair::{Pair, UNDERLAY_DEVICE, Underlay, ip, output, run};
 const DEVICE: &str = "inner";
 /// Its MAC address.
 pub(crate) const MAC: &str = "02:42:00:00:00:02";
+/// The inner destination that all nodes of Antrea share.
+pub(crate) const SHARED_MAC: &str = "aa:bb:cc:dd:ee:ff";
 /// OpenFlow number of the tunnel's port.
 const TUNNEL: u8 = 7;
 /// The bridge that owns the underlay's device. Both have one MAC address.
 const OUTER: &str = "outer";
-const UNDERLAY_MAC: &str = "02:00:00:00:77:0b";
 
 const SCHEMA: &str = "/usr/share/openvswitch/vswitch.ovsschema";
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -45,6 +46,9 @@ pub(crate) enum Carries {
     Frames,
     /// IP packets. The switch takes the Ethernet header off, and puts one on.
     Packets,
+    /// IP packets in frames for [`SHARED_MAC`], as Antrea's flows have it: whatever else comes is
+    /// dropped, and nobody is asked for an address.
+    SharedMac,
 }
 
 /// A switch that runs.
@@ -61,7 +65,7 @@ impl Switch {
     /// to the node. The host behind has 10.42.2.1 and fd42:2::1, and devices of this MTU.
     pub(crate) fn start(pair: &Pair, underlay: Underlay, tunnel: &Tunnel, mtu: u64) -> Self {
         let switch = Self::start_empty(pair);
-        switch.take_underlay();
+        switch.take_underlay(pair);
         switch.add_tunnel(underlay, tunnel, mtu);
         switch.add_host(tunnel.carries);
         switch
@@ -101,27 +105,14 @@ impl Switch {
         }
     }
 
-    /// Gives the outer bridge the underlay's device, and its addresses. The kernel no longer hears
-    /// what comes there: it would answer, too.
-    fn take_underlay(&self) {
+    /// Gives the outer bridge the underlay's device, and its addresses.
+    fn take_underlay(&self, pair: &Pair) {
         let host = &self.host;
+        let mac = pair.deafen_peer();
         ip(host, &format!("address flush dev {UNDERLAY_DEVICE}"));
-        ip(
-            host,
-            &format!("link set {UNDERLAY_DEVICE} address {UNDERLAY_MAC}"),
-        );
-        run(host, "nft", "add table netdev ringlay");
-        run(
-            host,
-            "nft",
-            &format!(
-                "add chain netdev ringlay deaf {{ type filter hook ingress device \
-                 {UNDERLAY_DEVICE} priority 0 ; policy drop ; }}"
-            ),
-        );
         self.vsctl(&format!(
             "add-br {OUTER} -- set bridge {OUTER} datapath_type=netdev \
-             other-config:hwaddr=\"{UNDERLAY_MAC}\" -- add-port {OUTER} {UNDERLAY_DEVICE}"
+             other-config:hwaddr=\"{mac}\" -- add-port {OUTER} {UNDERLAY_DEVICE}"
         ));
         for underlay in [Underlay::V4, Underlay::V6] {
             let (address, length) = (underlay.peer(), underlay.prefix_length());
@@ -151,7 +142,7 @@ impl Switch {
         ip(host, &format!("link set {DEVICE} up"));
         let prefixes = match carries {
             Carries::Frames => [16, 16],
-            Carries::Packets => [24, 64],
+            Carries::Packets | Carries::SharedMac => [24, 64],
         };
         let addresses = ["10.42.2.1", "fd42:2::1"];
         for (address, length) in addresses.into_iter().zip(prefixes) {
@@ -160,13 +151,19 @@ impl Switch {
                 &format!("address add {address}/{length} dev {DEVICE} nodad"),
             );
         }
-        if carries == Carries::Packets {
-            self.route_packets();
+        match carries {
+            Carries::Frames => {}
+            Carries::Packets => self.route_packets("", ""),
+            Carries::SharedMac => self.route_packets(
+                &format!(",dl_dst={SHARED_MAC}"),
+                &format!("set_field:{SHARED_MAC}->eth_dst,"),
+            ),
         }
     }
 
-    /// Packets have no link-layer addresses in the tunnel: those of frames out of it are made up.
-    fn route_packets(&self) {
+    /// Hands packets on between the host and the tunnel: those from the tunnel that match, those to
+    /// it changed by an action. The host's neighbours are made up, so that it asks for none.
+    fn route_packets(&self, matching: &str, action: &str) {
         for (prefix, router) in [("10.42.1.0/24", "10.42.2.9"), ("fd42:1::/64", "fd42:2::9")] {
             let host = &self.host;
             ip(
@@ -178,12 +175,13 @@ impl Switch {
                 &format!("route add {prefix} via {router} dev {DEVICE}"),
             );
         }
-        self.add_flow(&format!(
-            "priority=9,in_port={TUNNEL},actions=set_field:{MAC}->eth_dst,output:LOCAL"
-        ));
+        self.call("ovs-ofctl", &format!("del-flows {DEVICE}"));
         for protocol in ["ip", "ipv6"] {
             self.add_flow(&format!(
-                "priority=9,in_port=LOCAL,{protocol},actions=output:{TUNNEL}"
+                "in_port={TUNNEL},{protocol}{matching},actions=set_field:{MAC}->eth_dst,LOCAL"
+            ));
+            self.add_flow(&format!(
+                "in_port=LOCAL,{protocol},actions={action}output:{TUNNEL}"
             ));
         }
     }

@@ -97,6 +97,24 @@ impl Pair {
         self.directory.path()
     }
 
+    /// Keeps from the peer's kernel what comes by the underlay, for a program that answers instead:
+    /// packet sockets still hear it. Returns the device's MAC address.
+    pub(crate) fn deafen_peer(&self) -> &'static str {
+        let mac = "02:00:00:00:77:0b";
+        let device = UNDERLAY_DEVICE;
+        ip(&self.peer, &format!("link set {device} address {mac}"));
+        run(&self.peer, "nft", "add table netdev deaf");
+        run(
+            &self.peer,
+            "nft",
+            &format!(
+                "add chain netdev deaf ear {{ type filter hook ingress device {device} \
+                 priority 0 ; policy drop ; }}"
+            ),
+        );
+        mac
+    }
+
     fn join(&self) {
         let device = UNDERLAY_DEVICE;
         let far = self.peer.name();
