@@ -55,7 +55,7 @@ pub struct RuntimeConfig {
     pub driver: DriverChoice,
     /// How workers wait.
     pub poll: PollMode,
-    /// Frames in each worker's mempool.
+    /// Frames in each worker's mempool. Those that are never needed cost no memory.
     pub frames: u32,
 }
 
@@ -65,7 +65,7 @@ impl Default for RuntimeConfig {
             workers: affinity::allowed_cpus().into_iter().map(Some).collect(),
             driver: DriverChoice::Auto,
             poll: PollMode::default(),
-            frames: 1024,
+            frames: 8192,
         }
     }
 }

@@ -115,7 +115,7 @@ pub struct DriverConfig {
     /// The kernel fills the frame that it has had longest, so with more than a part of
     /// the CPU's cache lent, each would have left the cache by the time it is filled again.
     pub receive_bytes: usize,
-    /// Descriptors that can be attached at a time.
+    /// Descriptors that can be attached at a time, if the process may open so many.
     pub files: u32,
 }
 
@@ -127,7 +127,7 @@ impl Default for DriverConfig {
             sends: 256,
             receive_buffers: 64,
             receive_bytes: 512 << 10,
-            files: 1024,
+            files: 8192,
         }
     }
 }

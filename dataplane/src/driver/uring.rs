@@ -35,6 +35,9 @@ const STARVED_WAIT: Duration = Duration::from_millis(1);
 /// How long a detached queue's requests may take to end.
 const DETACH_LIMIT: Duration = Duration::from_secs(2);
 
+/// Descriptors that can be attached where the process may open few.
+const FEWEST_FILES: u32 = 1024;
+
 /// Attempts to hand over requests while the kernel is short of memory.
 const SUBMIT_ATTEMPTS: usize = 8;
 
@@ -49,8 +52,10 @@ pub struct UringDriver {
     arrived: VecDeque<(u16, Frame)>,
     receive_buffers: u16,
     receive_bytes: usize,
-    /// Whether a queue may lack slots or need arming.
-    needy: bool,
+    /// The queues that may lack slots or need arming, each once.
+    needy: Vec<u16>,
+    /// Frames that all queues together may lend the kernel.
+    lendable: usize,
     /// For raw sockets.
     sends: SendArray,
     /// Whether frames may wait to be sent by raw sockets.
@@ -70,13 +75,21 @@ impl UringDriver {
         counters: Arc<CachePadded<WorkerCounters>>,
         waker: &Waker,
     ) -> io::Result<Self> {
-        let mut uring = Uring::new(UringConfig {
-            submissions: config.submissions,
-            completions: config.completions,
-            sends: config.sends,
-            files: config.files,
+        let sized = |files| {
+            Uring::new(UringConfig {
+                submissions: config.submissions,
+                completions: config.completions,
+                sends: config.sends,
+                files,
+            })
+        };
+        // The kernel refuses a table beyond the number of files that the process may open.
+        let mut uring = sized(config.files).or_else(|error| match error.raw_os_error() {
+            Some(libc::EMFILE) => sized(FEWEST_FILES),
+            _ => Err(error),
         })?;
         uring.watch(waker.as_fd())?;
+        let lendable = pool.available() / 2;
         Ok(Self {
             uring,
             pool,
@@ -85,7 +98,8 @@ impl UringDriver {
             arrived: VecDeque::new(),
             receive_buffers: config.receive_buffers,
             receive_bytes: config.receive_bytes,
-            needy: false,
+            needy: Vec::new(),
+            lendable,
             sends: SendArray::new(BATCH_SIZE),
             raw_pending: false,
         })
@@ -145,6 +159,7 @@ impl UringDriver {
                     gone,
                     failures,
                     in_flight,
+                    needy: false,
                 })
             }
             Err(error) => {
@@ -230,7 +245,7 @@ impl UringDriver {
     #[inline]
     fn arrive(&mut self, index: u16, frame: Result<Frame, DropReason>) {
         // The slot's place is vacant, and the source may have stopped with it.
-        self.needy = true;
+        self.mark(index);
         match frame {
             Ok(frame) => {
                 if let Some(Some(queue)) = self.queues.get_mut(usize::from(index)) {
@@ -265,7 +280,10 @@ impl UringDriver {
         let Some(Some(queue)) = self.queues.get_mut(usize::from(index)) else {
             return;
         };
-        self.needy = true;
+        if !queue.needy {
+            queue.needy = true;
+            self.needy.push(index);
+        }
         if matches!(errno, libc::ENOBUFS | libc::ECANCELED) {
             return;
         }
@@ -289,33 +307,60 @@ impl UringDriver {
         }
     }
 
+    /// Notes that a queue may lack slots or need arming.
+    #[inline]
+    fn mark(&mut self, index: u16) {
+        if let Some(Some(queue)) = self.queues.get_mut(usize::from(index))
+            && !queue.needy
+        {
+            queue.needy = true;
+            self.needy.push(index);
+        }
+    }
+
     /// Lends slots to the queues that lack some and arms those that stopped.
     fn replenish(&mut self) {
-        if !self.needy {
-            return;
-        }
-        self.needy = false;
-        for queue in self.queues.iter().flatten().filter(|queue| !queue.gone) {
-            let target = queue.lengths.fitting(self.receive_bytes);
-            let target = target.min(self.receive_buffers.into());
-            while self.uring.lent(queue.source) + queue.waiting < target {
-                let Some(frame) = self.pool.allocate() else {
-                    self.needy = true;
-                    break;
-                };
-                let returned = self.uring.lend(queue.source, frame.into_slot());
-                debug_assert!(returned.is_ok(), "there was a vacancy");
-            }
-            if !self.uring.is_armed(queue.source) && self.uring.lent(queue.source) > 0 {
-                self.needy |= self.uring.arm(queue.source).is_err();
+        let share = (self.lendable / self.queues.len().max(1)).max(Lengths::FEWEST_SHARED);
+        let most = share.min(self.receive_buffers.into());
+        for at in (0..self.needy.len()).rev() {
+            let index = usize::from(self.needy[at]);
+            if !self.replenish_queue(index, most) {
+                self.needy.swap_remove(at);
+                if let Some(queue) = &mut self.queues[index] {
+                    queue.needy = false;
+                }
             }
         }
     }
 
+    /// The same for one queue, which gets `most` slots at most; returns whether it is still needy.
+    fn replenish_queue(&mut self, index: usize, most: usize) -> bool {
+        let Some(queue) = self.queues[index].as_ref().filter(|queue| !queue.gone) else {
+            return false;
+        };
+        let mut needy = false;
+        let target = queue.lengths.fitting(self.receive_bytes).min(most);
+        while self.uring.lent(queue.source) + queue.waiting < target {
+            let Some(frame) = self.pool.allocate() else {
+                needy = true;
+                break;
+            };
+            let returned = self.uring.lend(queue.source, frame.into_slot());
+            debug_assert!(returned.is_ok(), "there was a vacancy");
+        }
+        if !self.uring.is_armed(queue.source) && self.uring.lent(queue.source) > 0 {
+            needy |= self.uring.arm(queue.source).is_err();
+        }
+        needy
+    }
+
     /// Whether a queue can receive nothing before frames return to the pool.
     fn is_starved(&mut self) -> bool {
-        let mut queues = self.queues.iter().flatten().filter(|queue| !queue.gone);
-        self.needy && queues.any(|queue| !self.uring.is_armed(queue.source))
+        let (uring, queues) = (&mut self.uring, &self.queues);
+        self.needy.iter().any(|&index| {
+            let queue = queues[usize::from(index)].as_ref();
+            queue.is_some_and(|queue| !queue.gone && !uring.is_armed(queue.source))
+        })
     }
 
     /// Whether no request refers to queue `index`.
@@ -421,7 +466,8 @@ impl Driver for UringDriver {
         self.queues[index] = Some(attached);
         self.arrived
             .reserve(self.queues.len() * usize::from(self.receive_buffers));
-        self.needy = true;
+        self.needy.reserve(self.queues.len());
+        self.mark(id);
         self.replenish();
         if self.uring.lent(source) == 0 {
             self.detach(QueueId(id));
@@ -441,6 +487,7 @@ impl Driver for UringDriver {
         }
         self.flush_raw();
         self.settle(index);
+        self.needy.retain(|&queue| queue != id.0);
         let before = self.arrived.len();
         self.arrived.retain(|&(queue, _)| queue != id.0);
         for _ in self.arrived.len()..before {
@@ -468,7 +515,10 @@ impl Driver for UringDriver {
             if let Some(Some(queue)) = self.queues.get_mut(usize::from(index)) {
                 queue.failures = 0;
                 queue.waiting -= 1;
-                self.needy = true;
+                if !queue.needy {
+                    queue.needy = true;
+                    self.needy.push(index);
+                }
                 frame.meta.ingress = queue.kind.ingress();
                 self.ledger.received(&queue.counters, &frame);
                 let refused = batch.push(frame);

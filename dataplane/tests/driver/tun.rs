@@ -26,6 +26,7 @@ crate::scenarios!(
     two_queues_serve_one_device,
     a_deleted_device_is_quiet_and_refuses_packets,
     a_detached_device_is_gone,
+    many_queues_share_the_memory,
 );
 
 fn in_namespace(test: impl FnOnce() + Send) {
@@ -234,5 +235,27 @@ fn a_detached_device_is_gone(kind: DriverKind) {
             rig.drops(DropReason::PortGone),
             rig.counters.received.value() + 1
         );
+    });
+}
+
+fn many_queues_share_the_memory(kind: DriverKind) {
+    const QUEUES: usize = 24;
+    in_namespace(|| {
+        let mut rig = Rig::new(kind);
+        let mut device = tun_device(QUEUES, 1_400, TunOffloads::NONE);
+        for id in 0..QUEUES {
+            rig.attach(port(id as u16, &mut device));
+        }
+        // Flows are spread over the queues, so that nearly all of them get some.
+        let sockets: Vec<_> = (0..8 * QUEUES).map(|_| host_socket()).collect();
+        for round in 0..5 {
+            sockets
+                .iter()
+                .for_each(|socket| drop(socket.send(&[round; 100]).unwrap()));
+            let mut left = sockets.len();
+            while left > 0 {
+                left -= rig.next().iter().filter(|frame| is_ours(frame)).count();
+            }
+        }
     });
 }

@@ -31,6 +31,8 @@ pub(super) struct Attached {
     pub(super) failures: u32,
     /// Frames handed over and not yet reported as sent or refused.
     pub(super) in_flight: u32,
+    /// Whether it is in the driver's list of needy queues.
+    pub(super) needy: bool,
 }
 
 #[derive(Debug)]
@@ -86,15 +88,22 @@ impl Lengths {
     /// to deliver, and must be told to go on.
     const FEWEST: usize = 8;
 
+    /// The same where very many queues share the pool, most of which are idle.
+    pub(super) const FEWEST_SHARED: usize = 2;
+
     #[inline]
     pub(super) fn add(&mut self, len: usize) {
         self.scaled += len;
         self.scaled -= self.scaled / (Self::WEIGHT + 1);
     }
 
-    /// How many frames fill `bytes`.
+    /// How many frames fill `bytes`. Few while nothing has come in yet: most queues of many are
+    /// idle.
     #[inline]
     pub(super) fn fitting(&self, bytes: usize) -> usize {
+        if self.scaled == 0 {
+            return Self::FEWEST;
+        }
         (bytes / (self.scaled / Self::WEIGHT).max(1)).max(Self::FEWEST)
     }
 }
@@ -106,7 +115,7 @@ mod tests {
     #[test]
     fn few_long_frames_fit_and_many_short_ones() {
         let mut lengths = Lengths::default();
-        assert_eq!(lengths.fitting(1 << 19), 1 << 19, "nothing is known yet");
+        assert_eq!(lengths.fitting(1 << 19), 8, "nothing came yet");
         (0..100).for_each(|_| lengths.add(65_536));
         assert_eq!(lengths.fitting(1 << 19), 8);
         (0..100).for_each(|_| lengths.add(100));
