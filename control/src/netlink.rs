@@ -3,6 +3,8 @@
 //! The daemon's only module that knows rtnetlink, whose interface changes often. Each call opens a
 //! socket of its own, in the namespace it is about, and blocks until the kernel has answered.
 
+mod guest;
+
 use std::{
     collections::{BTreeMap, btree_map::Entry},
     future::Future,
@@ -27,6 +29,7 @@ use thiserror::Error;
 use tokio::sync::Notify;
 use tokio_stream::StreamExt;
 
+pub use self::guest::{Found, furnish, look};
 use crate::mtu::Way;
 
 /// How long to wait for what else a change entails.

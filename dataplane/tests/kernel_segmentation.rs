@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use etherparse::{IpFragOffset, IpHeaders, Ipv4Header, Ipv6Header, PacketBuilder, TcpHeader};
 use ringlay_dataplane::frame::{Gso, Offload};
-use ringlay_dataplane::port::tun::{self, TunConfig, TunOffloads, VNET_HEADER_LEN};
+use ringlay_dataplane::port::tun::{self, Life, TunConfig, TunOffloads, VNET_HEADER_LEN};
 use ringlay_dataplane::sys::{netns, virtio};
 use ringlay_encap::checksum;
 use ringlay_encap::segment::Segmenter;
@@ -38,6 +38,7 @@ fn open(name: &str, offloads: TunOffloads) -> File {
         queues: 1,
         mtu: MTU,
         offloads,
+        life: Life::Queues,
     };
     let queue: OwnedFd = tun::open(&config).unwrap().queues.remove(0);
     File::from(queue)

@@ -13,7 +13,7 @@ use ringlay_dataplane::drop_reason::DropReason;
 use ringlay_dataplane::endpoint::Endpoint;
 use ringlay_dataplane::event::Event;
 use ringlay_dataplane::id::{NetworkId, PortId, TunnelId, UnderlayId};
-use ringlay_dataplane::port::tun::{self, TunConfig, TunOffloads};
+use ringlay_dataplane::port::tun::{self, Life, TunConfig, TunOffloads};
 use ringlay_dataplane::port::underlay::{self, UnderlayConfig};
 use ringlay_dataplane::runtime::{PollMode, Runtime, RuntimeConfig};
 use ringlay_dataplane::stats::Stats;
@@ -127,6 +127,7 @@ impl Rig {
             queues: WORKERS,
             mtu: 1450,
             offloads: TunOffloads::NONE,
+            life: Life::Queues,
         })
         .unwrap();
         let sockets = underlay::bind(&UnderlayConfig {

@@ -46,7 +46,7 @@ impl HostError {
     }
 
     /// What an error says, and what its sources say.
-    pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
+    pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
         let mut text = error.to_string();
         let mut source = error.source();
         while let Some(error) = source {
@@ -76,6 +76,11 @@ pub trait Host: Send + Sync + fmt::Debug {
 
     /// Closes a port's device, which is then gone.
     fn close_port(&self, id: PortId);
+
+    /// Stops serving a port, whose device stays if it is a container's: the daemon ends.
+    fn leave_port(&self, id: PortId) {
+        self.close_port(id);
+    }
 
     /// Adds and removes addresses of a device, sets its MTU.
     ///

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fs,
     net::{IpAddr, Ipv4Addr},
     sync::{Mutex, MutexGuard},
     time::Duration,
@@ -14,12 +15,13 @@ use ringlay_dataplane::{
     id::{PortId, TunnelId, UnderlayId},
     port::{
         classifier::Hook,
-        tun::{self, TunConfig, TunDevice, TunOffloads},
+        tun::{self, Keeper, Life, TunConfig, TunDevice, TunOffloads},
         underlay::{self, UnderlayConfig},
         uplink::{self, UplinkConfig},
     },
     runtime::Runtime,
     stats::Stats,
+    sys::netns,
     tables::Tables,
 };
 use thiserror::Error;
@@ -28,7 +30,7 @@ use super::host::{Host, HostError, OpenPort, PortChange};
 use crate::{
     mtu::Way,
     netlink::{self, Device, RouteChange},
-    object::Port,
+    object::{Guest, Port},
 };
 
 /// Sending sockets a worker has: so many outer source ports do its flows spread over.
@@ -49,6 +51,8 @@ pub(super) struct Linux {
     uplinks: Option<u32>,
     /// What leads packets to the uplinks.
     hooks: Mutex<BTreeMap<UnderlayId, Hook>>,
+    /// What keeps the devices of containers in being.
+    keepers: Mutex<BTreeMap<PortId, Keeper>>,
 }
 
 /// A port asks for what the workers cannot serve.
@@ -81,6 +85,7 @@ impl Linux {
             runtime,
             uplinks,
             hooks: Mutex::default(),
+            keepers: Mutex::default(),
         }
     }
 
@@ -108,6 +113,10 @@ impl Linux {
         self.hooks.lock().expect("no holder of this lock panics")
     }
 
+    fn keepers(&self) -> MutexGuard<'_, BTreeMap<PortId, Keeper>> {
+        self.keepers.lock().expect("no holder of this lock panics")
+    }
+
     fn open_device(&self, port: &Port, mtu: u32) -> Result<TunDevice, HostError> {
         let workers = self.runtime.workers();
         if let Some(asked) = port.queues
@@ -121,14 +130,61 @@ impl Linux {
             queues: workers,
             mtu,
             offloads: OFFLOADS,
+            life: match &port.guest {
+                None => Life::Queues,
+                Some(guest) if guest.resumed => Life::Resumed,
+                Some(_) => Life::Kept,
+            },
         };
-        tun::open(&config).map_err(HostError::new)
+        match &port.guest {
+            Some(guest) => open_guest(config, port, guest),
+            None => tun::open(&config).map_err(HostError::new),
+        }
+    }
+}
+
+/// Opens the device of a container, with its addresses and routes, on one visit to its namespace.
+fn open_guest(config: TunConfig, port: &Port, guest: &Guest) -> Result<TunDevice, HostError> {
+    let netns = config.netns.clone();
+    let here = TunConfig {
+        netns: None,
+        ..config
+    };
+    let open = || {
+        let device = tun::open(&here).map_err(HostError::new)?;
+        if port.addresses.iter().any(|net| net.addr().is_ipv6()) {
+            // Some runtimes switch it off until a plugin says otherwise.
+            let switch = format!("/proc/sys/net/ipv6/conf/{}/disable_ipv6", here.name);
+            let _ = fs::write(switch, "0");
+        }
+        let (index, addresses) = (device.index, &port.addresses);
+        match netlink::furnish(index, addresses, &guest.routes, guest.resumed) {
+            Ok(()) => Ok(device),
+            Err(error) => {
+                give_up(&device.keeper, guest);
+                Err(HostError::new(error))
+            }
+        }
+    };
+    match netns {
+        Some(path) => netns::run_in(&path, open)
+            .map_err(|source| HostError::new(tun::OpenTunError::Netns { path, source }))?,
+        None => open(),
+    }
+}
+
+/// Lets a device go that cannot be served, unless it was there before.
+fn give_up(keeper: &Option<Keeper>, guest: &Guest) {
+    if let Some(keeper) = keeper
+        && !guest.resumed
+    {
+        let _ = keeper.release();
     }
 }
 
 impl Host for Linux {
     fn open_port(&self, id: PortId, port: &Port, mtu: u32) -> Result<OpenPort, HostError> {
-        let tun = self.open_device(port, mtu)?;
+        let mut tun = self.open_device(port, mtu)?;
         let device = Device {
             netns: port.netns.clone(),
             index: tun.index,
@@ -139,6 +195,15 @@ impl Host for Linux {
             mtu,
             mode: mode(&tun),
         };
+        let keeper = tun.keeper.take();
+        if let Some(guest) = &port.guest {
+            if let Err(error) = self.runtime.add_port(id, tun) {
+                give_up(&keeper, guest);
+                return Err(HostError::new(error));
+            }
+            self.keepers().extend(keeper.map(|keeper| (id, keeper)));
+            return Ok(open);
+        }
         // Dropping the device on an error removes it.
         open.device
             .add_addresses(&port.addresses)
@@ -148,7 +213,17 @@ impl Host for Linux {
     }
 
     fn close_port(&self, id: PortId) {
+        let keeper = self.keepers().remove(&id);
+        // It fails if the device is gone, which is what is wanted.
+        let _ = keeper.as_ref().map(Keeper::release);
         self.runtime.remove_port(id);
+        // Last, so that it is not a worker who waits until the device is gone.
+        drop(keeper);
+    }
+
+    fn leave_port(&self, id: PortId) {
+        self.runtime.remove_port(id);
+        self.keepers().remove(&id);
     }
 
     fn change_port(&self, device: &Device, change: &PortChange) -> Result<(), HostError> {

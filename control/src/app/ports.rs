@@ -95,10 +95,10 @@ impl Ports {
         });
     }
 
-    /// Closes all devices.
+    /// Closes all devices but those of containers, which stay without service.
     pub(super) fn close_all(&mut self) {
         for entry in std::mem::take(&mut self.entries).into_values() {
-            self.host.close_port(entry.id);
+            self.host.leave_port(entry.id);
         }
     }
 

@@ -472,7 +472,13 @@ impl Compiler {
             if let Some(entry) = self.networks.get_mut(name) {
                 // `vteps_of` goes by address, as the table wants it.
                 entry.table.vteps = rib.vteps_of(name).map(|vtep| vtep.address).collect();
-                let nets = rib.ports_of(name).flat_map(|port| &port.addresses);
+                // The node's own addresses before those of its containers: it speaks for itself.
+                let (own, guests): (Vec<_>, Vec<_>) =
+                    rib.ports_of(name).partition(|port| port.guest.is_none());
+                let nets = own
+                    .into_iter()
+                    .chain(guests)
+                    .flat_map(|port| &port.addresses);
                 entry.table.addresses = nets.map(IpNet::addr).collect();
             }
             self.refresh_mtu(name);

@@ -160,6 +160,7 @@ fn port(name: &str, network: &str, addresses: &[&str]) -> Object {
             .collect(),
         queues: None,
         routes: true,
+        guest: None,
     })
 }
 

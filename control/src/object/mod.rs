@@ -2,6 +2,7 @@
 //! [`crate::rib`].
 
 mod encap;
+mod guest;
 mod name;
 mod neighbour;
 mod network;
@@ -14,6 +15,7 @@ use std::fmt;
 
 pub use self::{
     encap::{Encap, EncapFault, EncapKeys, Inner},
+    guest::{Guest, GuestRoute},
     name::{DeviceName, Name, NameError},
     neighbour::{Neighbour, NeighbourKey},
     network::Network,

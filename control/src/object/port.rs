@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 
-use super::{DeviceName, Kind, Name};
+use super::{DeviceName, Guest, Kind, Name};
 
 /// A TUN device by which packets enter and leave a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,12 +23,17 @@ pub struct Port {
     pub queues: Option<u16>,
     /// Whether the network's remote prefixes become kernel routes through the device.
     pub routes: bool,
+    /// What is special about it if a container owns the device.
+    pub guest: Option<Guest>,
 }
 
 impl Port {
     /// Whether `other` can take its place without the device being opened anew.
     pub fn same_device(&self, other: &Self) -> bool {
-        self.device == other.device && self.netns == other.netns && self.queues == other.queues
+        self.device == other.device
+            && self.netns == other.netns
+            && self.queues == other.queues
+            && self.guest == other.guest
     }
 }
 

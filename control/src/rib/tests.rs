@@ -38,6 +38,7 @@ fn port(text: &str, network: &str, address: &str) -> Object {
         addresses: vec![address.parse().unwrap()],
         queues: None,
         routes: true,
+        guest: None,
     })
 }
 

@@ -39,9 +39,23 @@ pub struct TunConfig {
     pub mtu: u32,
     /// What the kernel may leave to Ringlay; refused ones are left out.
     pub offloads: TunOffloads,
+    /// How long it lives.
+    pub life: Life,
 }
 
-/// An open device. It vanishes when the last queue is closed.
+/// How long a device lives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Life {
+    /// As long as its queues are open.
+    #[default]
+    Queues,
+    /// Until its [`Keeper`] lets go, also if the process ends before.
+    Kept,
+    /// The same, and one that an earlier process kept is taken up with its addresses and routes.
+    Resumed,
+}
+
+/// An open device. It vanishes when the last queue is closed, unless it has a keeper.
 #[derive(Debug)]
 pub struct TunDevice {
     /// The name that the kernel gave it.
@@ -54,6 +68,45 @@ pub struct TunDevice {
     pub offloads: TunOffloads,
     /// The offloads that were asked for and refused, each with the reason.
     pub refused: Vec<(TunOffloads, io::Error)>,
+    /// What keeps it in being, if something does.
+    pub keeper: Option<Keeper>,
+}
+
+/// Keeps a device in being, also beyond the end of the process.
+///
+/// It holds all queues open: closing one makes the kernel wait for all CPUs, for which a worker
+/// has no time.
+#[derive(Debug)]
+pub struct Keeper {
+    queues: Vec<OwnedFd>,
+}
+
+impl Keeper {
+    fn new(queues: &[OwnedFd]) -> io::Result<Self> {
+        let queues = queues
+            .iter()
+            .map(OwnedFd::try_clone)
+            .collect::<io::Result<Vec<_>>>()?;
+        let keeper = Self { queues };
+        keeper.set_persistent(true)?;
+        Ok(keeper)
+    }
+
+    /// Lets the device go: it vanishes when its queues are closed, those of the workers and these.
+    ///
+    /// # Errors
+    ///
+    /// If the device is gone already.
+    pub fn release(&self) -> io::Result<()> {
+        self.set_persistent(false)
+    }
+
+    fn set_persistent(&self, persistent: bool) -> io::Result<()> {
+        match self.queues.first() {
+            Some(queue) => TunQueue::set_persistent(queue.as_fd(), persistent),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Why a device could not be opened.
@@ -185,8 +238,9 @@ fn open_here(
     header_len: usize,
 ) -> Result<TunDevice, OpenTunError> {
     let first = open_queue(config)?;
+    let fresh = config.life != Life::Resumed;
     let name = first
-        .attach(&config.name, layer, true)
+        .attach(&config.name, layer, fresh)
         .map_err(|error| attach_error(config, 0, error))?;
     first
         .set_header_len(header_len)
@@ -202,13 +256,20 @@ fn open_here(
     }
     configure(config, &name, &queues[0])?;
     let index = link::index(&name).map_err(failed(config, "find the index"))?;
-    let queues = queues.into_iter().map(OwnedFd::from).collect();
+    let queues: Vec<_> = queues.into_iter().map(OwnedFd::from).collect();
+    let keeper = match config.life {
+        Life::Queues => None,
+        Life::Kept | Life::Resumed => {
+            Some(Keeper::new(&queues).map_err(failed(config, "keep the queues"))?)
+        }
+    };
     Ok(TunDevice {
         name,
         index,
         queues,
         offloads,
         refused,
+        keeper,
     })
 }
 

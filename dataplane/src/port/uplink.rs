@@ -19,7 +19,7 @@ use socket2::{Domain, Socket, Type};
 use thiserror::Error;
 
 use super::classifier::Hook;
-use super::tun::{self, OpenTunError, TunConfig, TunDevice, TunOffloads};
+use super::tun::{self, Life, OpenTunError, TunConfig, TunDevice, TunOffloads};
 use super::{redirect, tunnel_mark};
 use crate::endpoint::Endpoint;
 use crate::sys::tun::Layer;
@@ -174,6 +174,7 @@ fn open_tap(name: &str, queues: usize) -> Result<TunDevice, OpenUplinkError> {
         queues,
         mtu: MTU,
         offloads: TunOffloads::SUPER_FRAMES | NEEDED,
+        life: Life::Queues,
     };
     let tap = tun::open_as(&tap, Layer::Ethernet, VNET_HEADER_LEN)?;
     if tap.offloads.contains(NEEDED) {

@@ -7,7 +7,7 @@ use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::BitOr;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
 use crate::sys::link;
@@ -184,6 +184,22 @@ impl TunQueue {
         let bits = libc::c_ulong::from(offloads.0);
         // SAFETY: TUNSETOFFLOAD takes its argument by value.
         self.check(unsafe { libc::ioctl(self.raw(), libc::TUNSETOFFLOAD, bits) })
+    }
+
+    /// Says whether the device outlives its last queue.
+    ///
+    /// # Errors
+    ///
+    /// `EBADFD` when the queue belongs to no device, e.g. to one that was deleted.
+    pub fn set_persistent(queue: BorrowedFd<'_>, persistent: bool) -> io::Result<()> {
+        let flag = libc::c_ulong::from(persistent);
+        // SAFETY: TUNSETPERSIST takes its argument by value.
+        let rc = unsafe { libc::ioctl(queue.as_raw_fd(), libc::TUNSETPERSIST, flag) };
+        if rc >= 0 {
+            Ok(())
+        } else {
+            Err(io::Error::last_os_error())
+        }
     }
 
     /// The `IFF_*` features of the driver.

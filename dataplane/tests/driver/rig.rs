@@ -18,7 +18,7 @@ use ringlay_dataplane::endpoint::Endpoint;
 use ringlay_dataplane::frame::Frame;
 use ringlay_dataplane::id::{PortId, UnderlayId};
 use ringlay_dataplane::mempool::Mempool;
-use ringlay_dataplane::port::tun::{self, TunConfig, TunDevice, TunOffloads};
+use ringlay_dataplane::port::tun::{self, Life, TunConfig, TunDevice, TunOffloads};
 use ringlay_dataplane::port::underlay::{self, UnderlayConfig, UnderlayQueue};
 use ringlay_dataplane::sys::eventfd::Waker;
 use ringlay_encap::Encapsulation;
@@ -191,6 +191,7 @@ pub(crate) fn tun_device(queues: usize, mtu: u32, offloads: TunOffloads) -> TunD
         queues,
         mtu,
         offloads,
+        life: Life::Queues,
     };
     let device = tun::open(&config).expect("these tests need root and /dev/net/tun");
     let mut adopted = ::tun::Configuration::default();

@@ -8,6 +8,7 @@ fn config(name: &str) -> TunConfig {
         queues: 2,
         mtu: 1_400,
         offloads,
+        life: Life::Queues,
     }
 }
 
@@ -151,5 +152,37 @@ fn too_many_queues_are_an_error_that_names_the_limit() {
         };
         assert_eq!(granted, 256);
         assert!(link::index("rl0").is_err(), "no device is left behind");
+    });
+}
+
+#[test]
+fn a_kept_device_outlives_its_queues_and_is_taken_up_again() {
+    in_new_namespace(|| {
+        let mut wanted = config("rl0");
+        wanted.life = Life::Kept;
+        let first = open(&wanted).unwrap();
+        let index = first.index;
+        drop(first);
+        assert_eq!(link::index("rl0").unwrap(), index, "it is still there");
+        let error = open(&wanted).unwrap_err();
+        assert!(matches!(error, OpenTunError::InUse { .. }), "{error}");
+        wanted.life = Life::Resumed;
+        let again = open(&wanted).unwrap();
+        assert_eq!((again.index, again.queues.len()), (index, 2));
+        drop(again.queues);
+        again.keeper.expect("kept").release().unwrap();
+        assert!(link::index("rl0").is_err(), "let go, it vanishes");
+    });
+}
+
+#[test]
+fn a_device_that_is_gone_is_made_anew() {
+    in_new_namespace(|| {
+        let mut wanted = config("rl0");
+        wanted.life = Life::Resumed;
+        let device = open(&wanted).unwrap();
+        assert_eq!(link::index("rl0").unwrap(), device.index);
+        drop(device.queues);
+        device.keeper.expect("kept").release().unwrap();
     });
 }
