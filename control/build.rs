@@ -5,6 +5,7 @@ use std::{env, error::Error, fs, path::PathBuf};
 use prost::Message;
 
 const PROTOS: &[&str] = &[
+    "attach",
     "mtu",
     "network",
     "neighbour",

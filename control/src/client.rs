@@ -62,6 +62,14 @@ pub async fn connect(socket: &Path) -> Result<Channel, ConnectError> {
     endpoint.connect().await.map_err(error)
 }
 
+/// Where the CNI plugin notes what is to be detached when the daemon that listens on `socket` is
+/// back: files NAME.json, each an object with `container_id` and `device`.
+pub fn journal_directory(socket: &Path) -> PathBuf {
+    let mut beside = socket.as_os_str().to_owned();
+    beside.push(".detach");
+    beside.into()
+}
+
 /// What an error status says about field, reason and remedy, if it does.
 pub fn error_detail(status: &Status) -> Option<ErrorDetail> {
     let details = RpcStatus::decode(status.details()).ok()?.details;

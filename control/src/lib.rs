@@ -24,6 +24,8 @@ pub mod proto;
 #[cfg(feature = "server")]
 pub mod app;
 #[cfg(feature = "server")]
+pub mod attach;
+#[cfg(feature = "server")]
 pub mod cli;
 #[cfg(feature = "server")]
 pub mod compile;
@@ -33,6 +35,8 @@ pub mod config;
 pub mod demo;
 #[cfg(feature = "server")]
 pub mod doctor;
+#[cfg(feature = "server")]
+pub mod ipam;
 #[cfg(feature = "server")]
 pub mod mtu;
 #[cfg(feature = "server")]

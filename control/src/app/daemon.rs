@@ -9,6 +9,7 @@ use std::{
 };
 
 use crossbeam::channel::Receiver;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use ringlay_dataplane::{
     driver::probe::DriverChoice,
     event::Event,
@@ -38,6 +39,7 @@ use super::{
     underlay::{Local, LocalError},
 };
 use crate::{
+    attach::{self, Attachments, Masquerade, MasqueradeError, StoreError},
     compile::Environment,
     config::{Config, ConfigError, Driver, Poll, Settings, UnderlayDriver, Workers},
     mtu::Paths,
@@ -74,6 +76,12 @@ pub enum RunError {
     /// A device or socket of the configuration cannot be had.
     #[error(transparent)]
     Change(#[from] ChangeError),
+    /// What is remembered of containers cannot be read.
+    #[error("{}", HostError::chain(.0))]
+    Store(#[from] StoreError),
+    /// Containers cannot be led to the outside.
+    #[error("{}", HostError::chain(.0))]
+    Masquerade(#[from] MasqueradeError),
     /// A thread, signal or socket of the daemon itself failed.
     #[error("cannot {step}: {source}")]
     Step {
@@ -120,10 +128,18 @@ pub fn check(file: &Path) -> Result<(Config, Local), ConfigError> {
 pub fn run(file: &Path, socket: &Path) -> Result<(), RunError> {
     let (config, local) = check(file)?;
     let chosen = choose_underlay(config.settings.underlay_driver, &local);
+    raise_file_limit();
     privileges::check(uses_namespaces(&config), chosen.has_uplinks())?;
     let listener = Listener::bind(config.settings.socket.as_deref().unwrap_or(socket))?;
-    let (engine, events) = start_or_fall_back(&config, &local, chosen)?;
+    let (mut engine, events) = start_or_fall_back(&config, &local, chosen)?;
     log_networks(&engine);
+    let (attachments, masquerade) = match attach_containers(&mut engine, &listener.path) {
+        Ok(all) => all,
+        Err(error) => {
+            engine.close();
+            return Err(error);
+        }
+    };
     let engine = Arc::new(Mutex::new(engine));
     let result = EventThread::spawn(Arc::clone(&engine), events)
         .map_err(|source| RunError::Step {
@@ -131,16 +147,30 @@ pub fn run(file: &Path, socket: &Path) -> Result<(), RunError> {
             source,
         })
         .and_then(|events| {
-            let served = serve(&engine, listener, file);
+            let served = serve(&engine, attachments, listener, file);
             events.stop();
             served
         });
+    drop(masquerade);
     engine
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .close();
     tracing::info!("stopped");
     result
+}
+
+/// Serves the containers that an earlier run attached, and leads them to the outside.
+fn attach_containers(
+    engine: &mut Engine,
+    socket: &Path,
+) -> Result<(Attachments, Masquerade), RunError> {
+    let settings = engine.identity().settings.clone();
+    let state = attach::state_directory(settings.state.as_deref(), socket);
+    let mut attachments = Attachments::open(&state, settings.pools.clone())?;
+    attachments.restore(engine);
+    let masquerade = Masquerade::start(engine, &settings.pools)?;
+    Ok((attachments, masquerade))
 }
 
 /// Looks at the host only if that can matter.
@@ -231,7 +261,12 @@ fn engine(
 }
 
 /// Serves gRPC and signals.
-fn serve(engine: &Arc<Mutex<Engine>>, listener: Listener, file: &Path) -> Result<(), RunError> {
+fn serve(
+    engine: &Arc<Mutex<Engine>>,
+    attachments: Attachments,
+    listener: Listener,
+    file: &Path,
+) -> Result<(), RunError> {
     let step = |step| move |source| RunError::Step { step, source };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(RPC_THREADS)
@@ -243,7 +278,8 @@ fn serve(engine: &Arc<Mutex<Engine>>, listener: Listener, file: &Path) -> Result
         let socket = listener.socket.try_clone().and_then(UnixListener::from_std);
         let incoming = UnixListenerStream::new(socket.map_err(step("listen"))?);
         let (stop, stopped) = oneshot::channel::<()>();
-        let routes = service::routes(Arc::clone(engine)).await;
+        let attachments = Arc::new(Mutex::new(attachments));
+        let routes = service::routes(Arc::clone(engine), attachments).await;
         let server = Server::builder().add_routes(routes);
         let server = server.serve_with_incoming_shutdown(incoming, async {
             let _ = stopped.await;
@@ -313,6 +349,16 @@ async fn signals(engine: &Arc<Mutex<Engine>>, file: &Path) -> io::Result<()> {
     }
     tracing::info!("stopping");
     Ok(())
+}
+
+/// Each container takes several files; most limits are made for programs that open few.
+fn raise_file_limit() {
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard
+        && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
+    {
+        tracing::info!(soft, hard, %error, "the limit of open files stays");
+    }
 }
 
 fn reload(engine: &Mutex<Engine>, file: &Path) {

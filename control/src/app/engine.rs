@@ -406,6 +406,8 @@ impl Settings {
         let differences = [
             ("node.name", self.name != other.name),
             ("node.socket", self.socket != other.socket),
+            ("node.state", self.state != other.state),
+            ("ipam", self.pools != other.pools),
             ("dataplane.workers", self.workers != other.workers),
             ("dataplane.driver", self.driver != other.driver),
             (

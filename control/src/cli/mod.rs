@@ -1,5 +1,6 @@
 //! The `ringlay` command line: parses arguments and runs one subcommand.
 
+mod attachment;
 mod check;
 mod failure;
 mod mtu;
@@ -63,6 +64,9 @@ enum Command {
     Neighbour(neighbour::NeighbourVerb),
     /// How large packets to each far end may be, and why.
     Mtu(mtu::MtuArgs),
+    /// Containers on networks.
+    #[command(subcommand)]
+    Attachment(attachment::AttachmentVerb),
     /// Print counters.
     Stats(stats::StatsArgs),
     /// Print a shell's completion script.
@@ -91,6 +95,7 @@ pub fn main() -> ExitCode {
         Command::Route(verb) => route::run(verb, &socket),
         Command::Neighbour(verb) => neighbour::run(verb, &socket),
         Command::Mtu(args) => mtu::run(args, &socket),
+        Command::Attachment(verb) => attachment::run(verb, &socket),
         Command::Stats(args) => stats::run(&args, &socket),
         Command::Completions { shell } => completions(shell),
     };

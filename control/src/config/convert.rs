@@ -10,6 +10,7 @@ use toml::{Spanned, Value};
 use super::{
     Driver, Local, Poll, Settings, UnderlayDriver, Workers, duration,
     error::Fault,
+    ipam,
     places::Places,
     raw::{self, At},
     value::{Fields, parse, word},
@@ -29,7 +30,7 @@ pub(super) fn convert(
     file: raw::File,
     places: &mut Places,
 ) -> Result<(Settings, Vec<Object>), Fault> {
-    let settings = settings(file.node, file.dataplane, file.underlay, places)?;
+    let mut settings = settings(file.node, file.dataplane, file.underlay, places)?;
     if let Some(fdb) = file.fdb.first() {
         let problem = "this version supports only routed networks; remove [[fdb]]";
         return Err(Fault::new(fdb.span(), problem));
@@ -40,6 +41,7 @@ pub(super) fn convert(
     collect(file.vtep, vtep, places, &mut objects)?;
     collect(file.route, route, places, &mut objects)?;
     collect(file.neighbour, neighbour, places, &mut objects)?;
+    settings.pools = ipam::pools(file.ipam, &objects)?;
     Ok((settings, objects))
 }
 
@@ -92,6 +94,8 @@ fn settings(
             .transpose()?
             .map(|it| it.to_string()),
         socket: node.socket.map(|socket| absolute(&socket)).transpose()?,
+        state: node.state.map(|state| absolute(&state)).transpose()?,
+        pools: Vec::new(),
         workers,
         driver,
         poll,
@@ -275,6 +279,7 @@ fn port(fields: &mut Fields, raw: raw::Port) -> Result<Port, Fault> {
         addresses,
         queues,
         routes,
+        guest: None,
     })
 }
 

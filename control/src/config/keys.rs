@@ -36,6 +36,7 @@ fn section_fields(section: &str) -> Option<&'static [&'static str]> {
         "vtep" => fields::<raw::Vtep>(),
         "route" => fields::<raw::Route>(),
         "neighbour" => fields::<raw::Neighbour>(),
+        "ipam" => fields::<raw::Ipam>(),
         _ => return None,
     })
 }
@@ -138,7 +139,7 @@ mod tests {
 
     #[test]
     fn serde_tells_the_fields() {
-        assert_eq!(fields::<raw::Node>(), ["name", "socket"]);
+        assert_eq!(fields::<raw::Node>(), ["name", "socket", "state"]);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 mod convert;
 mod duration;
 mod error;
+mod ipam;
 mod keys;
 mod places;
 mod print;
@@ -26,6 +27,7 @@ use toml::de::{DeTable, Deserializer};
 pub use self::{error::ConfigError, print::print};
 use self::{error::Fault, places::Places};
 use crate::{
+    ipam::Pool,
     object::{DeviceName, Object, Source},
     rib::{ApplyError, Operation, Rib},
 };
@@ -47,6 +49,10 @@ pub struct Settings {
     pub name: Option<String>,
     /// Where the daemon listens; given on the command line if absent.
     pub socket: Option<PathBuf>,
+    /// Where attachments of containers are remembered; see [`crate::attach`] if absent.
+    pub state: Option<PathBuf>,
+    /// The addresses for containers.
+    pub pools: Vec<Pool>,
     /// The worker threads.
     pub workers: Workers,
     /// How they do their IO.

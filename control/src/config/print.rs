@@ -4,6 +4,7 @@ use std::{fmt, net::IpAddr};
 
 use super::{Driver, Local, Poll, Settings, UnderlayDriver, Workers, duration};
 use crate::{
+    ipam::Pool,
     object::{Encap, Neighbour, Network, Port, Route, Source, Target, Vtep},
     rib::Rib,
 };
@@ -24,6 +25,7 @@ pub fn print(settings: &Settings, rib: &Rib) -> String {
         .for_each(|(source, route)| out.route(source, &route));
     rib.neighbours()
         .for_each(|(source, neighbour)| out.neighbour(source, neighbour));
+    settings.pools.iter().for_each(|pool| out.pool(pool));
     out.text
 }
 
@@ -66,13 +68,14 @@ impl Printer {
     }
 
     fn settings(&mut self, settings: &Settings) {
-        if settings.name.is_some() || settings.socket.is_some() {
+        if settings.name.is_some() || settings.socket.is_some() || settings.state.is_some() {
             self.table("[node]");
             self.optional("name", settings.name.as_ref());
             self.optional(
                 "socket",
                 settings.socket.as_ref().map(|path| path.display()),
             );
+            self.optional("state", settings.state.as_ref().map(|path| path.display()));
         }
         self.table("[dataplane]");
         match &settings.workers {
@@ -96,6 +99,18 @@ impl Printer {
         self.word("driver", settings.underlay_driver);
         if settings.accept_unknown_vteps {
             self.key("accept_unknown_vteps", true);
+        }
+    }
+
+    fn pool(&mut self, pool: &Pool) {
+        self.table("[[ipam]]");
+        self.word("network", &pool.network);
+        self.key("ranges", texts(&pool.ranges));
+        if !pool.exclude.is_empty() {
+            self.key("exclude", texts(&pool.exclude));
+        }
+        if pool.masquerade {
+            self.key("masquerade", true);
         }
     }
 

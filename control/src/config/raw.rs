@@ -17,6 +17,7 @@ pub(super) struct File {
     pub(super) vtep: Vec<Spanned<Vtep>>,
     pub(super) route: Vec<Spanned<Route>>,
     pub(super) neighbour: Vec<Spanned<Neighbour>>,
+    pub(super) ipam: Vec<Spanned<Ipam>>,
     pub(super) fdb: Vec<Spanned<Value>>,
 }
 
@@ -25,6 +26,7 @@ pub(super) struct File {
 pub(super) struct Node {
     pub(super) name: At<String>,
     pub(super) socket: At<String>,
+    pub(super) state: At<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -100,4 +102,13 @@ pub(super) struct Neighbour {
     pub(super) address: At<String>,
     pub(super) vtep: At<String>,
     pub(super) mac: At<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Ipam {
+    pub(super) network: At<String>,
+    pub(super) ranges: At<Vec<Spanned<String>>>,
+    pub(super) exclude: Vec<Spanned<String>>,
+    pub(super) masquerade: Option<bool>,
 }

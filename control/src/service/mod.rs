@@ -1,6 +1,7 @@
 //! The gRPC services of `ringlay.v1`, one a file. They parse requests, ask the engine, and show
 //! what it says; they decide nothing.
 
+mod attach;
 mod backend;
 mod listing;
 mod load;
@@ -21,11 +22,13 @@ use std::sync::{Arc, Mutex};
 
 use tonic::service::Routes;
 
-use self::backend::Backend;
+use self::{attach::AttachBackend, backend::Backend};
 use crate::{
     app::Engine,
+    attach::Attachments,
     proto::{
-        FILE_DESCRIPTOR_SET, mtu_service_server::MtuServiceServer,
+        FILE_DESCRIPTOR_SET, attach_service_server::AttachServiceServer,
+        mtu_service_server::MtuServiceServer,
         neighbour_service_server::NeighbourServiceServer,
         network_service_server::NetworkServiceServer, node_service_server::NodeServiceServer,
         port_service_server::PortServiceServer, route_service_server::RouteServiceServer,
@@ -39,8 +42,9 @@ use crate::{
 /// # Panics
 ///
 /// If the descriptors that the build made are damaged.
-pub async fn routes(engine: Arc<Mutex<Engine>>) -> Routes {
+pub async fn routes(engine: Arc<Mutex<Engine>>, attachments: Arc<Mutex<Attachments>>) -> Routes {
     let backend = Backend::new(engine);
+    let attach = AttachBackend::new(backend.clone(), attachments);
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -50,6 +54,7 @@ pub async fn routes(engine: Arc<Mutex<Engine>>) -> Routes {
     health.set_serving::<StateServiceServer<Backend>>().await;
     Routes::new(health_server)
         .add_service(reflection)
+        .add_service(AttachServiceServer::new(attach))
         .add_service(NodeServiceServer::new(backend.clone()))
         .add_service(NetworkServiceServer::new(backend.clone()))
         .add_service(PortServiceServer::new(backend.clone()))

@@ -83,6 +83,7 @@ pub(super) fn port(raw: Option<proto::Port>) -> Result<(Source, Port), Status> {
         addresses: addresses.collect::<Result<_, _>>()?,
         queues: number("port.queues", raw.queues, 1..=256)?,
         routes: raw.routes.unwrap_or(true),
+        guest: None,
     };
     Ok((source(&raw.source)?, port))
 }

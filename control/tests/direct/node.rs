@@ -1,6 +1,7 @@
 //! A node in this process: an engine on a fake machine, served on a socket of its own.
 
 use std::{
+    fs,
     net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
@@ -9,13 +10,15 @@ use std::{
 
 use ringlay_control::{
     app::{Chosen, Engine, Identity},
+    attach::Attachments,
     client,
     compile::Environment,
     config::{Config, UnderlayDriver},
     mtu::{Paths, Way},
     object::Source,
     proto::{
-        ShowConfigRequest, neighbour_service_client::NeighbourServiceClient,
+        ShowConfigRequest, attach_service_client::AttachServiceClient,
+        neighbour_service_client::NeighbourServiceClient,
         network_service_client::NetworkServiceClient, node_service_client::NodeServiceClient,
         port_service_client::PortServiceClient, route_service_client::RouteServiceClient,
         state_service_client::StateServiceClient, vtep_service_client::VtepServiceClient,
@@ -23,7 +26,7 @@ use ringlay_control::{
     service,
 };
 use tempfile::TempDir;
-use tokio::net::UnixListener;
+use tokio::{net::UnixListener, task::JoinHandle};
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::transport::{Channel, Server};
 
@@ -40,7 +43,8 @@ pub(crate) struct Node {
     pub(crate) uuid: String,
     #[allow(dead_code, reason = "for tests that run commands")]
     pub(crate) socket: PathBuf,
-    _folder: TempDir,
+    server: JoinHandle<Result<(), tonic::transport::Error>>,
+    folder: TempDir,
 }
 
 impl Node {
@@ -77,10 +81,13 @@ impl Node {
             .unwrap();
         let engine = Arc::new(Mutex::new(engine));
         let folder = tempfile::tempdir().unwrap();
+        let pools = config.settings.pools.clone();
+        let attachments = Attachments::open(folder.path(), pools).unwrap();
+        let attachments = Arc::new(Mutex::new(attachments));
         let socket = folder.path().join("ringlay.sock");
         let incoming = UnixListenerStream::new(UnixListener::bind(&socket).unwrap());
-        let routes = service::routes(Arc::clone(&engine)).await;
-        tokio::spawn(
+        let routes = service::routes(Arc::clone(&engine), attachments).await;
+        let server = tokio::spawn(
             Server::builder()
                 .add_routes(routes)
                 .serve_with_incoming(incoming),
@@ -92,8 +99,29 @@ impl Node {
             channel,
             uuid,
             socket,
-            _folder: folder,
+            server,
+            folder,
         }
+    }
+
+    /// Ends it without any care; returns what it leaves on disk.
+    pub(crate) async fn stop(self) -> TempDir {
+        self.server.abort();
+        drop(self.channel);
+        // What it served ends with it, and lets go of its files.
+        let _ = self.server.await;
+        self.folder
+    }
+
+    /// The files of attachments.
+    pub(crate) fn records(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.folder.path().join("attachments")).unwrap();
+        let names = entries.map(|it| it.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name != "lock").collect()
+    }
+
+    pub(crate) fn attachments(&self) -> AttachServiceClient<Channel> {
+        AttachServiceClient::new(self.channel.clone())
     }
 
     /// The running state as a configuration file.

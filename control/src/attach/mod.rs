@@ -1,0 +1,264 @@
+//! Containers on networks: gives each a device, addresses and routes inside its namespace, remembers
+//! it across restarts, and takes it all back.
+//!
+//! An attachment is a port of source `cni` and a record on disk. The record is written before the
+//! device is made and removed after it is gone, so that nothing is ever there without one.
+
+mod error;
+pub mod inspect;
+mod masquerade;
+mod record;
+mod request;
+mod restore;
+mod store;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::IpAddr,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+pub use self::{
+    error::{AttachError, CheckError},
+    masquerade::{Masquerade, MasqueradeError},
+    record::{AttachmentKey, NetnsId, Record},
+    request::Request,
+    store::{Store, StoreError},
+};
+use crate::{
+    app::{ChangeError, Done, Engine},
+    client::DEFAULT_SOCKET,
+    ipam::Pool,
+    object::{Key, Name, Object, Source},
+    rib::Operation,
+};
+
+/// Where the daemon on the default socket remembers attachments unless the configuration says.
+pub const DEFAULT_STATE: &str = "/var/lib/ringlay";
+
+/// An attachment, and whether it is served.
+#[derive(Clone, Debug)]
+pub struct Attachment {
+    /// What is remembered.
+    pub record: Record,
+    /// Why it is not served, if it is not.
+    pub problem: Option<String>,
+}
+
+/// All attachments of a node.
+#[derive(Debug)]
+pub struct Attachments {
+    store: Store,
+    boot_id: String,
+    pools: Vec<Pool>,
+    entries: BTreeMap<AttachmentKey, Attachment>,
+    /// Who has an address, by network.
+    owners: BTreeMap<(String, IpAddr), AttachmentKey>,
+}
+
+impl Attachments {
+    /// What is remembered in `state`, to be served again, with these addresses for new ones.
+    ///
+    /// # Errors
+    ///
+    /// If the directory cannot be had or read.
+    pub fn open(state: &Path, pools: Vec<Pool>) -> Result<Self, StoreError> {
+        let store = Store::open(state.join("attachments"))?;
+        let mut attachments = Self {
+            store,
+            boot_id: boot_id(),
+            pools,
+            entries: BTreeMap::new(),
+            owners: BTreeMap::new(),
+        };
+        for record in attachments.store.load()? {
+            if record.boot_id == attachments.boot_id {
+                attachments.insert(record, Some("not served yet".to_owned()));
+            } else {
+                // Its container ended with the kernel that it ran on.
+                attachments.store.remove(&record.key)?;
+            }
+        }
+        Ok(attachments)
+    }
+
+    /// All, by container and device.
+    pub fn iter(&self) -> impl Iterator<Item = &Attachment> {
+        self.entries.values()
+    }
+
+    /// Attaches a container. What was attached under the same key to a namespace that is gone is
+    /// taken back first.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be done; then nothing is left of it.
+    pub fn attach(
+        &mut self,
+        engine: &mut Engine,
+        request: Request,
+    ) -> Result<(Attachment, Option<Done>), AttachError> {
+        let netns_id = netns_id(&request.netns).map_err(|source| AttachError::Netns {
+            path: request.netns.clone(),
+            source,
+        })?;
+        if let Some(there) = self.entries.get(&request.key) {
+            if there.problem.is_none() && there.record.netns_id == netns_id {
+                let same = request.exist_ok && there.record.network == request.network.as_str();
+                return match same {
+                    true => Ok((there.clone(), None)),
+                    false => Err(AttachError::Exists(request.key)),
+                };
+            }
+            self.detach(engine, &request.key)?;
+        }
+        if engine.rib().network(&request.network).is_none() {
+            return Err(AttachError::UnknownNetwork(request.network));
+        }
+        let addresses = self.addresses(engine, &request)?;
+        let record = request.record(addresses, netns_id, self.boot_id.clone());
+        self.store.put(&record)?;
+        match serve(engine, &record, false) {
+            Ok(done) => {
+                let attachment = self.insert(record, None);
+                Ok((attachment, Some(done)))
+            }
+            Err(error) => {
+                self.store.remove(&record.key)?;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Takes an attachment back; returns what there was.
+    ///
+    /// # Errors
+    ///
+    /// If something holds on to it; then it stays.
+    pub fn detach(
+        &mut self,
+        engine: &mut Engine,
+        key: &AttachmentKey,
+    ) -> Result<Option<Attachment>, AttachError> {
+        if !self.entries.contains_key(key) {
+            return Ok(None);
+        }
+        let operation = Operation::Delete {
+            key: Key::Port(key.port()),
+            missing_ok: true,
+        };
+        engine.apply(Source::Cni, vec![operation])?;
+        self.store.remove(key)?;
+        let gone = self.entries.remove(key);
+        self.owners.retain(|_, owner| owner != key);
+        Ok(gone)
+    }
+
+    /// Takes back all of `owner` but `keys`; returns what was taken back, and what could not be.
+    pub fn retain(
+        &mut self,
+        engine: &mut Engine,
+        owner: &str,
+        keys: &[AttachmentKey],
+    ) -> (Vec<Attachment>, Vec<String>) {
+        let stale: Vec<_> = self
+            .entries
+            .values()
+            .map(|it| &it.record)
+            .filter(|record| record.owner == owner && !keys.contains(&record.key))
+            .map(|record| record.key.clone())
+            .collect();
+        let (mut gone, mut problems) = (Vec::new(), Vec::new());
+        for key in stale {
+            match self.detach(engine, &key) {
+                Ok(attachment) => gone.extend(attachment),
+                Err(error) => problems.push(format!("{key}: {error}")),
+            }
+        }
+        (gone, problems)
+    }
+
+    /// Whether an attachment to `network` could succeed now; `addresses` if it would take some of
+    /// the network's own.
+    ///
+    /// # Errors
+    ///
+    /// If not; says why.
+    pub fn check_ready(
+        &self,
+        engine: &Engine,
+        network: &Name,
+        addresses: bool,
+    ) -> Result<(), AttachError> {
+        if engine.rib().network(network).is_none() {
+            return Err(AttachError::UnknownNetwork(network.clone()));
+        }
+        if addresses {
+            let sets = self.pool(network)?.sets();
+            self.choose(engine, network, &sets, "anybody")?;
+        }
+        Ok(())
+    }
+
+    fn pool(&self, network: &Name) -> Result<&Pool, AttachError> {
+        let mut pools = self.pools.iter();
+        pools
+            .find(|pool| pool.network == *network)
+            .ok_or_else(|| AttachError::NoPool(network.clone()))
+    }
+
+    fn insert(&mut self, record: Record, problem: Option<String>) -> Attachment {
+        for address in &record.addresses {
+            let place = (record.network.clone(), address.addr());
+            self.owners.insert(place, record.key.clone());
+        }
+        let attachment = Attachment { record, problem };
+        self.entries
+            .insert(attachment.record.key.clone(), attachment.clone());
+        attachment
+    }
+}
+
+/// Makes the port of an attachment.
+fn serve(engine: &mut Engine, record: &Record, resumed: bool) -> Result<Done, ChangeError> {
+    let port = record.port(resumed).ok_or_else(|| ChangeError::Host {
+        object: record.key.to_string(),
+        source: crate::app::HostError::new("the record has a name that is none"),
+    })?;
+    let operation = Operation::Apply {
+        object: Object::Port(port),
+        exist_ok: false,
+    };
+    engine.apply(Source::Cni, vec![operation])
+}
+
+/// Which namespace a path leads to.
+fn netns_id(path: &Path) -> std::io::Result<NetnsId> {
+    let metadata = fs::metadata(path)?;
+    Ok(NetnsId {
+        dev: metadata.dev(),
+        ino: metadata.ino(),
+    })
+}
+
+/// What tells one run of the kernel from the next.
+fn boot_id() -> String {
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    text.trim().to_owned()
+}
+
+/// Where a daemon that listens on `socket` remembers its attachments. Each daemon has a place of
+/// its own: what one finds there it serves.
+pub fn state_directory(configured: Option<&Path>, socket: &Path) -> PathBuf {
+    match configured {
+        Some(state) => state.to_owned(),
+        None if socket == Path::new(DEFAULT_SOCKET) => DEFAULT_STATE.into(),
+        None => {
+            let mut beside = socket.as_os_str().to_owned();
+            beside.push(".state");
+            beside.into()
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! What is remembered of an attachment: enough to serve it again after a restart.
+
+use std::{fmt, path::PathBuf};
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ipam::hash,
+    object::{DeviceName, Guest, GuestRoute, Name, Port},
+};
+
+/// What distinguishes two attachments.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct AttachmentKey {
+    /// The container, as its runtime names it.
+    pub container_id: String,
+    /// The device inside it.
+    pub device: String,
+}
+
+/// Which namespace a path leads to: its device and inode numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetnsId {
+    /// Of the file system of namespaces.
+    pub dev: u64,
+    /// Of the namespace.
+    pub ino: u64,
+}
+
+/// An attachment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// What distinguishes it.
+    pub key: AttachmentKey,
+    /// The network.
+    pub network: String,
+    /// Who asked for it, e.g. the name of the CNI network configuration.
+    pub owner: String,
+    /// The container's network namespace.
+    pub netns: PathBuf,
+    /// Which one that is.
+    pub netns_id: NetnsId,
+    /// Which run of the kernel it belongs to.
+    pub boot_id: String,
+    /// The device's addresses.
+    pub addresses: Vec<IpNet>,
+    /// Routes through the device, inside the container.
+    pub routes: Vec<GuestRoute>,
+}
+
+/// Characters of a container's id that are shown in its port's name.
+const SHOWN: usize = 24;
+
+impl AttachmentKey {
+    /// The name of the port, unique and readable.
+    pub fn port(&self) -> Name {
+        let plain = |text: &str| -> String {
+            let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+            text.chars()
+                .map(|c| if fits(c) { c } else { '_' })
+                .collect()
+        };
+        let id: String = plain(&self.container_id).chars().take(SHOWN).collect();
+        let hash = hash(&self.to_string());
+        let name = format!("{id}.{}.{hash:012x}", plain(&self.device));
+        name.parse().expect("short and of plain characters")
+    }
+}
+
+impl fmt::Display for AttachmentKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "container {} device {}", self.container_id, self.device)
+    }
+}
+
+impl Record {
+    /// The port that serves it; `None` if the record is damaged. `resumed` if its device may be
+    /// there already.
+    pub fn port(&self, resumed: bool) -> Option<Port> {
+        Some(Port {
+            name: self.key.port(),
+            network: self.network.parse().ok()?,
+            device: self.key.device.parse::<DeviceName>().ok()?,
+            netns: Some(self.netns.clone()),
+            addresses: self.addresses.clone(),
+            queues: None,
+            routes: false,
+            guest: Some(Guest {
+                routes: self.routes.clone(),
+                resumed,
+            }),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(container_id: &str, device: &str) -> AttachmentKey {
+        AttachmentKey {
+            container_id: container_id.to_owned(),
+            device: device.to_owned(),
+        }
+    }
+
+    #[test]
+    fn ports_have_valid_names_that_differ() {
+        let long = "f".repeat(64);
+        let names = [
+            key("default-c1", "eth0"),
+            key("default-c1", "net1"),
+            key(&long, "eth0"),
+            key(&(long.clone() + "0"), "eth0"),
+            key("c", "weird@device#1!"),
+        ]
+        .map(|key| key.port().to_string());
+        assert!(names[0].starts_with("default-c1.eth0."), "{}", names[0]);
+        let mut distinct = names.to_vec();
+        distinct.sort();
+        distinct.dedup();
+        assert_eq!(distinct.len(), names.len(), "{names:?}");
+    }
+}
