@@ -169,6 +169,7 @@ fn attach_containers(
     let state = attach::state_directory(settings.state.as_deref(), socket);
     let mut attachments = Attachments::open(&state, settings.pools.clone())?;
     attachments.restore(engine);
+    attachments.replay(engine, socket);
     let masquerade = Masquerade::start(engine, &settings.pools)?;
     Ok((attachments, masquerade))
 }
@@ -398,10 +399,8 @@ fn vteps(config: &Config) -> Vec<IpAddr> {
 }
 
 fn uses_namespaces(config: &Config) -> bool {
-    config
-        .objects
-        .iter()
-        .any(|object| matches!(object, Object::Port(port) if port.netns.is_some()))
+    let elsewhere = |object: &Object| matches!(object, Object::Port(port) if port.netns.is_some());
+    !config.settings.pools.is_empty() || config.objects.iter().any(elsewhere)
 }
 
 /// The CPU of each worker.

@@ -6,6 +6,7 @@
 
 mod error;
 pub mod inspect;
+mod journal;
 mod masquerade;
 mod record;
 mod request;

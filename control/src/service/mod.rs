@@ -28,8 +28,7 @@ use crate::{
     attach::Attachments,
     proto::{
         FILE_DESCRIPTOR_SET, attach_service_server::AttachServiceServer,
-        mtu_service_server::MtuServiceServer,
-        neighbour_service_server::NeighbourServiceServer,
+        mtu_service_server::MtuServiceServer, neighbour_service_server::NeighbourServiceServer,
         network_service_server::NetworkServiceServer, node_service_server::NodeServiceServer,
         port_service_server::PortServiceServer, route_service_server::RouteServiceServer,
         state_service_server::StateServiceServer, stats_service_server::StatsServiceServer,

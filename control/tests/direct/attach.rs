@@ -4,7 +4,7 @@ use std::path::Path;
 
 use ringlay_control::{
     attach::Attachments,
-    client::error_detail,
+    client::{error_detail, journal_directory},
     proto::{
         AddressSet, AttachRequest, Attachment, AttachmentKey, CheckAttachmentRequest,
         CheckReadyRequest, DetachRequest, ListAttachmentsRequest, RetainAttachmentsRequest,
@@ -256,6 +256,34 @@ async fn a_check_of_what_is_not_attached_says_so() {
         .unwrap_err();
     assert_eq!(status.code(), Code::NotFound);
     assert_eq!(status.message(), "container c1 device eth0 is not attached");
+}
+
+#[tokio::test]
+async fn what_was_to_be_detached_in_the_meantime_goes_at_the_start() {
+    let node = Node::start(&config()).await;
+    node.attach(request("c1")).await.unwrap();
+    let (socket, pools) = (
+        node.socket.clone(),
+        node.engine
+            .lock()
+            .unwrap()
+            .identity()
+            .settings
+            .pools
+            .clone(),
+    );
+    let state = node.stop().await;
+    let journal = journal_directory(&socket);
+    std::fs::create_dir(&journal).unwrap();
+    let entry = r#"{"container_id": "c1", "device": "eth0"}"#;
+    std::fs::write(journal.join("c1,eth0.json"), entry).unwrap();
+    let next = Node::start(&config()).await;
+    let mut attachments = Attachments::open(state.path(), pools).unwrap();
+    let mut engine = next.engine.lock().unwrap();
+    attachments.restore(&mut engine);
+    attachments.replay(&mut engine, &socket);
+    assert_eq!(attachments.iter().count(), 0);
+    assert_eq!(std::fs::read_dir(&journal).unwrap().count(), 0);
 }
 
 #[tokio::test]
