@@ -16,6 +16,25 @@ pub(crate) struct Environment {
     container_id: Option<String>,
     netns: Option<String>,
     interface: Option<String>,
+    /// Where other plugins are, separated by colons.
+    pub(crate) path: Option<String>,
+    args: Option<String>,
+}
+
+/// Which container, and which device in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Attachment {
+    pub(crate) container_id: String,
+    pub(crate) interface: String,
+}
+
+/// What we look for among the arguments of `CNI_ARGS`; the others are somebody else's.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Args {
+    /// Addresses to give the container.
+    pub(crate) ips: Vec<String>,
+    /// A MAC address to give the device.
+    pub(crate) mac: Option<String>,
 }
 
 impl Environment {
@@ -30,22 +49,50 @@ impl Environment {
             container_id: variable("CNI_CONTAINERID"),
             netns: variable("CNI_NETNS"),
             interface: variable("CNI_IFNAME"),
+            path: variable("CNI_PATH"),
+            args: variable("CNI_ARGS"),
         }
     }
 
-    /// Checks what ADD, CHECK and DEL need to know: which container, and which device in it.
-    pub(crate) fn check_attachment(&self) -> Result<(), CniError> {
+    /// What ADD, CHECK and DEL need to know: which container, and which device in it.
+    pub(crate) fn attachment(&self) -> Result<Attachment, CniError> {
         let container_id = self
             .container_id
-            .as_deref()
+            .clone()
             .ok_or(CniError::UnknownContainer)?;
-        check_container_id(container_id)?;
-        check_interface(required("CNI_IFNAME", self.interface.as_deref())?)
+        check_container_id(&container_id)?;
+        let interface = required("CNI_IFNAME", self.interface.as_deref())?;
+        check_interface(interface)?;
+        Ok(Attachment {
+            container_id,
+            interface: interface.to_owned(),
+        })
     }
 
-    /// Checks that a network namespace is named. Only DEL can do without.
-    pub(crate) fn check_netns(&self) -> Result<(), CniError> {
-        required("CNI_NETNS", self.netns.as_deref()).map(|_| ())
+    /// The path of the network namespace. Only DEL can do without.
+    pub(crate) fn netns(&self) -> Result<&str, CniError> {
+        required("CNI_NETNS", self.netns.as_deref())
+    }
+
+    /// The arguments `KEY=VALUE;...` that we know.
+    pub(crate) fn args(&self) -> Result<Args, CniError> {
+        let mut args = Args::default();
+        for pair in self.args.as_deref().unwrap_or_default().split(';') {
+            if pair.is_empty() {
+                continue;
+            }
+            let Some((key, value)) = pair.split_once('=') else {
+                return Err(invalid(format!("CNI_ARGS: `{pair}` is no KEY=VALUE")));
+            };
+            match key {
+                "IP" if !value.is_empty() => {
+                    args.ips.extend(value.split(',').map(str::to_owned));
+                }
+                "MAC" if !value.is_empty() => args.mac = Some(value.to_owned()),
+                _ => {}
+            }
+        }
+        Ok(args)
     }
 }
 
@@ -85,4 +132,31 @@ fn check_interface(name: &str) -> Result<(), CniError> {
 
 fn invalid(reason: String) -> CniError {
     CniError::InvalidEnvironment { reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(text: &str) -> Result<Args, CniError> {
+        let args = Some(text.to_owned());
+        Environment {
+            args,
+            ..Environment::default()
+        }
+        .args()
+    }
+
+    #[test]
+    fn arguments_of_others_are_left_alone() {
+        let found =
+            args("IgnoreUnknown=1;K8S_POD_NAME=p;IP=10.1.0.5,fd00::5;;MAC=02:00:00:00:00:01");
+        let expected = Args {
+            ips: vec!["10.1.0.5".to_owned(), "fd00::5".to_owned()],
+            mac: Some("02:00:00:00:00:01".to_owned()),
+        };
+        assert_eq!(found.expect("valid"), expected);
+        assert_eq!(args("IP=;MAC=").expect("valid"), Args::default());
+        assert!(args("nonsense").is_err());
+    }
 }

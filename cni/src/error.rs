@@ -19,6 +19,8 @@ pub(crate) enum CniError {
         command: &'static str,
         version: SpecVersion,
     },
+    #[error("{field}: {reason}")]
+    UnsupportedField { field: &'static str, reason: String },
     #[error("CNI_CONTAINERID is missing")]
     UnknownContainer,
     #[error("{reason}")]
@@ -32,23 +34,48 @@ pub(crate) enum CniError {
     Decode { source: serde_json::Error },
     #[error("network configuration, key `{key}`: {reason}")]
     InvalidConfig { key: &'static str, reason: String },
+    /// The daemon cannot be asked now.
+    #[error("{reason}")]
+    TryAgain { reason: String },
+    /// An ADD could not succeed now; only STATUS says so.
     #[error("{reason}")]
     Unavailable { reason: String },
-    #[error("attaching containers is not supported by this version")]
-    AttachUnsupported,
+    /// The daemon refused.
+    #[error("{reason}")]
+    Refused { reason: String, hint: String },
+    #[error("{reason}")]
+    NoAddress { reason: String, hint: String },
+    #[error("{reason}")]
+    Differs { reason: String },
+    /// What a plugin that we ran says, in its words.
+    #[error("{plugin}: {message}")]
+    Delegate {
+        plugin: String,
+        code: u32,
+        message: String,
+        details: String,
+    },
+    #[error("{} attachments could not be removed", problems.len())]
+    Leftovers { problems: Vec<String> },
 }
 
 impl CniError {
     fn code(&self) -> u32 {
         match self {
             Self::IncompatibleVersion { .. } | Self::CommandTooNew { .. } => 1,
+            Self::UnsupportedField { .. } => 2,
             Self::UnknownContainer => 3,
             Self::InvalidEnvironment { .. } => 4,
             Self::Io { .. } => 5,
             Self::Decode { .. } => 6,
             Self::InvalidConfig { .. } => 7,
+            Self::TryAgain { .. } => 11,
             Self::Unavailable { .. } => 50,
-            Self::AttachUnsupported => 100,
+            Self::Refused { .. } => 100,
+            Self::NoAddress { .. } => 101,
+            Self::Differs { .. } => 102,
+            Self::Leftovers { .. } => 103,
+            Self::Delegate { code, .. } => *code,
         }
     }
 
@@ -64,12 +91,9 @@ impl CniError {
             }
             Self::Io { source, .. } => source.to_string(),
             Self::Decode { source } => source.to_string(),
-            Self::AttachUnsupported => {
-                format!(
-                    "ringlay-cni {}; nothing was changed on the host",
-                    env!("CARGO_PKG_VERSION")
-                )
-            }
+            Self::Refused { hint, .. } | Self::NoAddress { hint, .. } => hint.clone(),
+            Self::Delegate { details, .. } => details.clone(),
+            Self::Leftovers { problems } => problems.join("; "),
             _ => String::new(),
         }
     }

@@ -7,11 +7,16 @@
 #![forbid(unsafe_code)]
 
 mod by_hand;
+mod check_host;
 mod command;
 mod config;
 mod daemon;
+mod delegate;
 mod environment;
 mod error;
+mod install;
+mod journal;
+mod result;
 mod spec_version;
 
 use std::env;
@@ -26,7 +31,7 @@ use crate::error::{CniError, Failure};
 fn main() -> ExitCode {
     let environment = Environment::from_process();
     if environment.command.is_none()
-        && let Some(exit) = by_hand::answer(env::args().nth(1).as_deref())
+        && let Some(exit) = by_hand::answer(env::args().skip(1))
     {
         return exit;
     }

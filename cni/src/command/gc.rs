@@ -1,28 +1,28 @@
-//! GC: remove what belongs to attachments that are gone. ADD leaves nothing behind to find.
+//! GC: remove what belongs to attachments that are gone.
 
 use serde_json::Value;
 
 use crate::config::NetworkConfig;
+use crate::daemon;
+use crate::delegate;
 use crate::environment::Environment;
 use crate::error::CniError;
 
+/// Does all it can before it reports what it could not.
 pub(super) fn run(
-    _environment: &Environment,
+    environment: &Environment,
     config: &NetworkConfig,
 ) -> Result<Option<Value>, CniError> {
-    match &config.valid_attachments {
-        Some(Value::Array(_)) => Ok(None),
-        found => {
-            let reason = if found.is_some() {
-                "is no list"
-            } else {
-                "is missing"
-            }
-            .to_owned();
-            Err(CniError::InvalidConfig {
-                key: "cni.dev/valid-attachments",
-                reason,
-            })
-        }
+    let keep = config.valid_attachments()?;
+    let ours = daemon::retain(&config.socket, &config.name, &keep);
+    let theirs = match &config.ipam {
+        Some(plugin) => delegate::tell_if_known(plugin, "GC", environment, config),
+        None => Ok(()),
+    };
+    let problems = ours?;
+    theirs?;
+    if problems.is_empty() {
+        return Ok(None);
     }
+    Err(CniError::Leftovers { problems })
 }

@@ -1,37 +1,63 @@
-//! A daemon that knows the names of its networks and nothing else.
+//! A daemon that knows the names of its networks, attaches whatever it is asked to, and makes no
+//! device.
 
 use std::future;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
-use ringlay_control::proto::network_service_server::{NetworkService, NetworkServiceServer};
+use ringlay_control::client::encode_error_detail;
+use ringlay_control::proto::attach_service_server::{AttachService, AttachServiceServer};
 use ringlay_control::proto::{
-    ApplyNetworkRequest, ApplyNetworkResponse, DeleteNetworkRequest, DeleteNetworkResponse,
-    GetNetworkRequest, GetNetworkResponse, ListNetworksRequest, ListNetworksResponse, Network,
+    AttachRequest, AttachResponse, Attachment, AttachmentKey, AttachmentStatus,
+    CheckAttachmentRequest, CheckAttachmentResponse, CheckReadyRequest, CheckReadyResponse,
+    DetachRequest, DetachResponse, ErrorDetail, GuestRoute, ListAttachmentsRequest,
+    ListAttachmentsResponse, RetainAttachmentsRequest, RetainAttachmentsResponse,
 };
 use serde::Deserialize;
 use tokio::net::UnixListener;
 use tokio::sync::oneshot;
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::transport::Server;
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
 /// How it answers.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct DaemonConfig {
     networks: Vec<String>,
+    /// What it gives containers that bring no addresses.
+    addresses: Vec<String>,
     /// What it refuses every request with.
-    refuses: Option<String>,
+    refuses: Option<Refusal>,
+    /// What GC cannot remove.
+    problems: Vec<String>,
     /// Whether it takes requests and answers none.
     silent: bool,
 }
 
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Refusal {
+    reason: String,
+    message: String,
+    hint: String,
+}
+
+/// What was asked, in words.
+pub(crate) type Asked = Arc<Mutex<Vec<String>>>;
+
 /// A daemon that runs until dropped.
 #[derive(Debug)]
 pub(crate) struct Daemon {
+    pub(crate) asked: Asked,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
+}
+
+struct Service {
+    config: DaemonConfig,
+    asked: Asked,
 }
 
 impl Daemon {
@@ -46,9 +72,14 @@ impl Daemon {
             UnixListener::bind(socket).unwrap()
         };
         let (stop, stopped) = oneshot::channel();
+        let asked = Asked::default();
+        let service = Service {
+            config,
+            asked: Arc::clone(&asked),
+        };
         let thread = thread::spawn(move || {
             let server = Server::builder()
-                .add_service(NetworkServiceServer::new(config))
+                .add_service(AttachServiceServer::new(service))
                 .serve_with_incoming(UnixListenerStream::new(listener));
             runtime.block_on(async {
                 tokio::select! {
@@ -58,6 +89,7 @@ impl Daemon {
             });
         });
         Self {
+            asked,
             stop: Some(stop),
             thread: Some(thread),
         }
@@ -73,54 +105,153 @@ impl Drop for Daemon {
     }
 }
 
-#[tonic::async_trait]
-impl NetworkService for DaemonConfig {
-    async fn get_network(
-        &self,
-        request: Request<GetNetworkRequest>,
-    ) -> Result<Response<GetNetworkResponse>, Status> {
-        if self.silent {
+impl Service {
+    async fn hear(&self, question: String) -> Result<(), Status> {
+        self.asked.lock().unwrap().push(question);
+        if self.config.silent {
             future::pending::<()>().await;
         }
-        if let Some(reason) = &self.refuses {
-            return Err(Status::unavailable(reason));
+        match &self.config.refuses {
+            None => Ok(()),
+            Some(Refusal {
+                reason,
+                message,
+                hint,
+            }) => Err(status(reason, message, hint)),
         }
-        let name = request
-            .into_inner()
-            .key
-            .expect("the plugin names a network")
-            .name;
-        if !self.networks.contains(&name) {
-            return Err(Status::not_found("no such network"));
+    }
+
+    fn network(&self, name: &str) -> Result<(), Status> {
+        if self.config.networks.iter().any(|it| it == name) {
+            return Ok(());
         }
-        let network = Some(Network {
-            name,
-            ..Network::default()
-        });
-        Ok(Response::new(GetNetworkResponse {
-            network,
-            ..GetNetworkResponse::default()
+        let message = format!("there is no network `{name}`");
+        Err(status("UNKNOWN_NETWORK", &message, ""))
+    }
+
+    fn attachment(&self, network: &str, key: Option<AttachmentKey>) -> Attachment {
+        Attachment {
+            key,
+            network: network.to_owned(),
+            addresses: self.config.addresses.clone(),
+            status: Some(AttachmentStatus {
+                mtu: 1450,
+                ..AttachmentStatus::default()
+            }),
+            ..Attachment::default()
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl AttachService for Service {
+    async fn attach(
+        &self,
+        request: Request<AttachRequest>,
+    ) -> Result<Response<AttachResponse>, Status> {
+        let request = request.into_inner();
+        self.hear(format!(
+            "attach {} owner {} netns {} requested {:?} sets {:?}",
+            name(&request.key),
+            request.owner,
+            request.netns,
+            request.requested,
+            request
+                .sets
+                .iter()
+                .map(|set| &set.ranges)
+                .collect::<Vec<_>>(),
+        ))
+        .await?;
+        self.network(&request.network)?;
+        let mut attachment = self.attachment(&request.network, request.key);
+        attachment.routes = request.routes;
+        if request.addresses.is_empty() {
+            if attachment.routes.is_empty() {
+                attachment.routes.push(GuestRoute {
+                    prefix: "0.0.0.0/0".to_owned(),
+                    ..GuestRoute::default()
+                });
+            }
+        } else {
+            attachment.addresses = request.addresses;
+        }
+        let attachment = Some(attachment);
+        let instance = None;
+        Ok(Response::new(AttachResponse {
+            instance,
+            attachment,
         }))
     }
 
-    async fn list_networks(
+    async fn detach(
         &self,
-        _: Request<ListNetworksRequest>,
-    ) -> Result<Response<ListNetworksResponse>, Status> {
+        request: Request<DetachRequest>,
+    ) -> Result<Response<DetachResponse>, Status> {
+        let key = request.into_inner().key;
+        self.hear(format!("detach {}", name(&key))).await?;
+        Ok(Response::new(DetachResponse::default()))
+    }
+
+    async fn check_attachment(
+        &self,
+        request: Request<CheckAttachmentRequest>,
+    ) -> Result<Response<CheckAttachmentResponse>, Status> {
+        let request = request.into_inner();
+        self.hear(format!("check {}", name(&request.key))).await?;
+        let attachment = Some(self.attachment(&request.network, request.key));
+        let instance = None;
+        Ok(Response::new(CheckAttachmentResponse {
+            instance,
+            attachment,
+        }))
+    }
+
+    async fn list_attachments(
+        &self,
+        _: Request<ListAttachmentsRequest>,
+    ) -> Result<Response<ListAttachmentsResponse>, Status> {
         Err(Status::unimplemented("the plugin does not list"))
     }
 
-    async fn apply_network(
+    async fn retain_attachments(
         &self,
-        _: Request<ApplyNetworkRequest>,
-    ) -> Result<Response<ApplyNetworkResponse>, Status> {
-        Err(Status::unimplemented("the plugin changes nothing"))
+        request: Request<RetainAttachmentsRequest>,
+    ) -> Result<Response<RetainAttachmentsResponse>, Status> {
+        let RetainAttachmentsRequest { owner, keys } = request.into_inner();
+        let keys: Vec<_> = keys.into_iter().map(|key| name(&Some(key))).collect();
+        self.hear(format!("retain {} of {owner}", keys.join(", ")))
+            .await?;
+        Ok(Response::new(RetainAttachmentsResponse {
+            problems: self.config.problems.clone(),
+            ..RetainAttachmentsResponse::default()
+        }))
     }
 
-    async fn delete_network(
+    async fn check_ready(
         &self,
-        _: Request<DeleteNetworkRequest>,
-    ) -> Result<Response<DeleteNetworkResponse>, Status> {
-        Err(Status::unimplemented("the plugin changes nothing"))
+        request: Request<CheckReadyRequest>,
+    ) -> Result<Response<CheckReadyResponse>, Status> {
+        let request = request.into_inner();
+        self.hear(format!("ready addresses {}", request.addresses))
+            .await?;
+        self.network(&request.network)?;
+        Ok(Response::new(CheckReadyResponse::default()))
     }
+}
+
+fn name(key: &Option<AttachmentKey>) -> String {
+    let key = key.clone().expect("the plugin names what it is about");
+    format!("{} {}", key.container_id, key.device)
+}
+
+fn status(reason: &str, message: &str, hint: &str) -> Status {
+    let detail = ErrorDetail {
+        field: String::new(),
+        reason: reason.to_owned(),
+        hint: hint.to_owned(),
+    };
+    let code = Code::FailedPrecondition;
+    let details = encode_error_detail(code, message, &detail);
+    Status::with_details(code, message, details.into())
 }
