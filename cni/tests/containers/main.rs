@@ -1,0 +1,15 @@
+//! The plugin with a real daemon and real namespaces: what containers can do, and that nothing is
+//! left of them.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "the helpers of a test fail it by panicking"
+)]
+
+mod containerd;
+mod host;
+mod life;
+mod outside;
+mod restart;
+mod runtime;
+mod traffic;
