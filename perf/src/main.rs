@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod binary;
+mod cni;
 mod compare;
 mod report;
 mod routes;
@@ -27,6 +28,8 @@ enum Command {
     /// Kernel VXLAN, Ringlay with each pair of drivers and with a kernel peer, and a loop of one
     /// read and one send a packet.
     Compare(compare::CompareArgs),
+    /// How long it takes to attach a container, beside the plugins `bridge` and `ptp`.
+    Cni(cni::CniArgs),
     /// What a full routing table costs the packets of a running node, against a table of one route.
     Routes(routes::RoutesArgs),
 }
@@ -34,6 +37,7 @@ enum Command {
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Compare(args) => compare::run(&args),
+        Command::Cni(args) => cni::run(&args),
         Command::Routes(args) => routes::run(&args),
     }
 }
