@@ -123,3 +123,26 @@ fn defaults_are_those_of_the_documentation() {
         ("rl0", None, true)
     );
 }
+
+/// The files in the manifest are literal blocks of YAML: indented lines behind `NAME.toml: |`.
+#[test]
+fn the_nodes_of_the_kubernetes_manifest_are_good() {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/kubernetes.yaml");
+    let manifest = fs::read_to_string(manifest).unwrap();
+    let blocks: Vec<_> = manifest.split(".toml: |\n").skip(1).collect();
+    assert_eq!(blocks.len(), 2);
+    for block in blocks {
+        let lines = block
+            .lines()
+            .take_while(|line| line.is_empty() || line.starts_with("    "));
+        let text: String = lines
+            .map(|line| format!("{}\n", line.trim_start()))
+            .collect();
+        let config = Config::parse(Path::new("manifest"), text).unwrap();
+        let Local::Address(local) = config.settings.local else {
+            panic!("{:?}", config.settings.local);
+        };
+        config.rib(local).unwrap();
+        assert_eq!(config.settings.pools.len(), 1);
+    }
+}
