@@ -5,7 +5,8 @@ use std::{
     fs,
     net::{IpAddr, Ipv4Addr},
     sync::{Mutex, MutexGuard},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use ipnet::IpNet;
@@ -15,7 +16,7 @@ use ringlay_dataplane::{
     id::{PortId, TunnelId, UnderlayId},
     port::{
         classifier::Hook,
-        tun::{self, Keeper, Life, TunConfig, TunDevice, TunOffloads},
+        tun::{self, Keeper, Life, OpenTunError, TunConfig, TunDevice, TunOffloads},
         underlay::{self, UnderlayConfig},
         uplink::{self, UplinkConfig},
     },
@@ -32,6 +33,9 @@ use crate::{
     netlink::{self, Device, RouteChange},
     object::{Guest, Port},
 };
+
+/// How long after the start devices of a daemon that was killed may still be there.
+const PREDECESSOR: Duration = Duration::from_secs(1);
 
 /// Sending sockets a worker has: so many outer source ports do its flows spread over.
 const SENDERS: usize = 8;
@@ -53,6 +57,7 @@ pub(super) struct Linux {
     hooks: Mutex<BTreeMap<UnderlayId, Hook>>,
     /// What keeps the devices of containers in being.
     keepers: Mutex<BTreeMap<PortId, Keeper>>,
+    started: Instant,
 }
 
 /// A port asks for what the workers cannot serve.
@@ -86,6 +91,7 @@ impl Linux {
             uplinks,
             hooks: Mutex::default(),
             keepers: Mutex::default(),
+            started: Instant::now(),
         }
     }
 
@@ -117,6 +123,19 @@ impl Linux {
         self.keepers.lock().expect("no holder of this lock panics")
     }
 
+    /// Opens a device of the node's own. When a daemon is killed the kernel takes a moment to close
+    /// its devices; one that starts right afterwards waits for that.
+    fn open_own(&self, config: &TunConfig) -> Result<TunDevice, OpenTunError> {
+        loop {
+            match tun::open(config) {
+                Err(OpenTunError::InUse { .. }) if self.started.elapsed() < PREDECESSOR => {
+                    thread::sleep(PREDECESSOR / 500);
+                }
+                opened => return opened,
+            }
+        }
+    }
+
     fn open_device(&self, port: &Port, mtu: u32) -> Result<TunDevice, HostError> {
         let workers = self.runtime.workers();
         if let Some(asked) = port.queues
@@ -138,7 +157,7 @@ impl Linux {
         };
         match &port.guest {
             Some(guest) => open_guest(config, port, guest),
-            None => tun::open(&config).map_err(HostError::new),
+            None => self.open_own(&config).map_err(HostError::new),
         }
     }
 }
@@ -168,7 +187,7 @@ fn open_guest(config: TunConfig, port: &Port, guest: &Guest) -> Result<TunDevice
     };
     match netns {
         Some(path) => netns::run_in(&path, open)
-            .map_err(|source| HostError::new(tun::OpenTunError::Netns { path, source }))?,
+            .map_err(|source| HostError::new(OpenTunError::Netns { path, source }))?,
         None => open(),
     }
 }
