@@ -3,7 +3,7 @@
 //! It gets our environment and our configuration, as the specification says, and another command.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use ringlay_control::proto::GuestRoute;
@@ -92,7 +92,7 @@ fn run(
     })
 }
 
-fn execute(path: &PathBuf, command: &str, input: &[u8]) -> io::Result<std::process::Output> {
+fn execute(path: &Path, command: &str, input: &[u8]) -> io::Result<std::process::Output> {
     let mut child = Command::new(path)
         .env("CNI_COMMAND", command)
         .stdin(Stdio::piped())
