@@ -17,6 +17,9 @@ use crate::node::{CHILD, ESCAPE, HEADER, RANGES, RANKS, Slot, node_of};
 /// Words in a vector.
 const LANES: usize = 16;
 
+/// Addresses that are too few for a vector, of which some lanes go to waste.
+const FEW: usize = 4;
+
 /// Vectors that go down side by side.
 const VECTORS: usize = 4;
 
@@ -79,9 +82,20 @@ fn lookup_all<A: Address, V: Copy>(
     {
         resolve(values, lookup_group(nodes, top, addrs), out);
     }
-    for (addr, out) in rest.iter().zip(out_rest) {
-        *out = values[descend(nodes, CHILD | top, 0, *addr) as usize];
+    if rest.len() < FEW {
+        for (addr, out) in rest.iter().zip(out_rest) {
+            *out = values[descend(nodes, CHILD | top, 0, *addr) as usize];
+        }
+        return;
     }
+    let (mut addrs, mut out) = ([rest[0]; LANES], [None; LANES]);
+    addrs[..rest.len()].copy_from_slice(rest);
+    resolve(
+        values,
+        lookup_group(nodes, top, &[addrs]),
+        std::array::from_mut(&mut out),
+    );
+    out_rest.copy_from_slice(&out[..rest.len()]);
 }
 
 #[inline(always)]
