@@ -72,6 +72,12 @@ impl Batch {
         self.frames.iter()
     }
 
+    /// The frames side by side, oldest first.
+    #[inline]
+    pub fn frames(&self) -> &[Frame] {
+        &self.frames
+    }
+
     /// The frames, oldest first, writable.
     #[inline]
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Frame> {

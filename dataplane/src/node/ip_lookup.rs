@@ -1,28 +1,44 @@
 //! Routes a packet: longest-prefix match in its network, choice among equal
 //! paths, and the decrement of TTL or hop limit.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use ringlay_encap::ipv4::Ipv4Packet;
 use ringlay_encap::ipv6::Ipv6Packet;
+use ringlay_lpm::{Address, Table};
 
 use super::{Context, Edges, put};
-use crate::batch::Batch;
+use crate::batch::{BATCH_SIZE, Batch};
 use crate::drop_reason::DropReason;
 use crate::frame::{Frame, Ingress};
-use crate::id::NextHopId;
-use crate::tables::{Network, NextHop};
+use crate::id::{NetworkId, NextHopId};
+use crate::tables::{NextHop, Tables};
+
+/// So many packets in a row are looked up together, for one network and IP version. Fewer gain
+/// nothing by it.
+const TOGETHER: usize = 4;
 
 pub(super) fn process(input: &mut Batch, edges: &mut Edges, context: &Context<'_>) {
-    for frame in input.drain() {
-        route(frame, edges, context);
+    if input.len() < TOGETHER {
+        for frame in input.drain() {
+            let found = lookup(&frame, context.tables);
+            route(frame, found, edges, context);
+        }
+        return;
+    }
+    let mut found = [None; BATCH_SIZE];
+    lookup_all(input.frames(), context.tables, &mut found);
+    for (frame, found) in input.drain().zip(found) {
+        route(frame, found, edges, context);
     }
 }
 
 #[inline]
-fn route(mut frame: Frame, edges: &mut Edges, context: &Context<'_>) {
-    let Some(network) = context.tables.network(frame.meta.network) else {
-        return context.discard(frame, DropReason::PortGone);
-    };
-    let Some(id) = lookup(network, frame.data()) else {
+fn route(mut frame: Frame, found: Option<NextHopId>, edges: &mut Edges, context: &Context<'_>) {
+    let Some(id) = found else {
+        if context.tables.network(frame.meta.network).is_none() {
+            return context.discard(frame, DropReason::PortGone);
+        }
         return edges.refuse(frame, DropReason::NoRoute);
     };
     // What this node originates starts its life here: its TTL is fresh, and it
@@ -53,18 +69,70 @@ fn route(mut frame: Frame, edges: &mut Edges, context: &Context<'_>) {
 /// The most specific route to the packet's destination. The packet was checked
 /// by `ip_input` or made by this node.
 #[inline]
-fn lookup(network: &Network, packet: &[u8]) -> Option<NextHopId> {
-    let found = match packet.first()? >> 4 {
-        4 => network
-            .fib
-            .v4
-            .lookup(Ipv4Packet::new_unchecked(packet).dst_addr()),
-        _ => network
-            .fib
-            .v6
-            .lookup(Ipv6Packet::new_unchecked(packet).dst_addr()),
+fn lookup(frame: &Frame, tables: &Tables) -> Option<NextHopId> {
+    let fib = &tables.network(frame.meta.network)?.fib;
+    let found = match version(frame) {
+        4 => fib.v4.lookup(destination_v4(frame)),
+        _ => fib.v6.lookup(destination_v6(frame)),
     };
     found.copied()
+}
+
+/// Does as [`lookup`] does for each frame, of which there are at most a batch.
+fn lookup_all(frames: &[Frame], tables: &Tables, found: &mut [Option<NextHopId>; BATCH_SIZE]) {
+    let mut rest = &mut found[..];
+    for run in frames.chunk_by(|a, b| table(a) == table(b)) {
+        let here;
+        (here, rest) = rest.split_at_mut(run.len());
+        let (network, version) = table(&run[0]);
+        let Some(fib) = tables.network(network).map(|network| &network.fib) else {
+            continue;
+        };
+        if run.len() < TOGETHER {
+            for (frame, found) in run.iter().zip(here) {
+                *found = lookup(frame, tables);
+            }
+        } else if version == 4 {
+            lookup_run(&fib.v4, run, destination_v4, here);
+        } else {
+            lookup_run(&fib.v6, run, destination_v6, here);
+        }
+    }
+}
+
+/// Looks up packets of one network and IP version.
+fn lookup_run<A: Address>(
+    table: &Table<A, NextHopId>,
+    frames: &[Frame],
+    destination: impl Fn(&Frame) -> A,
+    found: &mut [Option<NextHopId>],
+) {
+    let mut destinations = [destination(&frames[0]); BATCH_SIZE];
+    for (addr, frame) in destinations.iter_mut().zip(frames) {
+        *addr = destination(frame);
+    }
+    table.lookup_batch(&destinations[..frames.len()], found);
+}
+
+/// What says in which table a packet is looked up.
+#[inline]
+fn table(frame: &Frame) -> (NetworkId, u8) {
+    (frame.meta.network, version(frame))
+}
+
+#[inline]
+fn version(frame: &Frame) -> u8 {
+    frame.data().first().map_or(0, |octet| octet >> 4)
+}
+
+#[inline]
+fn destination_v4(frame: &Frame) -> Ipv4Addr {
+    Ipv4Packet::new_unchecked(frame.data()).dst_addr()
+}
+
+#[inline]
+fn destination_v6(frame: &Frame) -> Ipv6Addr {
+    Ipv6Packet::new_unchecked(frame.data()).dst_addr()
 }
 
 /// Decrements TTL or hop limit; returns false, with the packet as it was, if
