@@ -1,5 +1,10 @@
 //! Longest-prefix match: lookups by how addresses hit the table, updates, bulk build and
-//! snapshots, for tables of 10 to 1,000,000 routes, beside the crate `prefix-trie`.
+//! snapshots, for tables of 10 to 1,000,000 routes. Lookups are beside a plain DIR-24-8 and the crates
+//! `prefix-trie` and `ip_network_table` (the heir of `treebitmap`); updates and builds beside
+//! `prefix-trie`. `lpm_compare` measures the same structures in alternating rounds, with DPDK's.
+
+#[path = "lpm_compare/contender.rs"]
+mod contender;
 
 use std::hint::black_box;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -10,39 +15,27 @@ use criterion::{
 };
 use ipnet::{Ipv4Net, Ipv6Net};
 use prefix_trie::PrefixMap;
-use ringlay_benches::addresses::{Draw, announced, anywhere, hot};
-use ringlay_benches::routes::{Route, ipv4_routes, ipv6_routes};
+use ringlay_benches::addresses::{announced, anywhere, hot};
+use ringlay_benches::routes::Route;
 use ringlay_lpm::{Prefix, Table};
+
+use contender::{BURST, Contender, answers};
 
 const SIZES: [usize; 4] = [10, 1_000, 100_000, 1_000_000];
 const ADDRESSES: usize = 1 << 16;
-const BATCH: usize = 64;
 const UPDATES: usize = 1_000;
 
 /// An address family with the network type `prefix-trie` takes for it.
-trait Family: Draw {
-    const NAME: &str;
+trait Family: contender::Family {
     type Net: prefix_trie::Prefix + From<Prefix<Self>>;
-
-    fn routes(count: usize) -> Vec<Route<Self>>;
 }
 
 impl Family for Ipv4Addr {
-    const NAME: &str = "ipv4";
     type Net = Ipv4Net;
-
-    fn routes(count: usize) -> Vec<Route<Self>> {
-        ipv4_routes(count)
-    }
 }
 
 impl Family for Ipv6Addr {
-    const NAME: &str = "ipv6";
     type Net = Ipv6Net;
-
-    fn routes(count: usize) -> Vec<Route<Self>> {
-        ipv6_routes(count)
-    }
 }
 
 fn peer<A: Family>(routes: &[Route<A>]) -> PrefixMap<A::Net, u32> {
@@ -55,20 +48,21 @@ fn peer<A: Family>(routes: &[Route<A>]) -> PrefixMap<A::Net, u32> {
 fn bench_lookup<A: Family>(criterion: &mut Criterion) {
     for size in SIZES {
         let routes = A::routes(size);
-        let table: Table<A, u32> = routes.iter().copied().collect();
-        let map = peer(&routes);
+        let contenders = A::contenders(&routes);
         let patterns = [
             ("announced", announced(&routes, ADDRESSES)),
             ("hot", hot(&routes, ADDRESSES)),
             ("anywhere", anywhere(ADDRESSES)),
         ];
         for (pattern, addrs) in patterns {
+            let expected = answers(contenders[0].as_ref(), &addrs);
             let mut group = criterion.benchmark_group(format!("{}/{pattern}", A::NAME));
             group.throughput(Throughput::Elements(ADDRESSES as u64));
-            single(&mut group, &table, &addrs);
-            batched(&mut group, &table, &addrs);
-            chained(&mut group, &table, &addrs);
-            peer_single(&mut group, &table, &map, &addrs);
+            for contender in &contenders {
+                assert!(answers(contender.as_ref(), &addrs) == expected);
+                throughput(&mut group, contender.as_ref(), size, &addrs);
+            }
+            chained(&mut group, contenders[0].as_ref(), size, &addrs);
             group.finish();
         }
     }
@@ -76,22 +70,17 @@ fn bench_lookup<A: Family>(criterion: &mut Criterion) {
 
 type Group<'c> = BenchmarkGroup<'c, WallTime>;
 
-fn single<A: Family>(group: &mut Group<'_>, table: &Table<A, u32>, addrs: &[A]) {
-    group.bench_function(BenchmarkId::new("lookup", table.len()), |bencher| {
+fn throughput<A: Family>(
+    group: &mut Group<'_>,
+    contender: &dyn Contender<A>,
+    size: usize,
+    addrs: &[A],
+) {
+    let mut out = [None; BURST];
+    group.bench_function(BenchmarkId::new(contender.name(), size), |bencher| {
         bencher.iter(|| {
-            for addr in addrs {
-                black_box(table.lookup(*addr).copied());
-            }
-        });
-    });
-}
-
-fn batched<A: Family>(group: &mut Group<'_>, table: &Table<A, u32>, addrs: &[A]) {
-    let mut out = [None; BATCH];
-    group.bench_function(BenchmarkId::new("lookup_batch", table.len()), |bencher| {
-        bencher.iter(|| {
-            for addrs in addrs.chunks_exact(BATCH) {
-                table.lookup_batch(addrs, &mut out);
+            for addrs in addrs.as_chunks().0 {
+                contender.burst(addrs, &mut out);
                 black_box(&out);
             }
         });
@@ -99,41 +88,14 @@ fn batched<A: Family>(group: &mut Group<'_>, table: &Table<A, u32>, addrs: &[A])
 }
 
 /// Each lookup waits for the one before: latency, where the others show throughput.
-fn chained<A: Family>(group: &mut Group<'_>, table: &Table<A, u32>, addrs: &[A]) {
-    group.bench_function(BenchmarkId::new("dependent", table.len()), |bencher| {
-        bencher.iter(|| {
-            addrs.iter().enumerate().fold(0, |last, (i, _)| {
-                // Never true, but the processor has to know the last result to find out.
-                let skip = usize::from(last == u32::MAX);
-                table.lookup(addrs[i ^ skip]).copied().unwrap_or(0)
-            })
-        });
-    });
-}
-
-fn peer_single<A: Family>(
+fn chained<A: Family>(
     group: &mut Group<'_>,
-    table: &Table<A, u32>,
-    map: &PrefixMap<A::Net, u32>,
+    contender: &dyn Contender<A>,
+    size: usize,
     addrs: &[A],
 ) {
-    let nets: Vec<A::Net> = addrs
-        .iter()
-        .map(|addr| Prefix::host(*addr).into())
-        .collect();
-    for (addr, net) in addrs.iter().zip(&nets) {
-        assert_eq!(
-            map.get_lpm(net).map(|(_, value)| value),
-            table.lookup(*addr),
-            "{addr}"
-        );
-    }
-    group.bench_function(BenchmarkId::new("prefix-trie", table.len()), |bencher| {
-        bencher.iter(|| {
-            for net in &nets {
-                black_box(map.get_lpm(net).map(|(_, value)| *value));
-            }
-        });
+    group.bench_function(BenchmarkId::new("ringlay dependent", size), |bencher| {
+        bencher.iter(|| contender.chain(addrs));
     });
 }
 

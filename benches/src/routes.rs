@@ -14,7 +14,8 @@ use crate::Rng;
 pub const NEXT_HOPS: u32 = 500;
 
 /// IPv4 prefix lengths with their shares in per mille. Estimates of the shape of the default-free
-/// table, not a count of it: three in five are a /24, one in five a /22 or /23.
+/// table, not a count of it, for none is at hand: three in five are a /24, one in five a /22 or /23.
+/// Their mean is 22.9; bgp.potaroo.net/as4637 reported 22.2 on 2007-06-07, when there were fewer /24.
 pub const IPV4_LENGTHS: &[(u8, u16)] = &[
     (8, 1),
     (10, 1),
@@ -36,7 +37,7 @@ pub const IPV4_LENGTHS: &[(u8, u16)] = &[
 
 /// IPv6 prefix lengths with their shares in per mille. The 46 % of the /48 are reported for 2024
 /// (brandergroup.net/2025/03/analysis-of-ipv4-vs-ipv6-in-bgp-routing-tables); the others are
-/// estimates.
+/// estimates. Their mean is 42.3; bgp.potaroo.net/v6/as2.0 reported 42.8 on 2025-03-07.
 pub const IPV6_LENGTHS: &[(u8, u16)] = &[
     (20, 1),
     (24, 1),
