@@ -3,6 +3,10 @@
 //! `prefix-trie` and `ip_network_table` (the heir of `treebitmap`); updates and builds beside
 //! `prefix-trie`. `lpm_compare` measures the same structures in alternating rounds, with DPDK's.
 
+#[allow(
+    dead_code,
+    reason = "what they take in memory is printed by `lpm_compare`"
+)]
 #[path = "lpm_compare/contender.rs"]
 mod contender;
 
