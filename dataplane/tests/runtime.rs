@@ -137,6 +137,7 @@ impl Rig {
             },
             workers: WORKERS,
             senders: 4,
+            dont_fragment: true,
             gro: false,
         })
         .unwrap();

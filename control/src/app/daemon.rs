@@ -36,12 +36,13 @@ use super::{
     listener::{ListenError, Listener},
     notify,
     privileges::{self, MissingCapability},
+    routers::Routers,
     underlay::{Local, LocalError},
 };
 use crate::{
     attach::{self, Attachments, Masquerade, MasqueradeError, StoreError},
     compile::Environment,
-    config::{Config, ConfigError, Driver, Poll, Settings, UnderlayDriver, Workers},
+    config::{Config, ConfigError, Df, Driver, Poll, Settings, UnderlayDriver, Workers},
     mtu::Paths,
     netlink,
     object::{Object, Source},
@@ -131,7 +132,9 @@ pub fn run(file: &Path, socket: &Path) -> Result<(), RunError> {
     raise_file_limit();
     privileges::check(uses_namespaces(&config), chosen.has_uplinks())?;
     let listener = Listener::bind(config.settings.socket.as_deref().unwrap_or(socket))?;
-    let (mut engine, events) = start_or_fall_back(&config, &local, chosen)?;
+    let routers = listen_to_routers(local.address);
+    let dont_fragment = config.settings.df == Df::Set && routers.is_some();
+    let (mut engine, events) = start_or_fall_back(&config, &local, chosen, dont_fragment)?;
     log_networks(&engine);
     let (attachments, masquerade) = match attach_containers(&mut engine, &listener.path) {
         Ok(all) => all,
@@ -147,7 +150,7 @@ pub fn run(file: &Path, socket: &Path) -> Result<(), RunError> {
             source,
         })
         .and_then(|events| {
-            let served = serve(&engine, attachments, listener, file);
+            let served = serve(&engine, attachments, listener, routers, file);
             events.stop();
             served
         });
@@ -174,6 +177,17 @@ fn attach_containers(
     Ok((attachments, masquerade))
 }
 
+/// Without it nobody would hear that packets are too big, so they must not be marked so that they
+/// are dropped.
+fn listen_to_routers(local: IpAddr) -> Option<Routers> {
+    let routers = Routers::listen(local);
+    let warn = |error: &io::Error| {
+        let effect = "outer packets are sent without DF, and path MTUs are not learned";
+        tracing::warn!(%error, effect, "cannot listen to routers, which takes CAP_NET_RAW");
+    };
+    routers.inspect_err(warn).ok()
+}
+
 /// Looks at the host only if that can matter.
 fn choose_underlay(setting: UnderlayDriver, local: &Local) -> Chosen {
     if setting == UnderlayDriver::Udp {
@@ -188,8 +202,9 @@ fn start_or_fall_back(
     config: &Config,
     local: &Local,
     chosen: Chosen,
+    dont_fragment: bool,
 ) -> Result<(Engine, Receiver<Event>), RunError> {
-    let error = match start(config, local, chosen) {
+    let error = match start(config, local, chosen, dont_fragment) {
         Err(error) if config.settings.underlay_driver == UnderlayDriver::Auto => error,
         done => return done,
     };
@@ -198,7 +213,7 @@ fn start_or_fall_back(
     };
     let chosen = Chosen::after(failure);
     tracing::warn!(reason = chosen.reason, "starting again on udp");
-    start(config, local, chosen)
+    start(config, local, chosen, dont_fragment)
 }
 
 /// Starts the workers and brings the configured objects into being.
@@ -206,6 +221,7 @@ fn start(
     config: &Config,
     local: &Local,
     chosen: Chosen,
+    dont_fragment: bool,
 ) -> Result<(Engine, Receiver<Event>), RunError> {
     let workers = workers(&config.settings.workers);
     let runtime = Runtime::start(runtime_config(&config.settings, workers.clone()))?;
@@ -214,8 +230,15 @@ fn start(
     let events = runtime.events();
     tracing::info!(driver = %chosen.driver, reason = chosen.reason, "underlay");
     let uplinks = chosen.has_uplinks().then(|| local.link().index);
-    let host = Linux::new(runtime, uplinks);
-    let mut engine = engine(config, local, workers, chosen, host);
+    let host = Linux::new(runtime, uplinks, dont_fragment);
+    let environment = Environment {
+        local: local.address,
+        mtu: local.way.mtu(),
+        dont_fragment,
+        accept_unknown_vteps: config.settings.accept_unknown_vteps,
+        uplink: chosen.has_uplinks(),
+    };
+    let mut engine = engine(config, local, environment, workers, chosen, host);
     let started = engine.apply_snapshot(Source::Static, 0, config.objects.clone());
     match started {
         Ok(_) => Ok((engine, events)),
@@ -233,17 +256,12 @@ fn start(
 fn engine(
     config: &Config,
     local: &Local,
+    environment: Environment,
     workers: Vec<Option<usize>>,
     underlay_driver: Chosen,
     host: Linux,
 ) -> Engine {
     let settings = config.settings.clone();
-    let environment = Environment {
-        local: local.address,
-        mtu: local.way.mtu(),
-        accept_unknown_vteps: settings.accept_unknown_vteps,
-        uplink: underlay_driver.has_uplinks(),
-    };
     let identity = Identity {
         uuid: random_uuid(),
         name: settings.name.clone().unwrap_or_else(host_name),
@@ -266,6 +284,7 @@ fn serve(
     engine: &Arc<Mutex<Engine>>,
     attachments: Attachments,
     listener: Listener,
+    routers: Option<Routers>,
     file: &Path,
 ) -> Result<(), RunError> {
     let step = |step| move |source| RunError::Step { step, source };
@@ -287,6 +306,7 @@ fn serve(
         });
         let server = tokio::spawn(server);
         let follower = tokio::spawn(follow_underlay(Arc::clone(engine)));
+        let routers = routers.map(|it| tokio::spawn(it.tell(Arc::clone(engine))));
         tracing::info!(socket = %listener.path.display(), "ready");
         if let Err(error) = notify::ready() {
             tracing::warn!(%error, "cannot tell the service manager");
@@ -295,6 +315,7 @@ fn serve(
             .await
             .map_err(step("listen to signals"))?;
         follower.abort();
+        routers.inspect(|it| it.abort());
         let _ = stop.send(());
         // Watchers would keep the server for ever.
         match time::timeout(DRAIN, server).await {

@@ -420,6 +420,7 @@ impl Settings {
                 "underlay.driver",
                 self.underlay_driver != other.underlay_driver,
             ),
+            ("underlay.df", self.df != other.df),
             (
                 "underlay.accept_unknown_vteps",
                 self.accept_unknown_vteps != other.accept_unknown_vteps,

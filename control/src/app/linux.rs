@@ -53,6 +53,8 @@ pub(super) struct Linux {
     runtime: Runtime,
     /// The interface index of the underlay's link, if tunnel endpoints have uplinks.
     uplinks: Option<u32>,
+    /// Whether outer packets that fit must not be fragmented.
+    dont_fragment: bool,
     /// What leads packets to the uplinks.
     hooks: Mutex<BTreeMap<UnderlayId, Hook>>,
     /// What keeps the devices of containers in being.
@@ -85,10 +87,11 @@ impl NoUplink {
 impl Linux {
     /// The machine, served by these workers. Tunnel endpoints get uplinks if the underlay's link
     /// is given.
-    pub(super) fn new(runtime: Runtime, uplinks: Option<u32>) -> Self {
+    pub(super) fn new(runtime: Runtime, uplinks: Option<u32>, dont_fragment: bool) -> Self {
         Self {
             runtime,
             uplinks,
+            dont_fragment,
             hooks: Mutex::default(),
             keepers: Mutex::default(),
             started: Instant::now(),
@@ -287,6 +290,7 @@ impl Host for Linux {
             endpoint,
             workers,
             senders: SENDERS,
+            dont_fragment: self.dont_fragment,
             gro: true,
         };
         let sockets = underlay::bind(&config).map_err(HostError::new)?;

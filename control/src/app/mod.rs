@@ -13,6 +13,7 @@ mod listener;
 mod notify;
 mod ports;
 mod privileges;
+mod routers;
 mod underlay;
 
 pub use self::{

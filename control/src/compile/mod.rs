@@ -27,7 +27,7 @@ use ringlay_dataplane::{
     port::uplink,
     tables::{self, Fib, Tables},
 };
-use ringlay_encap::{Encapsulation, MacAddr, Template, template};
+use ringlay_encap::{DfPolicy, Encapsulation, MacAddr, Template, template};
 
 pub use self::tunnels::TunnelKey;
 use self::{
@@ -53,6 +53,8 @@ pub struct Environment {
     pub local: IpAddr,
     /// The largest outer IP packet that the underlay takes where nothing else is known.
     pub mtu: u16,
+    /// Whether outer packets that fit must not be fragmented.
+    pub dont_fragment: bool,
     /// Whether tunnel frames from unlisted VTEPs are accepted, unless a network says.
     pub accept_unknown_vteps: bool,
     /// Whether each local tunnel endpoint has an uplink for super-frames.
@@ -521,6 +523,11 @@ impl Compiler {
             if self.environment.uplink {
                 // The kernel that routes it on takes one from its time to live.
                 builder = builder.ethernet(uplink::MAC, uplink::PEER_MAC).ttl(TTL + 1);
+                builder = builder.df_policy(if self.environment.dont_fragment {
+                    DfPolicy::Copy
+                } else {
+                    DfPolicy::Clear
+                });
             }
             // Fails if the addresses are of two IP versions, which the desired state excludes.
             builder.tunnel(network.table.key, inner).ok()

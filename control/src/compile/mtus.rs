@@ -1,14 +1,20 @@
 //! How large inner packets may be: what paths take, less what the encapsulation adds.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+};
 
 use ipnet::IpNet;
-use ringlay_dataplane::tables::IPV6_MTU_MIN;
-use ringlay_encap::{MacAddr, Template, template};
+use ringlay_dataplane::{
+    endpoint::Endpoint,
+    tables::{self, IPV6_MTU_MIN},
+};
+use ringlay_encap::{EtherType, MacAddr, Template, flow, template, udp};
 
 use super::{Compiler, Environment, TunnelKey, path_tunnels};
 use crate::{
-    mtu::Sizes,
+    mtu::{Sizes, icmp::Quote},
     object::{Inner, Name, Network, Path},
 };
 
@@ -49,6 +55,40 @@ impl NetworkMtus {
     }
 }
 
+/// Whether tunnels of a network send what is quoted, as far as it is.
+fn may_have_sent(network: &tables::Network, has_frames: bool, quote: &Quote<'_>) -> bool {
+    let payload = match quote.udp_ports() {
+        Some((source, destination)) => {
+            if destination != network.port || !flow::SOURCE_PORTS.contains(&source) {
+                return false;
+            }
+            quote.payload.get(udp::HEADER_LEN..).unwrap_or_default()
+        }
+        None => {
+            let local = SocketAddr::new(quote.source, network.port);
+            let encapsulation = network.key.encapsulation();
+            let endpoint = Endpoint {
+                local,
+                encapsulation,
+            };
+            if !endpoint.protocols().contains(&quote.protocol) {
+                return false;
+            }
+            quote.payload
+        }
+    };
+    // Some routers quote no more than eight bytes behind the IP header.
+    let Some((header, inner)) = payload.split_at_checked(network.key.header_len()) else {
+        return true;
+    };
+    let mut expected = header.to_vec();
+    network.key.emit(EtherType::IPV4, &mut expected);
+    // Only the type of the inner packet may differ, which the third and fourth byte tell.
+    let same = |at: &usize| (2..4).contains(at) || header[*at] == expected[*at];
+    let source_mac = inner.get(6..12).filter(|_| has_frames);
+    (0..header.len()).all(|at| same(&at)) && source_mac.is_none_or(|mac| mac == network.mac.0)
+}
+
 impl Compiler {
     /// Takes up what is known of the paths to far ends. Returns whether the tables changed.
     pub fn set_paths(&mut self, paths: impl IntoIterator<Item = (IpAddr, Sizes)>) -> bool {
@@ -75,8 +115,25 @@ impl Compiler {
     /// The largest inner IP packet that goes through a tunnel in one outer packet.
     pub fn tunnel_mtu(&self, key: &TunnelKey) -> u16 {
         let mtus = self.networks[&key.network].mtus;
-        mtus.configured
-            .unwrap_or_else(|| mtus.fits(self.sizes(key.vtep).now))
+        let fits = mtus.fits(self.sizes(key.vtep).now);
+        match mtus.configured {
+            // What does not fit the path may be fragmented on it.
+            Some(configured) if !self.environment.dont_fragment => configured,
+            Some(configured) => configured.min(fits),
+            None => fits,
+        }
+    }
+
+    /// Whether a tunnel leads to where a packet was going, and what is quoted of it is what that
+    /// tunnel sends.
+    pub fn may_have_sent(&self, quote: &Quote<'_>) -> bool {
+        let mut to_there = self.networks.iter().filter(|(name, _)| {
+            let mut ends = self.tunnels.of(name);
+            ends.any(|key| key.vtep == quote.destination)
+        });
+        to_there.any(|(_, entry)| {
+            may_have_sent(&entry.table, entry.inner == Inner::Ethernet, quote)
+        })
     }
 
     /// What goes all the way along a path of a network's routes.

@@ -14,6 +14,7 @@ use crate::{
 const ENVIRONMENT: Environment = Environment {
     local: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 100)),
     mtu: 1500,
+    dont_fragment: true,
     accept_unknown_vteps: false,
     uplink: false,
 };

@@ -8,7 +8,7 @@ use ringlay_encap::Preset;
 use toml::{Spanned, Value};
 
 use super::{
-    Driver, Local, Poll, Settings, UnderlayDriver, Workers, duration,
+    Df, Driver, Local, Poll, Settings, UnderlayDriver, Workers, duration,
     error::Fault,
     ipam,
     places::Places,
@@ -86,6 +86,11 @@ fn settings(
         ("tunnel-gso", UnderlayDriver::TunnelGso),
     ];
     let underlay_driver = word(&underlay.get_ref().driver, &underlay_driver, &["af_xdp"])?;
+    let df = word(
+        &underlay.get_ref().df,
+        &[("set", Df::Set), ("clear", Df::Clear)],
+        &[],
+    )?;
     let accept_unknown_vteps = underlay.get_ref().accept_unknown_vteps.unwrap_or(false);
     Ok(Settings {
         name: node
@@ -101,6 +106,7 @@ fn settings(
         poll,
         local: local(underlay, places)?,
         underlay_driver,
+        df,
         accept_unknown_vteps,
     })
 }

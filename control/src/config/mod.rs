@@ -63,6 +63,8 @@ pub struct Settings {
     pub local: Local,
     /// How packets reach the underlay.
     pub underlay_driver: UnderlayDriver,
+    /// Whether outer packets may be fragmented.
+    pub df: Df,
     /// Whether tunnel frames from unlisted VTEPs are accepted, unless a network says.
     pub accept_unknown_vteps: bool,
 }
@@ -112,6 +114,15 @@ pub enum UnderlayDriver {
     Udp,
     /// UDP sockets, and for super-frames an uplink that the kernel routes on and cuts late.
     TunnelGso,
+}
+
+/// Whether outer packets that fit their path may be fragmented.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Df {
+    /// No: routers with narrower links drop them and say so, and the tunnel's MTU follows.
+    Set,
+    /// Yes: routers with narrower links fragment IPv4 packets.
+    Clear,
 }
 
 /// Where the tunnels end.

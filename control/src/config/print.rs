@@ -2,7 +2,7 @@
 
 use std::{fmt, net::IpAddr};
 
-use super::{Driver, Local, Poll, Settings, UnderlayDriver, Workers, duration};
+use super::{Df, Driver, Local, Poll, Settings, UnderlayDriver, Workers, duration};
 use crate::{
     ipam::Pool,
     object::{Encap, Neighbour, Network, Port, Route, Source, Target, Vtep},
@@ -97,6 +97,7 @@ impl Printer {
             Local::Device(device) => self.word("device", device),
         }
         self.word("driver", settings.underlay_driver);
+        self.word("df", settings.df);
         if settings.accept_unknown_vteps {
             self.key("accept_unknown_vteps", true);
         }
@@ -199,6 +200,15 @@ impl Printer {
 
 fn texts<T: ToString>(values: &[T]) -> Vec<String> {
     values.iter().map(T::to_string).collect()
+}
+
+impl fmt::Display for Df {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Set => "set",
+            Self::Clear => "clear",
+        })
+    }
 }
 
 impl fmt::Display for Driver {

@@ -4,6 +4,7 @@
 //! found out about it since. Sizes are those of outer IP packets: what an encapsulation takes of
 //! them is for [`crate::compile`] to say. Nothing here asks the kernel or sends; time is an argument.
 
+pub mod icmp;
 #[cfg(test)]
 mod tests;
 
@@ -117,6 +118,12 @@ pub enum NotBelieved {
     /// There is no such tunnel end.
     #[error("no tunnel leads there")]
     Stranger,
+    /// No tunnel of ours has sent that.
+    #[error("it is about no packet of ours")]
+    Foreign,
+    /// The packet would have fit, or is longer than any that was sent.
+    #[error("it is about a packet of {0} bytes")]
+    Length(u16),
     /// No path is so narrow.
     #[error("below {0}, the least that is believed")]
     TooSmall(u16),

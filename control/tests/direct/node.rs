@@ -67,6 +67,7 @@ impl Node {
         let environment = Environment {
             local: LOCAL,
             mtu: 1500,
+            dont_fragment: true,
             accept_unknown_vteps: false,
             uplink: false,
         };

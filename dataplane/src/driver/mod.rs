@@ -21,7 +21,7 @@ use ringlay_encap::ip::IpVersion;
 
 use crate::batch::Batch;
 use crate::counters::QueueCounters;
-use crate::frame::Frame;
+use crate::frame::{Frame, Meta};
 use crate::id::{PortId, UnderlayId};
 
 /// A worker's own queue of a port or of the underlay, handed to its driver.
@@ -52,8 +52,9 @@ pub enum Queue {
         /// sockets of all workers (SO_REUSEPORT).
         receiver: OwnedFd,
         /// Sockets to send from, each on a port of its own, so that the flows of
-        /// one pair of endpoints differ in their outer source port. A frame goes
-        /// by `flow_hash % senders.len()`.
+        /// one pair of endpoints differ in their outer source port. The last is for
+        /// oversized frames alone, if there are several; the flow's hash chooses among
+        /// the others.
         senders: Vec<OwnedFd>,
     },
     /// A worker's raw IP socket of a local tunnel endpoint, to receive and send.
@@ -95,6 +96,17 @@ impl fmt::Display for DriverKind {
             Self::IoUring => "io_uring",
             Self::Epoll => "epoll",
         })
+    }
+}
+
+/// Which of so many sending sockets a frame leaves by.
+#[inline]
+pub(crate) fn sender_of(meta: &Meta, senders: usize) -> usize {
+    let fragmenting = senders.saturating_sub(1);
+    if meta.oversized || fragmenting == 0 {
+        fragmenting
+    } else {
+        meta.flow_hash as usize % fragmenting
     }
 }
 

@@ -21,7 +21,7 @@ use crate::driver::ledger::Ledger;
 use crate::driver::raw::{self, RawSender};
 use crate::driver::uring::queue::{Attached, Kind, Lengths};
 use crate::driver::vnet::Device;
-use crate::driver::{Driver, DriverConfig, Queue, QueueId, datagram, errors};
+use crate::driver::{Driver, DriverConfig, Queue, QueueId, datagram, errors, sender_of};
 use crate::drop_reason::DropReason;
 use crate::frame::Frame;
 use crate::mempool::{HEADROOM, Mempool};
@@ -442,8 +442,7 @@ impl UringDriver {
                 return Ok(());
             }
             Kind::Underlay { senders, .. } => {
-                let choice = frame.meta.flow_hash as usize % senders.len().max(1);
-                match senders.get(choice) {
+                match senders.get(sender_of(&frame.meta, senders.len())) {
                     Some(&file) => file,
                     None => return Err((DropReason::UnderlayTxError, frame)),
                 }

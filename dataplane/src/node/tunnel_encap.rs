@@ -104,6 +104,7 @@ fn encapsulate_each(
             &frame, &segmenter, template, ethertype, edges, pool, context,
         );
     }
+    frame.meta.oversized = longest > tunnel.mtu;
     if uplink_output::encapsulate(&mut frame, template, ethertype, header_len, count, idents) {
         return put(&mut edges.uplink_output, frame);
     }

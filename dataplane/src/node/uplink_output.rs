@@ -53,6 +53,8 @@ pub(super) fn encapsulate(
     let stamp = Stamp {
         ident: idents.take(count),
         source_port: source_port(frame.meta.flow_hash),
+        // What the path does not take whole may be fragmented.
+        dont_fragment: !frame.meta.oversized,
         checksum: OuterChecksum::Partial,
         ..Stamp::new(ethertype, frame.len())
     };

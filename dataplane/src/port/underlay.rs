@@ -1,10 +1,9 @@
 //! The sockets of a local tunnel endpoint, a set for each worker: UDP sockets ([`udp`]) or,
 //! for encapsulations that have no port, raw IP sockets ([`raw`]).
 //!
-//! Don't fragment: outer IPv4 headers carry no DF bit, as with the kernel's own
-//! VXLAN device (RFC 7348 section 4.3 leaves it to the underlay's operator). A
-//! tunnel's MTU is made to fit the underlay, so fragments arise only where the
-//! path is narrower than the local link; with DF such packets would vanish.
+//! Don't fragment: what fits a tunnel's MTU is sent with the DF bit over UDP, if the
+//! configuration wants it so, and routers tell if their links are narrower. What has to be
+//! fragmented leaves by a socket without it. Raw sockets never set it.
 
 mod raw;
 mod spread;
@@ -37,8 +36,10 @@ pub struct UnderlayConfig {
     pub endpoint: Endpoint,
     /// The number of workers.
     pub workers: usize,
-    /// Sending UDP sockets of each worker.
+    /// Sending UDP sockets of each worker, besides the one that fragments.
     pub senders: usize,
+    /// Whether what those send must not be fragmented, by this host or underway.
+    pub dont_fragment: bool,
     /// Whether to receive trains of UDP datagrams as one frame with a `segment_size`.
     pub gro: bool,
 }
@@ -60,7 +61,7 @@ pub enum UnderlayQueue {
     Udp {
         /// The socket on the endpoint's port.
         receiver: OwnedFd,
-        /// Sockets to send from.
+        /// Sockets to send from. The last is for what has to be fragmented.
         senders: Vec<OwnedFd>,
     },
     /// A raw socket for each of the endpoint's IP protocols.

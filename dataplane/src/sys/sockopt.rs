@@ -92,21 +92,91 @@ pub fn allow_fragments_v6(socket: BorrowedFd<'_>) -> io::Result<()> {
     )
 }
 
+/// Sends IPv4 datagrams with the DF bit, and never fragments them; those longer than the device's
+/// MTU are refused (`EMSGSIZE`), whatever the kernel has learned of the path (`ip(7)`).
+///
+/// # Errors
+///
+/// `ENOPROTOOPT` when it is no IPv4 socket.
+pub fn forbid_fragments_v4(socket: BorrowedFd<'_>) -> io::Result<()> {
+    set(
+        socket,
+        libc::IPPROTO_IP,
+        libc::IP_MTU_DISCOVER,
+        libc::IP_PMTUDISC_PROBE,
+    )
+}
+
+/// Never fragments IPv6 datagrams; those longer than the device's MTU are refused (`EMSGSIZE`),
+/// whatever the kernel has learned of the path (`ipv6(7)`).
+///
+/// # Errors
+///
+/// `ENOPROTOOPT` when it is no IPv6 socket.
+pub fn forbid_fragments_v6(socket: BorrowedFd<'_>) -> io::Result<()> {
+    set(
+        socket,
+        libc::IPPROTO_IPV6,
+        libc::IPV6_MTU_DISCOVER,
+        libc::IPV6_PMTUDISC_PROBE,
+    )
+}
+
+/// Lets a raw ICMP socket receive only "destination unreachable", to which "fragmentation needed"
+/// belongs (`raw(7)`).
+///
+/// # Errors
+///
+/// `EOPNOTSUPP` when it is no raw ICMP socket.
+pub fn only_unreachable_v4(socket: BorrowedFd<'_>) -> io::Result<()> {
+    /// `ICMP_FILTER` and `ICMP_DEST_UNREACH` of `linux/icmp.h`. Set bits are types to drop.
+    const ICMP_FILTER: libc::c_int = 1;
+    const UNREACHABLE: u32 = 3;
+    set_bytes(
+        socket,
+        libc::SOL_RAW,
+        ICMP_FILTER,
+        &(!(1u32 << UNREACHABLE)).to_ne_bytes(),
+    )
+}
+
+/// Lets a raw ICMPv6 socket receive only "packet too big" (RFC 3542 section 3.2).
+///
+/// # Errors
+///
+/// `ENOPROTOOPT` when it is no raw ICMPv6 socket.
+pub fn only_too_big_v6(socket: BorrowedFd<'_>) -> io::Result<()> {
+    /// `ICMPV6_FILTER` and `ICMPV6_PKT_TOOBIG` of `linux/icmpv6.h`. Set bits are types to drop.
+    const ICMPV6_FILTER: libc::c_int = 1;
+    const PACKET_TOO_BIG: u32 = 2;
+    let mut filter = [0xff; 32];
+    filter[..4].copy_from_slice(&(!(1u32 << PACKET_TOO_BIG)).to_ne_bytes());
+    set_bytes(socket, libc::IPPROTO_ICMPV6, ICMPV6_FILTER, &filter)
+}
+
 fn set(
     socket: BorrowedFd<'_>,
     level: libc::c_int,
     option: libc::c_int,
     value: libc::c_int,
 ) -> io::Result<()> {
-    let len = size_of::<libc::c_int>() as libc::socklen_t;
-    // SAFETY: the kernel reads `len` bytes at `value`, a local of that size.
+    set_bytes(socket, level, option, &value.to_ne_bytes())
+}
+
+fn set_bytes(
+    socket: BorrowedFd<'_>,
+    level: libc::c_int,
+    option: libc::c_int,
+    value: &[u8],
+) -> io::Result<()> {
+    // SAFETY: the kernel reads as many bytes at `value` as it is long.
     let rc = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
             level,
             option,
-            (&raw const value).cast(),
-            len,
+            value.as_ptr().cast(),
+            value.len() as libc::socklen_t,
         )
     };
     if rc == 0 {

@@ -151,6 +151,7 @@ pub(crate) fn endpoint(local: SocketAddr, senders: usize, gro: bool) -> Underlay
         },
         workers: 1,
         senders,
+        dont_fragment: false,
         gro,
     };
     underlay::bind(&config).unwrap().queues.remove(0)
@@ -169,6 +170,7 @@ pub(crate) fn raw_endpoint(
         },
         workers,
         senders: 1,
+        dont_fragment: false,
         gro: true,
     };
     underlay::bind(&config).unwrap().queues

@@ -10,7 +10,7 @@ use std::{
 use super::Engine;
 use crate::{
     compile::TunnelKey,
-    mtu::{Finding, Limit},
+    mtu::{Finding, Limit, NotBelieved, icmp::TooBig},
     object::{Key, Name, Network, VtepKey},
     rib::Delta,
 };
@@ -141,6 +141,26 @@ impl Engine {
                 format!("{outer} of the underlay, less {overhead}")
             }
         }
+    }
+
+    /// A router says that a packet was too big for it. That is believed only if a tunnel may have
+    /// sent the packet.
+    ///
+    /// # Errors
+    ///
+    /// If it is not believed, or no news.
+    pub fn too_big(&mut self, router: IpAddr, said: &TooBig<'_>) -> Result<(), NotBelieved> {
+        let (quote, end) = (&said.quote, said.quote.destination);
+        if quote.source != self.rib.local() || !self.compiler.may_have_sent(quote) {
+            return Err(NotBelieved::Foreign);
+        }
+        if quote.len <= said.mtu || quote.len > self.paths.sizes(end).way {
+            return Err(NotBelieved::Length(quote.len));
+        }
+        let finding = Finding::Router(router);
+        self.paths.learn(end, said.mtu, finding, Instant::now())?;
+        self.follow_paths(&BTreeSet::from([end]));
+        Ok(())
     }
 
     /// Looks up the ways to far ends that a change brings.

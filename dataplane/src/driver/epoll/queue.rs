@@ -13,7 +13,7 @@ use crate::counters::QueueCounters;
 use crate::driver::ledger::Ledger;
 use crate::driver::raw::{self, RawSender};
 use crate::driver::vnet::Device;
-use crate::driver::{datagram, errors};
+use crate::driver::{datagram, errors, sender_of};
 use crate::drop_reason::DropReason;
 use crate::frame::{Frame, Ingress};
 use crate::id::UnderlayId;
@@ -181,8 +181,8 @@ impl Attached {
                 io.write_packet(file, *device, &self.counters, frame);
             }
             Kind::Underlay { senders, .. } => {
-                let count = senders.len().max(1);
-                let Some(sender) = senders.get_mut(frame.meta.flow_hash as usize % count) else {
+                let choice = sender_of(&frame.meta, senders.len());
+                let Some(sender) = senders.get_mut(choice) else {
                     return io.ledger.dropped(DropReason::UnderlayTxError, &frame);
                 };
                 sender.pending.push(frame);

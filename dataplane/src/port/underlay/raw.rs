@@ -154,6 +154,7 @@ mod tests {
             },
             workers: 2,
             senders: 1,
+            dont_fragment: false,
             gro: true,
         }
     }

@@ -1,7 +1,8 @@
 //! UDP sockets of a local tunnel endpoint.
 //!
 //! Each worker has one socket on the tunnel's port, among which the kernel
-//! spreads the flows, and several to send from, each on a port of its own.
+//! spreads the flows, and several to send from, each on a port of its own. The last of
+//! them is for what the path does not take whole.
 
 use std::hash::{BuildHasher, RandomState};
 use std::io;
@@ -37,7 +38,11 @@ pub(super) fn bind(config: &UnderlayConfig) -> Result<UnderlaySockets, BindUnder
     let ports = free_sender_ports(config)?;
     let queues = (0..config.workers).map(|_| {
         let receiver = bind_receiver(config)?;
-        let senders = ports.iter().map(|&port| bind_sender(config, port));
+        let (&last, others) = ports.split_last().expect("one more than senders");
+        let whole = others
+            .iter()
+            .map(|&port| bind_sender(config, port, config.dont_fragment));
+        let senders = whole.chain([bind_sender(config, last, false)]);
         let senders = senders.collect::<Result<_, _>>()?;
         Ok(UnderlayQueue::Udp { receiver, senders })
     });
@@ -88,8 +93,20 @@ fn bind_receiver(config: &UnderlayConfig) -> Result<OwnedFd, BindUnderlayError> 
 /// Every worker has a socket on each of the same ports: the kernel may move a
 /// flow to another queue of a TUN device, and with it to another worker, and it is
 /// to keep its outer source port.
-fn bind_sender(config: &UnderlayConfig, port: u16) -> Result<OwnedFd, BindUnderlayError> {
+fn bind_sender(
+    config: &UnderlayConfig,
+    port: u16,
+    dont_fragment: bool,
+) -> Result<OwnedFd, BindUnderlayError> {
     let socket = socket(config)?;
+    if dont_fragment {
+        let forbid = if config.endpoint.local.is_ipv6() {
+            sockopt::forbid_fragments_v6
+        } else {
+            sockopt::forbid_fragments_v4
+        };
+        forbid(socket.as_fd()).map_err(failed(config, "forbid fragments"))?;
+    }
     socket
         .set_reuse_port(true)
         .map_err(failed(config, "share a sending port among workers"))?;
@@ -105,9 +122,10 @@ fn bind_sender(config: &UnderlayConfig, port: u16) -> Result<OwnedFd, BindUnderl
     Ok(socket.into())
 }
 
-/// Ports that nobody else has, one for each sender of a worker.
+/// Ports that nobody else has, one for each sender of a worker and one more.
 fn free_sender_ports(config: &UnderlayConfig) -> Result<Vec<u16>, BindUnderlayError> {
-    let mut free = Vec::with_capacity(config.senders);
+    let count = config.senders + 1;
+    let mut free = Vec::with_capacity(count);
     for port in sender_ports() {
         // Without SO_REUSEPORT, so that another process's port is refused.
         match socket(config)?.bind(&SocketAddr::new(config.endpoint.local.ip(), port).into()) {
@@ -115,7 +133,7 @@ fn free_sender_ports(config: &UnderlayConfig) -> Result<Vec<u16>, BindUnderlayEr
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
             Err(error) => return Err(bind_error(config, error)),
         }
-        if free.len() == config.senders {
+        if free.len() == count {
             return Ok(free);
         }
     }
@@ -167,6 +185,7 @@ mod tests {
             },
             workers: 2,
             senders: 3,
+            dont_fragment: true,
             gro: false,
         }
     }
@@ -196,7 +215,7 @@ mod tests {
                     ports.insert(local.port());
                 }
             }
-            assert_eq!(ports.len(), 3, "each worker sends from the same ports");
+            assert_eq!(ports.len(), 4, "each worker sends from the same ports");
         }
     }
 

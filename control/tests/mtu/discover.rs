@@ -1,0 +1,213 @@
+//! The path MTU is discovered: routers with narrower links are listened to, and liars are not.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::thread;
+use std::time::Duration;
+
+use ringlay_encap::icmpv4::{self, Icmpv4Error};
+use ringlay_encap::{EtherType, MacAddr, Stamp, Template, Vni};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::support::pair::ip;
+use crate::support::traffic::{exchange_tcp, exchange_udp, wait_for_ping};
+use crate::topology::{Topology, Version, inner};
+
+/// Two nodes whose own links are wide, and the second has a narrower one in front of it.
+fn narrow_beyond_the_router(version: Version, underlay: &str) -> Topology {
+    let mut topology = Topology::new(version, 1500);
+    // Only the router knows of its narrow link.
+    ip(&topology.router, "link set to1 mtu 1400");
+    topology.start_both(underlay, "");
+    topology
+}
+
+fn is_discovered(version: Version, underlay: &str) {
+    let topology = narrow_beyond_the_router(version, underlay);
+    let [a, b] = &topology.hosts;
+    let fits = 1400 - version.overhead();
+    for address in inner(1) {
+        wait_for_ping(a, address);
+        exchange_tcp(a, b, address, 2_000_000);
+        topology.wait_for_mtu(0, fits, "router");
+        let sizes = [1, 1200, 1300, 1400, 1450, 20_000];
+        exchange_udp(a, b, address, sizes.into_iter());
+    }
+    let shown = topology.mtu(0);
+    let router = match version {
+        Version::V4 => "192.168.77.254",
+        Version::V6 => "fd77:0::254",
+    };
+    let router: IpAddr = router.parse().unwrap();
+    assert_eq!(shown["router"], router.to_string());
+    assert_eq!(shown["outer"], 1400);
+    let expires = shown["expires_seconds"].as_u64().unwrap();
+    assert!((1..=600).contains(&expires), "{expires}");
+    let route = ip(a, "route show 10.42.2.0/24");
+    assert!(route.contains(&format!("mtu {fits}")), "{route}");
+    assert_eq!(
+        topology.mtu(1)["origin"],
+        "link",
+        "nothing was lost that way"
+    );
+}
+
+#[test]
+fn by_sockets_over_ipv4() {
+    is_discovered(Version::V4, "driver = \"udp\"");
+}
+
+#[test]
+fn by_sockets_over_ipv6() {
+    is_discovered(Version::V6, "driver = \"udp\"");
+}
+
+#[test]
+fn by_an_uplink_over_ipv4() {
+    is_discovered(Version::V4, "driver = \"tunnel-gso\"");
+}
+
+#[test]
+fn by_an_uplink_over_ipv6() {
+    is_discovered(Version::V6, "driver = \"tunnel-gso\"");
+}
+
+#[test]
+fn without_df_the_router_fragments() {
+    for driver in ["udp", "tunnel-gso"] {
+        let topology = narrow_beyond_the_router(
+            Version::V4,
+            &format!("df = \"clear\"\ndriver = \"{driver}\""),
+        );
+        let [a, b] = &topology.hosts;
+        let [address, _] = inner(1);
+        wait_for_ping(a, address);
+        exchange_tcp(a, b, address, 500_000);
+        exchange_udp(a, b, address, [1, 1300, 1422, 20_000].into_iter());
+        assert_eq!(topology.mtu(0)["origin"], "link");
+        assert!(
+            reassembled(b) > 0,
+            "the underlay's fragments were put together"
+        );
+    }
+}
+
+/// How many packets a host has put together from fragments.
+fn reassembled(host: &ringlay_control::lab::namespace::Namespace) -> u64 {
+    let read = || std::fs::read_to_string("/proc/net/snmp").unwrap();
+    let counters = host.run(read).unwrap();
+    let mut lines = counters.lines().filter(|line| line.starts_with("Ip:"));
+    let (names, values) = (lines.next().unwrap(), lines.next().unwrap());
+    let mut pairs = names.split_whitespace().zip(values.split_whitespace());
+    let (_, value) = pairs.find(|(name, _)| *name == "ReasmOKs").unwrap();
+    value.parse().unwrap()
+}
+
+/// What a forged message says.
+#[derive(Clone, Copy)]
+struct Forgery {
+    mtu: u16,
+    destination: Ipv4Addr,
+    port: u16,
+    vni: u32,
+    source_mac: MacAddr,
+    len: usize,
+    quoted: usize,
+}
+
+impl Forgery {
+    /// Tells the first host from the router.
+    fn send(self, topology: &Topology) {
+        let (a, router) = (
+            Ipv4Addr::new(192, 168, 77, 1),
+            Ipv4Addr::new(192, 168, 77, 254),
+        );
+        let template = Template::builder(a.into(), self.destination.into())
+            .port(self.port)
+            .vxlan(
+                Vni::new(self.vni).unwrap(),
+                MacAddr::BROADCAST,
+                self.source_mac,
+            )
+            .unwrap();
+        let mut packet = vec![0; self.len];
+        let (header, inner) = packet.split_at_mut(template.len());
+        template
+            .stamp(header, &Stamp::new(EtherType::IPV4, inner.len()))
+            .unwrap();
+        let error = Icmpv4Error::FragmentationNeeded { mtu: self.mtu };
+        packet.truncate(self.quoted);
+        let header = icmpv4::error_header(error, router, &packet).unwrap();
+        // The kernel makes the IP header.
+        let message = [&header[20..], &packet].concat();
+        let send = || -> io::Result<usize> {
+            let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::ICMPV4))?;
+            UdpSocket::from(socket).send_to(&message, SocketAddr::from((a, 0)))
+        };
+        topology.router.run(send).unwrap().unwrap();
+    }
+}
+
+#[test]
+fn forged_messages_are_not_believed() {
+    let mut topology = Topology::new(Version::V4, 1500);
+    topology.start_both("", "");
+    let network: serde_json::Value =
+        serde_json::from_str(&topology.ringlay(0, "network show blue --json")).unwrap();
+    let right = Forgery {
+        mtu: 1300,
+        destination: Ipv4Addr::new(192, 168, 78, 1),
+        port: 4789,
+        vni: 42,
+        source_mac: network["mac"].as_str().unwrap().parse().unwrap(),
+        len: 1500,
+        quoted: 500,
+    };
+    let forgeries = [
+        Forgery { vni: 43, ..right },
+        Forgery {
+            port: 4790,
+            ..right
+        },
+        Forgery {
+            source_mac: MacAddr([2, 0, 0, 0, 0, 1]),
+            ..right
+        },
+        Forgery {
+            destination: Ipv4Addr::new(192, 168, 78, 9),
+            ..right
+        },
+        Forgery { mtu: 68, ..right },
+        Forgery { mtu: 551, ..right },
+        Forgery { mtu: 1500, ..right },
+        // It would have fit, and it is longer than anything that was sent.
+        Forgery { len: 1200, ..right },
+        Forgery { len: 9000, ..right },
+    ];
+    for forgery in forgeries {
+        forgery.send(&topology);
+    }
+    thread::sleep(Duration::from_millis(300));
+    let shown = topology.mtu(0);
+    assert_eq!(
+        (&shown["mtu"], &shown["origin"]),
+        (&1450.into(), &"link".into())
+    );
+    // But for what is wrong with each, they would have been; also if the quote is short.
+    Forgery {
+        mtu: 1400,
+        quoted: 28,
+        ..right
+    }
+    .send(&topology);
+    topology.wait_for_mtu(0, 1350, "router");
+    right.send(&topology);
+    topology.wait_for_mtu(0, 1250, "router");
+    Forgery {
+        mtu: 1280,
+        len: 1400,
+        ..right
+    }
+    .send(&topology);
+    topology.wait_for_mtu(0, 1230, "router");
+}
