@@ -29,5 +29,7 @@ pub enum Event {
         address: IpAddr,
         /// Its MAC address.
         mac: MacAddr,
+        /// Whether it was told in answer to a request, rather than with one.
+        answered: bool,
     },
 }

@@ -6,6 +6,7 @@
 
 mod load;
 mod mtu;
+mod probe;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,7 +22,8 @@ use ringlay_dataplane::{
 };
 use tokio::sync::broadcast;
 
-pub use self::{load::Loaded, mtu::PeerMtu};
+use self::probe::Probing;
+pub use self::{load::Loaded, mtu::PeerMtu, probe::CannotProbe};
 use super::{
     chosen::Chosen,
     error::{ChangeError, ReloadError},
@@ -68,6 +70,7 @@ pub struct Engine {
     underlays: BTreeMap<UnderlayId, Endpoint>,
     ports: Ports,
     paths: Paths,
+    probing: Probing,
     snapshots: BTreeMap<Source, u64>,
     host: Arc<dyn Host>,
     changes: broadcast::Sender<Arc<[Key]>>,
@@ -99,6 +102,7 @@ impl Engine {
             underlays: BTreeMap::new(),
             ports: Ports::new(Arc::clone(&host)),
             paths,
+            probing: Probing::default(),
             snapshots: BTreeMap::new(),
             host,
             changes: broadcast::Sender::new(WATCH_BACKLOG),
@@ -227,7 +231,11 @@ impl Engine {
                     vtep,
                     address,
                     mac,
+                    answered,
                 } => {
+                    if answered {
+                        self.heard_from(vtep);
+                    }
                     changed.extend(self.resolver.heard(network, vtep, address, mac, now));
                 }
             }
@@ -239,6 +247,7 @@ impl Engine {
     /// Sends the requests that are due.
     pub fn poll(&mut self) {
         self.expire_paths();
+        self.poll_probes();
         let (requests, lost) = self.resolver.poll(Instant::now());
         self.learn(&lost);
         for request in requests {
@@ -248,7 +257,11 @@ impl Engine {
 
     /// When [`Self::poll`] has something to do next.
     pub fn deadline(&self) -> Option<Instant> {
-        let deadlines = [self.resolver.deadline(), self.paths.deadline()];
+        let deadlines = [
+            self.resolver.deadline(),
+            self.paths.deadline(),
+            self.probe_deadline(),
+        ];
         deadlines.into_iter().flatten().min()
     }
 
@@ -421,6 +434,7 @@ impl Settings {
                 self.underlay_driver != other.underlay_driver,
             ),
             ("underlay.df", self.df != other.df),
+            ("underlay.probe", self.probe != other.probe),
             (
                 "underlay.accept_unknown_vteps",
                 self.accept_unknown_vteps != other.accept_unknown_vteps,

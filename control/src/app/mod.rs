@@ -19,7 +19,7 @@ mod underlay;
 pub use self::{
     chosen::{Chosen, Device, Facts},
     daemon::{RunError, check, run},
-    engine::{Done, Engine, Identity, Loaded, PeerMtu},
+    engine::{CannotProbe, Done, Engine, Identity, Loaded, PeerMtu},
     error::{ChangeError, ReloadError},
     host::{Host, HostError, OpenPort, PortChange},
     ports::{Entry, Ports},

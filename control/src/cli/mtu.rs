@@ -1,6 +1,6 @@
 //! `ringlay mtu`.
 
-use std::path::Path;
+use std::{net::IpAddr, path::Path};
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -10,7 +10,9 @@ use super::{
     print::{self, Line, or_null},
     session::session,
 };
-use crate::proto::{ListMtusRequest, PeerMtu, mtu_service_client::MtuServiceClient};
+use crate::proto::{
+    ListMtusRequest, PeerMtu, ProbeMtuRequest, mtu_service_client::MtuServiceClient,
+};
 
 /// What to show.
 #[derive(Debug, Args)]
@@ -18,12 +20,18 @@ pub(super) struct MtuArgs {
     /// Only those of this network.
     #[arg(long, default_value = "", hide_default_value = true)]
     network: String,
+    /// Find out what really gets to the VTEP with this address, which is then in force.
+    #[arg(long, value_name = "PEER", conflicts_with = "network")]
+    probe: Option<IpAddr>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn run(args: MtuArgs, socket: &Path) -> Result<(), Failure> {
+    if let Some(peer) = args.probe {
+        return probe(peer, args.json, socket);
+    }
     let request = ListMtusRequest {
         network: args.network,
     };
@@ -33,6 +41,29 @@ pub(super) fn run(args: MtuArgs, socket: &Path) -> Result<(), Failure> {
         Ok(client.list_mtus(request).await?.into_inner())
     })?;
     print::list(&reply.mtus, args.json, line, value)
+}
+
+fn probe(peer: IpAddr, json: bool, socket: &Path) -> Result<(), Failure> {
+    let request = ProbeMtuRequest {
+        vtep: peer.to_string(),
+    };
+    let reply = session(socket, async |channel| {
+        let mut client = MtuServiceClient::new(channel);
+        Ok(client.probe_mtu(request).await?.into_inner())
+    })?;
+    if json {
+        return print::print_json(&json!({
+            "vtep": peer.to_string(),
+            "reached": reply.reached,
+            "mtus": reply.mtus.iter().map(value).collect::<Vec<_>>(),
+        }));
+    }
+    let mut text = match reply.reached {
+        Some(size) => format!("packets of up to {size} bytes get to {peer}\n"),
+        None => format!("{peer} does not answer\n"),
+    };
+    text.extend(reply.mtus.iter().map(|peer| line(peer) + "\n"));
+    print::print(&text)
 }
 
 fn line(peer: &PeerMtu) -> String {

@@ -297,7 +297,8 @@ impl Compiler {
             .collect()
     }
 
-    fn view(&self, rib: &Rib, id: TunnelId) -> Option<TunnelView> {
+    /// What a tunnel's far end must be asked with.
+    pub fn view(&self, rib: &Rib, id: TunnelId) -> Option<TunnelView> {
         let key = self.tunnels.key(id)?;
         let network = &self.networks[&key.network];
         Some(TunnelView {

@@ -131,9 +131,8 @@ impl Compiler {
             let mut ends = self.tunnels.of(name);
             ends.any(|key| key.vtep == quote.destination)
         });
-        to_there.any(|(_, entry)| {
-            may_have_sent(&entry.table, entry.inner == Inner::Ethernet, quote)
-        })
+        to_there
+            .any(|(_, entry)| may_have_sent(&entry.table, entry.inner == Inner::Ethernet, quote))
     }
 
     /// What goes all the way along a path of a network's routes.

@@ -23,6 +23,12 @@ use crate::object::{
 /// Whoever wants more never wants to sleep: that is what `busy` is for.
 const SPIN_MAX: Duration = Duration::from_secs(1);
 
+/// How often paths are probed: often enough that nobody goes looking for a black hole.
+const PROBE_DEFAULT: Duration = Duration::from_secs(60);
+
+/// A search takes some seconds.
+const PROBE_MIN: Duration = Duration::from_secs(1);
+
 /// More workers than any machine has CPUs to give.
 const WORKERS_MAX: u16 = 1024;
 
@@ -91,6 +97,7 @@ fn settings(
         &[("set", Df::Set), ("clear", Df::Clear)],
         &[],
     )?;
+    let probe = probe(&underlay.get_ref().probe)?;
     let accept_unknown_vteps = underlay.get_ref().accept_unknown_vteps.unwrap_or(false);
     Ok(Settings {
         name: node
@@ -107,6 +114,7 @@ fn settings(
         local: local(underlay, places)?,
         underlay_driver,
         df,
+        probe,
         accept_unknown_vteps,
     })
 }
@@ -136,6 +144,24 @@ fn poll(word_at: &At<String>, spin: At<Value>) -> Result<Poll, Fault> {
         Fault::new(spin.span(), problem)
     })?;
     Ok(Poll::Adaptive { spin })
+}
+
+fn probe(value: &At<String>) -> Result<Option<Duration>, Fault> {
+    let Some(value) = value else {
+        return Ok(Some(PROBE_DEFAULT));
+    };
+    if value.get_ref() == "off" {
+        return Ok(None);
+    }
+    let interval = duration::parse(value.get_ref());
+    let interval = interval.filter(|interval| *interval >= PROBE_MIN);
+    interval.map(Some).ok_or_else(|| {
+        let problem = format!(
+            "{:?} is not understood; use \"off\", or a duration from \"1s\" on such as \"60s\"",
+            value.get_ref()
+        );
+        Fault::new(value.span(), problem)
+    })
 }
 
 fn local(underlay: Spanned<raw::Underlay>, places: &mut Places) -> Result<Local, Fault> {

@@ -65,6 +65,8 @@ pub struct Settings {
     pub underlay_driver: UnderlayDriver,
     /// Whether outer packets may be fragmented.
     pub df: Df,
+    /// How often to find out what really gets to far ends; never if absent.
+    pub probe: Option<Duration>,
     /// Whether tunnel frames from unlisted VTEPs are accepted, unless a network says.
     pub accept_unknown_vteps: bool,
 }

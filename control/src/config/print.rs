@@ -98,6 +98,10 @@ impl Printer {
         }
         self.word("driver", settings.underlay_driver);
         self.word("df", settings.df);
+        match settings.probe {
+            None => self.word("probe", "off"),
+            Some(interval) => self.word("probe", duration::print(interval)),
+        }
         if settings.accept_unknown_vteps {
             self.key("accept_unknown_vteps", true);
         }

@@ -45,6 +45,7 @@ pub(super) struct Underlay {
     pub(super) device: At<String>,
     pub(super) driver: At<String>,
     pub(super) df: At<String>,
+    pub(super) probe: At<String>,
     pub(super) accept_unknown_vteps: Option<bool>,
 }
 

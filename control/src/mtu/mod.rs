@@ -5,6 +5,7 @@
 //! them is for [`crate::compile`] to say. Nothing here asks the kernel or sends; time is an argument.
 
 pub mod icmp;
+pub mod probe;
 #[cfg(test)]
 mod tests;
 
@@ -21,10 +22,10 @@ use thiserror::Error;
 pub const LIFETIME: Duration = Duration::from_secs(600);
 
 /// The smallest path MTU that is believed of IPv4, as Linux has it (`net.ipv4.route.min_pmtu`).
-const PATH_MIN_V4: u16 = 552;
+pub const PATH_MIN_V4: u16 = 552;
 
 /// What every link carries of IPv6 (RFC 8200 section 5).
-const PATH_MIN_V6: u16 = 1280;
+pub const PATH_MIN_V6: u16 = 1280;
 
 /// The kernel's way to a tunnel end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -231,18 +232,28 @@ impl Paths {
         Ok(())
     }
 
-    /// Takes note that packets of `mtu` bytes reach an end. Returns whether that is news.
-    pub fn reached(&mut self, end: IpAddr, mtu: u16) -> bool {
+    /// Takes note that packets of `mtu` bytes reach an end and no larger ones. Returns whether that
+    /// is news.
+    pub fn measured(&mut self, end: IpAddr, mtu: u16, now: Instant) -> bool {
         let Some(path) = self.paths.get_mut(&end) else {
             return false;
         };
         let before = path.sizes().now;
-        match &mut path.found {
-            Some(_) if mtu >= path.way.mtu() => path.found = None,
-            Some(found) => found.mtu = found.mtu.max(mtu),
-            None => {}
-        }
+        let known = path.found.filter(|found| found.mtu == mtu);
+        // A router that was right has the credit.
+        let finding = known.map_or(Finding::Probe, |found| found.finding);
+        let until = now + LIFETIME;
+        path.found = (mtu < path.way.mtu()).then_some(Found {
+            mtu,
+            finding,
+            until,
+        });
         path.sizes().now != before
+    }
+
+    /// Whether an end is known.
+    pub fn contains(&self, end: IpAddr) -> bool {
+        self.paths.contains_key(&end)
     }
 
     /// Forgets what was found out too long ago. Returns the ends whose sizes changed.

@@ -88,16 +88,26 @@ fn another_way_voids_what_was_found_out() {
 }
 
 #[test]
-fn what_gets_through_raises_the_size() {
+fn what_is_measured_replaces_what_was_said() {
     let (mut paths, now) = (paths(1500), Instant::now());
-    assert!(!paths.reached(FAR, 1500));
-    paths.learn(FAR, 1300, Finding::Probe, now).unwrap();
-    assert!(!paths.reached(FAR, 1200));
-    assert!(paths.reached(FAR, 1400));
-    assert_eq!(now_of(&paths, FAR), 1400);
-    assert!(paths.reached(FAR, 1500));
+    assert!(!paths.measured(FAR, 1500, now));
+    assert!(paths.measured(FAR, 1300, now));
+    assert_eq!(
+        (now_of(&paths, FAR), paths.limit(FAR).name()),
+        (1300, "probe")
+    );
+    assert!(paths.measured(FAR, 1400, now));
+    paths.learn(FAR, 1350, ROUTER, now).unwrap();
+    let later = now + Duration::from_secs(60);
+    assert!(!paths.measured(FAR, 1350, later), "the router was right");
+    assert_eq!(
+        (paths.limit(FAR).name(), paths.deadline()),
+        ("router", Some(later + LIFETIME))
+    );
+    assert!(paths.measured(FAR, 1500, now));
     assert_eq!(
         (now_of(&paths, FAR), paths.limit(FAR).name()),
         (1500, "link")
     );
+    assert!(!paths.measured("192.0.2.9".parse().unwrap(), 1300, now));
 }

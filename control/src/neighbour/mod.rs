@@ -19,7 +19,7 @@ use std::{
 use ringlay_dataplane::id::{NetworkId, TunnelId};
 use ringlay_encap::MacAddr;
 
-use self::solicit::solicit;
+pub(crate) use self::solicit::solicit;
 use crate::compile::TunnelView;
 
 /// Requests of a round, [`RETRANSMIT`] apart (RFC 4861 section 10: MAX_MULTICAST_SOLICIT).

@@ -11,7 +11,7 @@ use ringlay_encap::{
 /// An Ethernet frame from `mac` that asks for `target`: an ARP request (RFC 826) or a neighbour
 /// solicitation (RFC 4861 section 4.3). It comes from the first of `addresses` that fits, so that
 /// the other side may learn that one in turn.
-pub(super) fn solicit(mac: MacAddr, addresses: &[IpAddr], target: IpAddr) -> Vec<u8> {
+pub(crate) fn solicit(mac: MacAddr, addresses: &[IpAddr], target: IpAddr) -> Vec<u8> {
     match target {
         IpAddr::V4(target) => {
             let own = addresses.iter().find_map(|address| match address {

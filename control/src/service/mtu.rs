@@ -1,11 +1,20 @@
 //! `MtuService`.
 
-use tonic::{Request, Response, Status, async_trait};
+use std::net::IpAddr;
 
-use super::{backend::Backend, view};
+use tonic::{Code, Request, Response, Status, async_trait};
+
+use super::{
+    backend::Backend,
+    status::{internal, invalid, status},
+    view,
+};
 use crate::{
-    app::PeerMtu,
-    proto::{self, ListMtusRequest, ListMtusResponse, mtu_service_server::MtuService},
+    app::{CannotProbe, PeerMtu},
+    proto::{
+        self, ListMtusRequest, ListMtusResponse, ProbeMtuRequest, ProbeMtuResponse,
+        mtu_service_server::MtuService,
+    },
 };
 
 #[async_trait]
@@ -25,6 +34,42 @@ impl MtuService for Backend {
         })
         .await
     }
+
+    async fn probe_mtu(
+        &self,
+        request: Request<ProbeMtuRequest>,
+    ) -> Result<Response<ProbeMtuResponse>, Status> {
+        let text = request.into_inner().vtep;
+        let end: IpAddr = text
+            .parse()
+            .map_err(|_| invalid("vtep", format!("{text:?} is no IP address")))?;
+        let answer = self.read(move |engine| engine.probe(end)).await?;
+        let answer = answer.map_err(|error| cannot_probe(&error))?;
+        let reached = answer.await.map_err(internal)?;
+        self.read(move |engine| {
+            let peers = engine.peer_mtus().filter(|peer| peer.vtep == end);
+            Response::new(ProbeMtuResponse {
+                instance: view::instance(engine),
+                reached: reached.map(u32::from),
+                mtus: peers.map(|peer| show(&peer)).collect(),
+            })
+        })
+        .await
+    }
+}
+
+fn cannot_probe(error: &CannotProbe) -> Status {
+    let code = match error {
+        CannotProbe::Unknown(_) => Code::NotFound,
+        CannotProbe::NoTarget(_) => Code::FailedPrecondition,
+    };
+    status(
+        code,
+        error,
+        "vtep",
+        "CANNOT_PROBE",
+        "see `ringlay vtep list`",
+    )
 }
 
 fn show(peer: &PeerMtu) -> proto::PeerMtu {

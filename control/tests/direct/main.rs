@@ -550,6 +550,7 @@ async fn far_ends_are_asked_for_learned_and_shown() {
         vtep: IpAddr::from([192, 0, 2, 1]),
         address: IpAddr::from([10, 0, 2, 1]),
         mac: [2, 0, 0, 0, 0, 1].into(),
+        answered: true,
     };
     node.engine.lock().unwrap().handle([heard]);
     let resolved = node

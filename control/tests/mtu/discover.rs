@@ -16,8 +16,7 @@ use crate::topology::{Topology, Version, inner};
 /// Two nodes whose own links are wide, and the second has a narrower one in front of it.
 fn narrow_beyond_the_router(version: Version, underlay: &str) -> Topology {
     let mut topology = Topology::new(version, 1500);
-    // Only the router knows of its narrow link.
-    ip(&topology.router, "link set to1 mtu 1400");
+    topology.set_mtu(1, 1400);
     topology.start_both(underlay, "");
     topology
 }
@@ -94,7 +93,7 @@ fn without_df_the_router_fragments() {
 
 /// How many packets a host has put together from fragments.
 fn reassembled(host: &ringlay_control::lab::namespace::Namespace) -> u64 {
-    let read = || std::fs::read_to_string("/proc/net/snmp").unwrap();
+    let read = || std::fs::read_to_string("/proc/thread-self/net/snmp").unwrap();
     let counters = host.run(read).unwrap();
     let mut lines = counters.lines().filter(|line| line.starts_with("Ip:"));
     let (names, values) = (lines.next().unwrap(), lines.next().unwrap());
@@ -105,7 +104,7 @@ fn reassembled(host: &ringlay_control::lab::namespace::Namespace) -> u64 {
 
 /// What a forged message says.
 #[derive(Clone, Copy)]
-struct Forgery {
+pub(crate) struct Forgery {
     mtu: u16,
     destination: Ipv4Addr,
     port: u16,
@@ -116,8 +115,23 @@ struct Forgery {
 }
 
 impl Forgery {
+    /// One that nothing is wrong with: it tells the first host 1300 bytes.
+    pub(crate) fn believable(topology: &Topology) -> Self {
+        let shown = topology.ringlay(0, "network show blue --json");
+        let network: serde_json::Value = serde_json::from_str(&shown).unwrap();
+        Self {
+            mtu: 1300,
+            destination: Ipv4Addr::new(192, 168, 78, 1),
+            port: 4789,
+            vni: 42,
+            source_mac: network["mac"].as_str().unwrap().parse().unwrap(),
+            len: 1500,
+            quoted: 500,
+        }
+    }
+
     /// Tells the first host from the router.
-    fn send(self, topology: &Topology) {
+    pub(crate) fn send(self, topology: &Topology) {
         let (a, router) = (
             Ipv4Addr::new(192, 168, 77, 1),
             Ipv4Addr::new(192, 168, 77, 254),
@@ -151,18 +165,8 @@ impl Forgery {
 #[test]
 fn forged_messages_are_not_believed() {
     let mut topology = Topology::new(Version::V4, 1500);
-    topology.start_both("", "");
-    let network: serde_json::Value =
-        serde_json::from_str(&topology.ringlay(0, "network show blue --json")).unwrap();
-    let right = Forgery {
-        mtu: 1300,
-        destination: Ipv4Addr::new(192, 168, 78, 1),
-        port: 4789,
-        vni: 42,
-        source_mac: network["mac"].as_str().unwrap().parse().unwrap(),
-        len: 1500,
-        quoted: 500,
-    };
+    topology.start_both("probe = \"off\"", "");
+    let right = Forgery::believable(&topology);
     let forgeries = [
         Forgery { vni: 43, ..right },
         Forgery {

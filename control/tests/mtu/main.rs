@@ -9,4 +9,5 @@ mod support;
 
 mod discover;
 mod follow;
+mod probe;
 mod topology;

@@ -74,7 +74,12 @@ fn strict_checks_of_source_addresses_do_no_harm() {
 
 #[test]
 fn fragments_of_tunnel_packets_are_put_together() {
-    let hosts = overlay(["udp", "tunnel-gso"]);
+    let mut hosts = Hosts::new();
+    for (host, driver) in ["udp", "tunnel-gso"].into_iter().enumerate() {
+        let settings = format!("df = \"clear\"\ndriver = \"{driver}\"");
+        hosts.set(host, "underlay", &settings);
+        hosts.start(host);
+    }
     // Larger than the underlay's MTU with the tunnel's headers: the sender's host fragments.
     hosts.ip(0, "link set rl0 mtu 1500");
     let config = fs::read_to_string(hosts.config(0)).unwrap();

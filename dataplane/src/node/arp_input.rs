@@ -46,6 +46,7 @@ fn learn(frame: &Frame, network: &Network, heard: &ArpRepr, context: &Context<'_
             vtep: frame.meta.remote.ip(),
             address,
             mac: heard.sender_mac,
+            answered: heard.operation == ArpOperation::Reply,
         });
     }
 }

@@ -37,10 +37,17 @@ pub(super) fn process(input: &mut Batch, edges: &mut Edges, context: &Context<'_
         context.counters.consumed.add(1);
         match message {
             Message::Advert(advert) => {
-                learn(&frame, network, advert.target, advert.target_mac, context);
+                let heard = (advert.target, advert.target_mac);
+                learn(&frame, network, heard, true, context);
             }
             Message::Solicit { source, solicit } => {
-                learn(&frame, network, source, solicit.source_mac, context);
+                learn(
+                    &frame,
+                    network,
+                    (source, solicit.source_mac),
+                    false,
+                    context,
+                );
                 if answer(&mut frame, network, source, &solicit, context) {
                     context.counters.originated.add(1);
                     put(&mut edges.underlay_output, frame);
@@ -62,8 +69,8 @@ fn parse(data: &[u8]) -> Option<Message> {
 fn learn(
     frame: &Frame,
     network: &Network,
-    address: Ipv6Addr,
-    mac: Option<MacAddr>,
+    (address, mac): (Ipv6Addr, Option<MacAddr>),
+    answered: bool,
     context: &Context<'_>,
 ) {
     let address = IpAddr::V6(address);
@@ -75,6 +82,7 @@ fn learn(
             vtep: frame.meta.remote.ip(),
             address,
             mac,
+            answered,
         });
     }
 }

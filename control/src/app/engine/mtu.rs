@@ -159,6 +159,7 @@ impl Engine {
         }
         let finding = Finding::Router(router);
         self.paths.learn(end, said.mtu, finding, Instant::now())?;
+        self.probe_soon([end]);
         self.follow_paths(&BTreeSet::from([end]));
         Ok(())
     }
@@ -187,7 +188,11 @@ impl Engine {
             return BTreeSet::new();
         }
         match self.host.ways(self.rib.local(), ends) {
-            Ok(ways) => self.paths.update(ends, ways),
+            Ok(ways) => {
+                let changed = self.paths.update(ends, ways);
+                self.probe_soon(changed.iter().copied());
+                changed
+            }
             Err(error) => {
                 tracing::warn!(%error, "cannot tell the MTU towards far ends");
                 BTreeSet::new()
@@ -196,7 +201,7 @@ impl Engine {
     }
 
     /// Makes tables, devices and kernel routes follow the paths to these ends.
-    fn follow_paths(&mut self, changed: &BTreeSet<IpAddr>) {
+    pub(super) fn follow_paths(&mut self, changed: &BTreeSet<IpAddr>) {
         if changed.is_empty() || !self.compiler.set_paths(self.paths.all_sizes()) {
             return;
         }

@@ -57,6 +57,7 @@ fn what_arp_tells_is_passed_on_unless_it_claims_what_is_ours() {
         vtep: IpAddr::V4(PEER_VTEP),
         address: "10.42.2.1".parse().unwrap(),
         mac: PEER_MAC,
+        answered: false,
     };
     assert_eq!(rig.events.try_iter().collect::<Vec<_>>(), [heard]);
     let forged = arp(2, (PEER_MAC, "10.42.1.1"), "10.42.1.1");

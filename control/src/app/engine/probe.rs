@@ -1,0 +1,167 @@
+//! Probing of the paths to far ends: which tunnel a request goes through, what it looks like, and
+//! what becomes of what it finds.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    time::{Duration, Instant},
+};
+
+use ringlay_dataplane::id::TunnelId;
+use ringlay_encap::eth;
+use tokio::sync::oneshot;
+
+use super::Engine;
+use crate::{
+    mtu::{
+        PATH_MIN_V4, PATH_MIN_V6,
+        probe::{Outcome, Probe, Prober},
+    },
+    neighbour::solicit,
+};
+
+/// How soon after something new was said of a path it is probed.
+const SOON: Duration = Duration::from_secs(1);
+
+/// A far end that cannot be probed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CannotProbe {
+    /// It is no VTEP.
+    #[error("{0} is no VTEP; see `ringlay vtep list`")]
+    Unknown(IpAddr),
+    /// There is nothing to ask it for.
+    #[error(
+        "no tunnel to {0} has an inner Ethernet header, and an inner address behind it that could \
+         be asked for: add a route that leads there"
+    )]
+    NoTarget(IpAddr),
+}
+
+/// When to probe, and who waits for it.
+#[derive(Debug, Default)]
+pub(super) struct Probing {
+    prober: Prober,
+    /// When each far end is probed next.
+    next: BTreeMap<IpAddr, Instant>,
+    waiting: BTreeMap<IpAddr, Vec<oneshot::Sender<Option<u16>>>>,
+}
+
+impl Engine {
+    /// Begins to look for what really gets to a far end: the answer is the largest outer IP packet,
+    /// or nothing if nothing is answered.
+    ///
+    /// # Errors
+    ///
+    /// If that cannot be found out.
+    pub fn probe(&mut self, end: IpAddr) -> Result<oneshot::Receiver<Option<u16>>, CannotProbe> {
+        if !self.rib.vteps().any(|(_, vtep)| vtep.address == end) {
+            return Err(CannotProbe::Unknown(end));
+        }
+        self.probe_frame(end, 0).ok_or(CannotProbe::NoTarget(end))?;
+        let (answer, answered) = oneshot::channel();
+        self.probing.waiting.entry(end).or_default().push(answer);
+        self.probing.prober.stop(end);
+        self.start_probe(end);
+        self.poll();
+        Ok(answered)
+    }
+
+    /// A far end was heard through its tunnel.
+    pub(super) fn heard_from(&mut self, end: IpAddr) {
+        self.probing.prober.heard(end, Instant::now());
+    }
+
+    /// Lets these far ends be probed soon.
+    pub(super) fn probe_soon(&mut self, ends: impl IntoIterator<Item = IpAddr>) {
+        let at = Instant::now() + SOON;
+        for end in ends {
+            let next = self.probing.next.entry(end).or_insert(at);
+            *next = at.min(*next);
+        }
+    }
+
+    /// Sends the requests that are due, and takes up what was found.
+    pub(super) fn poll_probes(&mut self) {
+        let now = Instant::now();
+        self.start_due_probes(now);
+        loop {
+            let (probes, ended) = self.probing.prober.poll(now);
+            for Probe { end, size } in &probes {
+                if let Some((tunnel, frame)) = self.probe_frame(*end, *size) {
+                    self.host.inject(tunnel, frame);
+                }
+            }
+            let changed: BTreeSet<_> = ended.into_iter().filter_map(|it| self.ended(it)).collect();
+            if changed.is_empty() {
+                return;
+            }
+            self.follow_paths(&changed);
+        }
+    }
+
+    /// When [`Self::poll_probes`] has something to do next.
+    pub(super) fn probe_deadline(&self) -> Option<Instant> {
+        let next = self.probing.next.values().min().copied();
+        let next = next.filter(|_| self.identity.settings.probe.is_some());
+        next.into_iter().chain(self.probing.prober.deadline()).min()
+    }
+
+    fn start_due_probes(&mut self, now: Instant) {
+        let Some(interval) = self.identity.settings.probe else {
+            return;
+        };
+        let due = self.probing.next.iter().filter(|(_, at)| **at <= now);
+        let due: Vec<_> = due.map(|(end, _)| *end).collect();
+        for end in due {
+            if !self.paths.contains(end) {
+                self.probing.next.remove(&end);
+                continue;
+            }
+            self.probing.next.insert(end, now + interval);
+            self.start_probe(end);
+        }
+    }
+
+    /// What has ended; returns the far end if packets to it may now have another size.
+    fn ended(&mut self, (end, outcome): (IpAddr, Outcome)) -> Option<IpAddr> {
+        let (found, changed) = match outcome {
+            Outcome::Silent => (None, false),
+            Outcome::Fits(size) => (Some(size), self.paths.measured(end, size, Instant::now())),
+        };
+        for waiting in self.probing.waiting.remove(&end).unwrap_or_default() {
+            // Who asked may have gone.
+            let _ = waiting.send(found);
+        }
+        changed.then_some(end)
+    }
+
+    /// Always from the largest on: what was found before is looked for anew, before it is forgotten.
+    fn start_probe(&mut self, end: IpAddr) {
+        let least = if end.is_ipv4() {
+            PATH_MIN_V4
+        } else {
+            PATH_MIN_V6
+        };
+        let most = self.paths.sizes(end).way;
+        self.probing.prober.start(end, least, most, Instant::now());
+    }
+
+    /// A request to a far end, padded so that the outer packet has `size` bytes, and the tunnel that
+    /// it goes through.
+    fn probe_frame(&self, end: IpAddr, size: u16) -> Option<(TunnelId, Vec<u8>)> {
+        let networks = self.rib.networks().map(|(_, network)| &network.name);
+        let mut tunnels = networks.flat_map(|name| self.compiler.tunnels_of(name));
+        let (id, view, target, overhead) = tunnels.find_map(|key| {
+            let id = self.compiler.tunnel(key).filter(|_| key.vtep == end)?;
+            let view = self.compiler.view(&self.rib, id);
+            let view = view.filter(|view| view.needs_mac)?;
+            let target = self.resolver.status(id, Instant::now())?.target?;
+            Some((id, view, target, self.compiler.overhead(&key.network)?))
+        })?;
+        let mut frame = solicit(view.mac, &view.addresses, target);
+        // The overhead has the inner Ethernet header.
+        let inner = usize::from(size.saturating_sub(overhead)) + eth::HEADER_LEN;
+        frame.resize(inner.max(frame.len()), 0);
+        Some((id, frame))
+    }
+}
