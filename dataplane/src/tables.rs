@@ -96,6 +96,8 @@ pub struct Network {
     pub mac: MacAddr,
     /// An inner destination that all VTEPs of the network share, where there is one.
     pub shared_mac: Option<MacAddr>,
+    /// Whether TCP connections are to begin with segments that fit the tunnels.
+    pub mss_clamp: bool,
     /// Whether tunnel frames from addresses outside `vteps` are accepted.
     pub accept_unknown_vteps: bool,
     /// The outer addresses of its remote VTEPs, sorted.

@@ -208,6 +208,7 @@ fn tables() -> Tables {
             key,
             mac: MacAddr([2, 0, 0, 0, subnet, 0x0b]),
             shared_mac: None,
+            mss_clamp: true,
             accept_unknown_vteps: true,
             vteps: vec![remote],
             addresses: vec!["10.42.0.1".parse().unwrap(), "fd42::1".parse().unwrap()],

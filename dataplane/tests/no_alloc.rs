@@ -45,6 +45,7 @@ fn tables() -> Tables {
         key: TunnelKey::Vxlan(vni),
         mac: OUR_MAC,
         shared_mac: None,
+        mss_clamp: false,
         accept_unknown_vteps: false,
         vteps: vec![vtep],
         addresses: vec!["10.42.1.1".parse().unwrap()],

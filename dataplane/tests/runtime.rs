@@ -47,6 +47,7 @@ fn tables(resolved: bool, routed: bool) -> Tables {
         key: TunnelKey::Vxlan(vni),
         mac: OUR_MAC,
         shared_mac: None,
+        mss_clamp: false,
         accept_unknown_vteps: false,
         vteps: vec![IpAddr::V4(PEER_VTEP)],
         addresses: vec!["10.42.1.1".parse().unwrap()],

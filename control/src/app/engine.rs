@@ -144,7 +144,7 @@ impl Engine {
         let tables = self.host.publish(self.compiler.tables());
         self.close_unused();
         if !delta.vteps.is_empty() {
-            self.ports.sync_mtus(&self.rib, &self.compiler);
+            self.ports.sync_mtus(&self.rib, &self.compiler, false);
         }
         self.ports.sync_routes(&self.rib, &self.compiler, &delta);
         self.generation += 1;

@@ -134,8 +134,10 @@ impl Ports {
     }
 
     /// Gives devices and their routes the MTUs of their networks. What the kernel refuses becomes a
-    /// warning: the packets are as large as they are.
-    pub(super) fn sync_mtus(&mut self, rib: &Rib, compiler: &Compiler) {
+    /// warning: the packets are as large as they are. `paths` tells whether tunnels have changed
+    /// that routes lead to already.
+    pub(super) fn sync_mtus(&mut self, rib: &Rib, compiler: &Compiler, paths: bool) {
+        let mut changed = Vec::new();
         for entry in self.entries.values_mut() {
             let Some(mtu) = compiler.mtu(&entry.port.network) else {
                 continue;
@@ -143,10 +145,13 @@ impl Ports {
             let mtu = device_mtu(&entry.port, mtu);
             if entry.open.mtu != mtu {
                 set_mtu(&*self.host, entry, mtu);
+                changed.push(entry.port.name.clone());
             }
         }
-        let names: Vec<_> = self.entries.keys().cloned().collect();
-        for name in names {
+        if paths {
+            changed = self.entries.keys().cloned().collect();
+        }
+        for name in changed {
             let prefixes = self.entries[&name].routes.keys().copied().collect();
             self.sync_port(rib, compiler, &name, prefixes);
         }

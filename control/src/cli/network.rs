@@ -49,6 +49,9 @@ pub(super) struct NetworkArgs {
     /// Our VTEP's MAC address in it; derived unless given.
     #[arg(long, default_value = "", hide_default_value = true)]
     mac: String,
+    /// Let TCP connections begin with segments that fit the tunnels: auto, on or off.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    mss_clamp: String,
     /// Whether tunnel frames from unlisted VTEPs are accepted.
     #[arg(long, value_name = "BOOL")]
     accept_unknown_vteps: Option<bool>,
@@ -66,6 +69,7 @@ impl NetworkArgs {
             port: self.port,
             mtu: self.mtu,
             mac: self.mac,
+            mss_clamp: self.mss_clamp,
             accept_unknown_vteps: self.accept_unknown_vteps,
             ..Network::default()
         }
@@ -185,6 +189,7 @@ fn value(network: &Network) -> Value {
         "mtu_reason": status.mtu_reason,
         "mac": or_null(&status.mac),
         "underlay": status.underlay,
+        "mss_clamp": network.mss_clamp,
         "accept_unknown_vteps": status.accept_unknown_vteps,
         "source": network.source,
     })

@@ -338,6 +338,7 @@ impl Compiler {
                     port,
                     mac: MacAddr::ZERO,
                     shared_mac: None,
+                    mss_clamp: false,
                     accept_unknown_vteps: false,
                     vteps: Vec::new(),
                     addresses: Vec::new(),
@@ -357,6 +358,7 @@ impl Compiler {
         let by_default = environment.accept_unknown_vteps && !key.is_absent();
         table.accept_unknown_vteps = accept.unwrap_or(by_default);
         entry.mtus.configured = network.mtu;
+        entry.mtus.clamp = network.mss_clamp;
         entry.mtus.overhead = overhead(&environment, network);
         before.into_iter().for_each(|it| self.release_underlay(it));
     }

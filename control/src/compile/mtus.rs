@@ -15,7 +15,7 @@ use ringlay_encap::{EtherType, MacAddr, Template, flow, template, udp};
 use super::{Compiler, Environment, TunnelKey, path_tunnels};
 use crate::{
     mtu::{Sizes, icmp::Quote},
-    object::{Inner, Name, Network, Path},
+    object::{Inner, MssClamp, Name, Network, Path},
 };
 
 /// The least that a tunnel is said to take: the smallest MTU of an IPv4 link (RFC 791).
@@ -27,6 +27,7 @@ pub(super) struct NetworkMtus {
     pub(super) configured: Option<u16>,
     /// By how many bytes an outer IP packet is longer than the inner one.
     pub(super) overhead: u16,
+    pub(super) clamp: MssClamp,
     /// That of its ports: what the widest of its tunnels takes, unless it is configured.
     current: u16,
 }
@@ -154,8 +155,17 @@ impl Compiler {
         let widest = widest.unwrap_or(self.environment.mtu);
         let mtus = entry.mtus;
         let current = mtus.configured.unwrap_or_else(|| mtus.fits(widest));
+        let clamp = match mtus.clamp {
+            MssClamp::On => true,
+            MssClamp::Off => false,
+            MssClamp::Auto => {
+                let mut ends = self.tunnels.of(name);
+                ends.any(|key| self.tunnel_mtu(key) < current)
+            }
+        };
         if let Some(entry) = self.networks.get_mut(name) {
             entry.mtus.current = current;
+            entry.table.mss_clamp = clamp;
         }
     }
 

@@ -145,6 +145,7 @@ fn network(name: &str, vni: u32) -> Object {
         preset: None,
         mtu,
         mac,
+        mss_clamp: crate::object::MssClamp::Auto,
         accept_unknown_vteps,
     })
 }

@@ -16,8 +16,8 @@ use super::{
     value::{Fields, parse, word},
 };
 use crate::object::{
-    DeviceName, Encap, EncapFault, EncapKeys, Name, Neighbour, Network, Object, Port, Route,
-    Target, Vtep,
+    DeviceName, Encap, EncapFault, EncapKeys, MssClamp, Name, Neighbour, Network, Object, Port,
+    Route, Target, Vtep,
 };
 
 /// Whoever wants more never wants to sleep: that is what `busy` is for.
@@ -238,6 +238,7 @@ fn network(fields: &mut Fields, raw: raw::Network) -> Result<Network, Fault> {
         preset,
         mtu: fields.auto_or_number("mtu", raw.mtu, Network::MTU_RANGE)?,
         mac: fields.optional("mac", raw.mac)?,
+        mss_clamp: mss_clamp(raw.mss_clamp)?,
         accept_unknown_vteps: raw.accept_unknown_vteps,
     })
 }
@@ -281,6 +282,25 @@ impl EncapRaw {
             EncapFault::Wrong { key, problem } => fields.fault(key, problem),
         })
     }
+}
+
+fn mss_clamp(value: At<Value>) -> Result<MssClamp, Fault> {
+    let Some(value) = value else {
+        return Ok(MssClamp::default());
+    };
+    let understood = match value.get_ref() {
+        Value::Boolean(true) => Some(MssClamp::On),
+        Value::Boolean(false) => Some(MssClamp::Off),
+        Value::String(text) => text.parse().ok(),
+        _ => None,
+    };
+    understood.ok_or_else(|| {
+        let problem = format!(
+            "{} is not understood; use \"auto\", \"on\" or \"off\"",
+            value.get_ref()
+        );
+        Fault::new(value.span(), problem)
+    })
 }
 
 fn port(fields: &mut Fields, raw: raw::Port) -> Result<Port, Fault> {

@@ -130,6 +130,7 @@ impl Printer {
             Some(mtu) => self.key("mtu", i64::from(mtu)),
         }
         self.optional("mac", network.mac);
+        self.word("mss_clamp", network.mss_clamp);
         if let Some(accept) = network.accept_unknown_vteps {
             self.key("accept_unknown_vteps", accept);
         }

@@ -62,6 +62,7 @@ pub(super) struct Network {
     pub(super) port: At<i64>,
     pub(super) mtu: At<Value>,
     pub(super) mac: At<String>,
+    pub(super) mss_clamp: At<Value>,
     pub(super) accept_unknown_vteps: Option<bool>,
 }
 

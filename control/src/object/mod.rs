@@ -18,7 +18,7 @@ pub use self::{
     guest::{Guest, GuestRoute},
     name::{DeviceName, Name, NameError},
     neighbour::{Neighbour, NeighbourKey},
-    network::Network,
+    network::{MssClamp, MssClampError, Network},
     port::Port,
     route::{Path, Route, RouteKey, Target},
     source::{Source, UnknownSource},

@@ -1,6 +1,6 @@
 //! A network: one tunnel key.
 
-use std::net::IpAddr;
+use std::{fmt, net::IpAddr, str::FromStr};
 
 use ringlay_encap::{MacAddr, Preset, preset::InnerMac};
 
@@ -19,8 +19,50 @@ pub struct Network {
     pub mtu: Option<u16>,
     /// Our VTEP's MAC address in it; derived from the VTEP address and the key if absent.
     pub mac: Option<MacAddr>,
+    /// Whether TCP connections begin with segments that fit the tunnels.
+    pub mss_clamp: MssClamp,
     /// Whether tunnel frames from unlisted VTEPs are accepted; the node's default if absent.
     pub accept_unknown_vteps: Option<bool>,
+}
+
+/// Whether TCP connections through a network begin with segments that fit its tunnels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MssClamp {
+    /// While a tunnel takes less than the network's ports.
+    #[default]
+    Auto,
+    /// Always.
+    On,
+    /// Never.
+    Off,
+}
+
+/// A text is none of `auto`, `on` and `off`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected auto, on or off")]
+pub struct MssClampError;
+
+impl FromStr for MssClamp {
+    type Err = MssClampError;
+
+    fn from_str(text: &str) -> Result<Self, MssClampError> {
+        Ok(match text {
+            "auto" => Self::Auto,
+            "on" => Self::On,
+            "off" => Self::Off,
+            _ => return Err(MssClampError),
+        })
+    }
+}
+
+impl fmt::Display for MssClamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::On => "on",
+            Self::Off => "off",
+        })
+    }
 }
 
 impl Network {

@@ -25,6 +25,7 @@ fn network(text: &str, vni: u32) -> Object {
         preset: None,
         mtu: None,
         mac: None,
+        mss_clamp: crate::object::MssClamp::Auto,
         accept_unknown_vteps: None,
     })
 }

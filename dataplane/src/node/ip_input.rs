@@ -10,7 +10,7 @@ use ringlay_encap::ipv6::Ipv6Packet;
 use ringlay_encap::segment::unfinished_checksum;
 use ringlay_encap::tcp::TcpPacket;
 
-use super::{Context, Edges, put};
+use super::{Context, Edges, mss_clamp, put};
 use crate::batch::Batch;
 use crate::drop_reason::DropReason;
 use crate::frame::{Frame, Gso, Ingress};
@@ -20,7 +20,16 @@ pub(super) fn process(input: &mut Batch, edges: &mut Edges, context: &Context<'_
         match admit(&mut frame, context) {
             Ok(()) => {
                 frame.meta.flow_hash = flow_hash(frame.data(), hash_seed);
-                put(&mut edges.ip_lookup, frame);
+                let network = context.tables.network(frame.meta.network);
+                let clamp = network.is_some_and(|it| mss_clamp::is_for(it, frame.data()));
+                put(
+                    if clamp {
+                        &mut edges.mss_clamp
+                    } else {
+                        &mut edges.ip_lookup
+                    },
+                    frame,
+                );
             }
             Err(reason) => context.discard(frame, reason),
         }

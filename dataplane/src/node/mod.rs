@@ -15,6 +15,7 @@ mod icmp_error;
 mod ip_input;
 mod ip_lookup;
 mod ipip_decap;
+mod mss_clamp;
 mod ndisc_input;
 mod segment;
 mod tunnel_encap;
@@ -100,6 +101,7 @@ struct Edges {
     ip_input: Batch,
     arp_input: Batch,
     ndisc_input: Batch,
+    mss_clamp: Batch,
     ip_lookup: Batch,
     tunnel_encap: Batch,
     icmp_error: Batch,
@@ -119,6 +121,7 @@ impl Default for Edges {
             ip_input: Batch::new(),
             arp_input: Batch::new(),
             ndisc_input: Batch::new(),
+            mss_clamp: Batch::new(),
             ip_lookup: Batch::new(),
             tunnel_encap: Batch::new(),
             icmp_error: Batch::new(),
@@ -301,6 +304,7 @@ impl Graph {
         run!(arp_input);
         run!(ndisc_input);
         run!(ip_input, self.hash_seed);
+        run!(mss_clamp);
         run!(ip_lookup);
         run!(tunnel_encap, &self.pool, &mut self.idents);
         // Errors about what failed so far are routed once; an error about an

@@ -210,7 +210,7 @@ impl Engine {
             tracing::info!(%vtep, mtu, %limit, "path MTU");
         }
         self.host.publish(self.compiler.tables());
-        self.ports.sync_mtus(&self.rib, &self.compiler);
+        self.ports.sync_mtus(&self.rib, &self.compiler, true);
         self.generation += 1;
         let vteps = self.rib.vteps().map(|(_, vtep)| vtep);
         let vteps = vteps.filter(|vtep| changed.contains(&vtep.address));

@@ -3,6 +3,7 @@
 mod encapsulations;
 mod forward;
 mod malformed;
+mod mss_clamp;
 mod resolve;
 mod super_frames;
 mod tell;
@@ -70,6 +71,7 @@ fn tables() -> Tables {
         key: TunnelKey::Vxlan(Vni::new(VNI).unwrap()),
         mac: OUR_MAC,
         shared_mac: None,
+        mss_clamp: false,
         accept_unknown_vteps: false,
         vteps: vec![IpAddr::V4(PEER_VTEP), IpAddr::V4(STRANGER_VTEP)],
         addresses: vec!["10.42.1.1".parse().unwrap(), "fd42:1::1".parse().unwrap()],
