@@ -13,14 +13,15 @@ use std::time::{Duration, Instant};
 use ringlay_dataplane::port::xdp::XdpProgram;
 use ringlay_dataplane::sys::arena::{Arena, Slot};
 use ringlay_dataplane::sys::bpf::XdpMode;
-use ringlay_dataplane::sys::xdp::{self, Copying, HEADROOM, Received, XdpConfig, XdpSocket};
+use ringlay_dataplane::sys::xdp::{self, CHUNK, Copying, HEADROOM, Received, XdpConfig, XdpSocket};
 use ringlay_dataplane::sys::{link, netns};
 use ringlay_encap::arp::{self, ArpOperation, ArpRepr};
 use ringlay_encap::eth::{self, EthernetRepr};
 use ringlay_encap::{EtherType, MacAddr};
 
 const ENTRIES: u32 = 64;
-const STRIDE: usize = 4096;
+/// More than a chunk, and no power of two.
+const STRIDE: usize = 3 * 4096 + 17 * 64;
 const SLOTS: u32 = 256;
 const PATIENCE: Duration = Duration::from_secs(5);
 const MODES: [XdpMode; 2] = [XdpMode::Native, XdpMode::Generic];
@@ -232,7 +233,13 @@ fn foreign_slots_and_packets_outside_their_slot_are_given_back() {
         let mut near = End::open("near", &arena, XdpMode::Native).unwrap();
         assert!(near.socket.send(other.take().unwrap(), 0, 60).is_err());
         assert!(near.socket.lend(other.take().unwrap()).is_err());
-        for (start, len) in [(STRIDE, 1), (0, STRIDE + 1), (usize::MAX, 2)] {
+        for (start, len) in [
+            (STRIDE, 1),
+            (STRIDE - 60, 61),
+            (0, CHUNK + 1),
+            (0, 0),
+            (usize::MAX, 2),
+        ] {
             let slot = arena.take().unwrap();
             assert!(
                 near.socket.send(slot, start, len).is_err(),

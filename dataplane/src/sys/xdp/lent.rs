@@ -1,9 +1,14 @@
 //! Which slots of an arena the kernel has.
 //!
-//! The kernel names memory by its distance from the arena's start. What comes back is turned
-//! into a slot only if that slot was lent: a wrong address is nobody's memory.
+//! The kernel names memory by its distance from the arena's start, in the lower bits of an
+//! address, and says in the upper ones how far into a chunk a packet is (`linux/if_xdp.h`, the mode
+//! of unaligned chunks). What comes back is turned into a slot only if that slot was lent: a wrong
+//! address is nobody's memory.
 
 use crate::sys::arena::Slot;
+
+/// Which bits of an address are an offset into the chunk (`XSK_UNALIGNED_BUF_OFFSET_SHIFT`).
+const OFFSET_SHIFT: u32 = libc::XSK_UNALIGNED_BUF_OFFSET_SHIFT as u32;
 
 /// The slots that one socket has lent, by their number.
 #[derive(Debug)]
@@ -36,6 +41,8 @@ impl Lent {
     /// The slot around an address, and how far into it that is.
     #[inline]
     pub(super) fn take(&mut self, address: u64) -> Option<(Slot, usize)> {
+        let chunk = address & ((1 << OFFSET_SHIFT) - 1);
+        let address = chunk + (address >> OFFSET_SHIFT);
         let index = usize::try_from(address / self.stride).ok()?;
         let slot = self.slots.get_mut(index)?.take()?;
         self.count -= 1;
@@ -56,14 +63,16 @@ mod tests {
 
     #[test]
     fn only_what_was_lent_comes_back_and_once() {
-        let arena = Arena::new(3, 4096).unwrap();
-        let mut lent = Lent::new(3, 4096);
+        const STRIDE: usize = 4096 + 64;
+        let arena = Arena::new(3, STRIDE).unwrap();
+        let mut lent = Lent::new(3, STRIDE);
         let addresses = [(); 2].map(|()| lent.keep(arena.take().unwrap()));
         assert_eq!((lent.count(), arena.available()), (2, 1));
-        for address in [3 * 4096, u64::MAX, 2 * 4096] {
-            assert!(lent.take(address).is_none(), "{address}");
+        let behind = 3 * STRIDE as u64;
+        for address in [behind, u64::MAX, 2 * STRIDE as u64, (behind - 1) | 1 << 48] {
+            assert!(lent.take(address).is_none(), "{address:#x}");
         }
-        let (slot, at) = lent.take(addresses[1] + 300).unwrap();
+        let (slot, at) = lent.take((addresses[1] + 44) | 256 << 48).unwrap();
         assert_eq!(at, 300);
         drop(slot);
         assert!(lent.take(addresses[1] + 300).is_none());

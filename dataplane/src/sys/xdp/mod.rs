@@ -9,4 +9,4 @@ mod ring;
 mod socket;
 
 pub use probe::{open, register_probe_umem};
-pub use socket::{Copying, HEADROOM, Received, XdpConfig, XdpDrops, XdpSocket};
+pub use socket::{CHUNK, Copying, HEADROOM, RECEIVE_MAX, Received, XdpConfig, XdpDrops, XdpSocket};

@@ -104,13 +104,8 @@ impl<T: Copy> Producer<T> {
     /// Writes an entry; false if the ring is full.
     #[inline]
     pub(super) fn push(&mut self, entry: T) -> bool {
-        if self.vacant == 0 {
-            // Pairs with the kernel's release: it has read what is written over now.
-            let taken = self.ring.consumer().load(Ordering::Acquire);
-            self.vacant = self.ring.size - self.next.wrapping_sub(taken).min(self.ring.size);
-            if self.vacant == 0 {
-                return false;
-            }
+        if self.is_full() {
+            return false;
         }
         // SAFETY: the place is in the mapping, and the kernel does not read it before the
         // index is published, nor any more since its own index is beyond.
@@ -118,6 +113,17 @@ impl<T: Copy> Producer<T> {
         self.next = self.next.wrapping_add(1);
         self.vacant -= 1;
         true
+    }
+
+    /// Whether there is no place for another entry.
+    #[inline]
+    pub(super) fn is_full(&mut self) -> bool {
+        if self.vacant == 0 {
+            // Pairs with the kernel's release: it has read what is written over next.
+            let taken = self.ring.consumer().load(Ordering::Acquire);
+            self.vacant = self.ring.size - self.next.wrapping_sub(taken).min(self.ring.size);
+        }
+        self.vacant == 0
     }
 
     /// Shows the kernel all entries that were written.

@@ -1,8 +1,10 @@
 //! An AF_XDP socket with its four rings: one queue of one device, in both directions.
 //!
-//! Memory is an arena whose slots are the chunks of the kernel's UMEM. Several sockets may have
-//! the same arena, each as a UMEM of its own: a slot has one owner, so what one received another
-//! may send. Which packets a socket receives is the business of an XDP program.
+//! Memory is an arena, all of which is the kernel's UMEM, with a chunk at the start of each slot.
+//! Several sockets may have the same arena, each as a UMEM of its own: a slot has one owner, so what
+//! one received another may send, and what was put elsewhere in a slot too. The kernel pins all of
+//! the arena as long as a socket has it. Which packets a socket receives is the business of an XDP
+//! program.
 
 use std::io;
 use std::mem;
@@ -17,6 +19,12 @@ use crate::sys::mapping::Mapping;
 /// Bytes that the kernel leaves free in front of each packet it receives
 /// (`XDP_PACKET_HEADROOM` in `linux/bpf.h`).
 pub const HEADROOM: usize = 256;
+
+/// The longest packet that is sent, in bytes, and the part of a slot that the kernel receives into.
+pub const CHUNK: usize = 4096;
+
+/// The longest packet that is received, in bytes: longer ones are dropped by the kernel.
+pub const RECEIVE_MAX: usize = CHUNK - HEADROOM;
 
 /// How the kernel moves packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,13 +88,13 @@ pub struct Received {
 
 impl XdpSocket {
     /// Makes of an [open](super::open) socket one that serves a queue with the slots of `arena`,
-    /// the stride of which is 2048 or 4096.
+    /// each of which has [`CHUNK`] bytes at least.
     ///
     /// # Errors
     ///
     /// `EBUSY` when another socket serves the queue, `EOPNOTSUPP` when the driver does not copy
-    /// as wanted, `EINVAL` when there is no such queue, `ENODEV` when there is no such device,
-    /// `ENOBUFS` when RLIMIT_MEMLOCK is too small for the arena.
+    /// as wanted, `EINVAL` when there is no such queue or the slots are too short, `ENODEV` when
+    /// there is no such device, `ENOBUFS` when RLIMIT_MEMLOCK is too small for the arena.
     pub fn new(socket: OwnedFd, arena: Rc<Arena>, config: XdpConfig) -> io::Result<Self> {
         let fd = socket.as_fd();
         register_umem(fd, &arena)?;
@@ -165,7 +173,8 @@ impl XdpSocket {
     }
 
     /// Queues `len` bytes at `start` of a slot to be sent; gives the slot back if it is of
-    /// another arena, the packet is not inside it, or the ring is full.
+    /// another arena, the packet is empty, longer than [`CHUNK`] or not inside it, or the ring is
+    /// full.
     ///
     /// # Errors
     ///
@@ -173,7 +182,8 @@ impl XdpSocket {
     #[inline]
     pub fn send(&mut self, slot: Slot, start: usize, len: usize) -> Result<(), Slot> {
         let inside = start <= slot.bytes().len() && len <= slot.bytes().len() - start;
-        if !inside || !slot.is_of(&self.arena) {
+        let fits = (1..=CHUNK).contains(&len);
+        if !inside || !fits || !slot.is_of(&self.arena) {
             return Err(slot);
         }
         let address = self.full.keep(slot);
@@ -202,6 +212,13 @@ impl XdpSocket {
         before - self.full.count()
     }
 
+    /// Shows the kernel what was lent and taken, without entering it.
+    #[inline]
+    pub fn publish(&self) {
+        self.receive.release();
+        self.fill.publish();
+    }
+
     /// Shows the kernel what was lent, taken and queued. Enters it only if it has to be.
     ///
     /// Returns the number of system calls.
@@ -211,8 +228,7 @@ impl XdpSocket {
     /// `ENETDOWN` and `ENXIO` when the device is down or gone.
     #[inline]
     pub fn advance(&mut self) -> io::Result<u64> {
-        self.receive.release();
-        self.fill.publish();
+        self.publish();
         self.transmit.publish();
         let mut calls = 0;
         // In copy mode the kernel sends from within the call, a few packets each time.
@@ -235,6 +251,18 @@ impl XdpSocket {
             self.enter_to_receive()?;
         }
         Ok(calls)
+    }
+
+    /// Whether no packet can be queued now.
+    #[inline]
+    pub fn is_full(&mut self) -> bool {
+        self.transmit.is_full()
+    }
+
+    /// Whether the kernel has not yet taken all packets that were shown to it.
+    #[inline]
+    pub fn has_backlog(&self) -> bool {
+        self.transmit.waiting() > 0
     }
 
     /// Slots that wait for packets.
@@ -322,11 +350,16 @@ fn is_transient(error: &io::Error) -> bool {
 }
 
 pub(super) fn register_umem(socket: BorrowedFd<'_>, arena: &Arena) -> io::Result<()> {
+    if arena.stride() < CHUNK {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
     // SAFETY: `xdp_umem_reg` consists of integers.
     let mut umem: libc::xdp_umem_reg = unsafe { mem::zeroed() };
     umem.addr = arena.base() as u64;
     umem.len = arena.count() as u64 * arena.stride() as u64;
-    umem.chunk_size = arena.stride() as u32;
+    umem.chunk_size = CHUNK as u32;
+    // Chunks may start anywhere, so that the arena's stride need be no power of two.
+    umem.flags = libc::XDP_UMEM_UNALIGNED_CHUNK_FLAG;
     // The kernel pins the pages and writes to those alone that the fill ring names: each of a
     // slot that `Lent` keeps until it comes back or the socket is closed.
     set(socket, libc::XDP_UMEM_REG, &umem)
