@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ringlay_dataplane::port::xdp::XdpProgram;
+use ringlay_dataplane::port::xdp::{Selection, XdpProgram};
 use ringlay_dataplane::sys::arena::{Arena, Slot};
 use ringlay_dataplane::sys::bpf::XdpMode;
 use ringlay_dataplane::sys::xdp::{self, CHUNK, Copying, HEADROOM, Received, XdpConfig, XdpSocket};
@@ -66,7 +66,7 @@ fn config(device: &str) -> XdpConfig {
 impl End {
     fn open(device: &str, arena: &Rc<Arena>, mode: XdpMode) -> io::Result<Self> {
         let config = config(device);
-        let program = XdpProgram::attach(config.device, 1, mode)?;
+        let program = XdpProgram::attach(config.device, 1, mode, Selection::All)?;
         let mut socket = XdpSocket::new(xdp::open()?, Rc::clone(arena), config)?;
         program.lead(config.queue, socket.as_fd())?;
         while socket.lent() < ENTRIES as usize {

@@ -1,6 +1,7 @@
-//! Writes classifiers: programs of a few BPF instructions that the kernel runs on what a device
+//! Writes classifiers and XDP programs: a few BPF instructions that the kernel runs on what a device
 //! receives. Hanging them there is for `sys/bpf.rs`.
 
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 
 use crate::sys::bpf::Instruction;
@@ -20,6 +21,8 @@ pub(super) const JUMP_IF_GREATER: u8 = 0x2d;
 pub(super) const JUMP_IF_OTHER: u8 = 0x56;
 pub(super) const JUMP_IF_EQUAL: u8 = 0x16;
 pub(super) const CALL: u8 = 0x85;
+/// 64 bits, in two instructions.
+pub(super) const LOAD_CONSTANT: u8 = 0x18;
 const EXIT: u8 = 0x95;
 
 /// `TCX_NEXT`: as if the classifier were not there.
@@ -31,15 +34,13 @@ pub(super) const DROP: i32 = 2;
 pub(super) const PACKET_TYPE: i16 = 4;
 pub(super) const VLAN_PRESENT: i16 = 20;
 pub(super) const SEGMENT_SIZE: i16 = 176;
-const DATA: i16 = 76;
-const DATA_END: i16 = 80;
 
 // Registers: what a call returns, the context and first argument, the packet, its end, and two
 // to compute with. Those from 6 on outlast calls; the last is the stack's end.
 pub(super) const RESULT: u8 = 0;
 pub(super) const CONTEXT: u8 = 1;
 pub(super) const PACKET: u8 = 2;
-const END: u8 = 3;
+pub(super) const END: u8 = 3;
 const REACH: u8 = 4;
 pub(super) const VALUE: u8 = 5;
 
@@ -55,12 +56,41 @@ impl Hook {
     }
 }
 
+/// What a kind of program is run on.
+#[derive(Clone, Copy)]
+pub(super) struct Stage {
+    /// Where its context has the packet's two ends.
+    data: i16,
+    data_end: i16,
+    /// What it returns to pass a packet on.
+    pass: i32,
+}
+
+/// Of classifiers, whose context is a `struct __sk_buff`.
+const TCX: Stage = Stage {
+    data: 76,
+    data_end: 80,
+    pass: PASS,
+};
+
+/// Of XDP programs, whose context is a `struct xdp_md`.
+pub(super) const XDP: Stage = Stage {
+    data: 0,
+    data_end: 4,
+    pass: 2, // XDP_PASS
+};
+
 /// Instructions. Jumps with the offset 0 lead to the end, where a packet is passed on.
-pub(super) struct Assembler(Vec<Instruction>);
+pub(super) struct Assembler(Vec<Instruction>, Stage);
 
 impl Assembler {
+    /// Of a classifier.
     pub(super) fn new() -> Self {
-        Self(Vec::new())
+        Self::of(TCX)
+    }
+
+    pub(super) fn of(stage: Stage) -> Self {
+        Self(Vec::new(), stage)
     }
 
     pub(super) fn push(&mut self, opcode: u8, to: u8, from: u8, offset: i16, immediate: i32) {
@@ -85,11 +115,52 @@ impl Assembler {
 
     /// Passes on what ends before `len` bytes.
     pub(super) fn require_len(&mut self, len: i32) {
-        self.push(LOAD_WORD, PACKET, CONTEXT, DATA, 0);
-        self.push(LOAD_WORD, END, CONTEXT, DATA_END, 0);
+        self.load_ends(len);
+        self.push(JUMP_IF_GREATER, REACH, END, 0, 0);
+    }
+
+    /// Passes on what is longer than `len` bytes.
+    pub(super) fn require_at_most(&mut self, len: i32) {
+        self.load_ends(len);
+        self.push(JUMP_IF_GREATER, END, REACH, 0, 0);
+    }
+
+    /// Loads the packet's ends, and where it would end if it were `len` bytes long.
+    fn load_ends(&mut self, len: i32) {
+        let Stage { data, data_end, .. } = self.1;
+        self.push(LOAD_WORD, PACKET, CONTEXT, data, 0);
+        self.push(LOAD_WORD, END, CONTEXT, data_end, 0);
         self.push(MOVE, REACH, PACKET, 0, 0);
         self.push(ADD_CONSTANT, REACH, 0, 0, len);
-        self.push(JUMP_IF_GREATER, REACH, END, 0, 0);
+    }
+
+    /// Passes on all but whole, untagged UDP packets without IP options to `local`.
+    pub(super) fn require_datagram(&mut self, local: SocketAddr) {
+        const ETHERTYPE: i16 = 12;
+        const IP: i16 = 14;
+        const UDP: i32 = 17;
+        match local.ip() {
+            IpAddr::V4(address) => {
+                const NO_OPTIONS: i32 = 0x45;
+                const FRAGMENT: u16 = 0x3fff; // more fragments, or an offset
+                self.require_len(42);
+                self.require_half(ETHERTYPE, 0x0800);
+                self.require(LOAD_BYTE, PACKET, IP, NO_OPTIONS);
+                self.push(LOAD_HALF, VALUE, PACKET, IP + 6, 0);
+                self.push(AND_CONSTANT, VALUE, 0, 0, wire(FRAGMENT));
+                self.push(JUMP_IF_OTHER, VALUE, 0, 0, 0);
+                self.require(LOAD_BYTE, PACKET, IP + 9, UDP);
+                self.require_address(IP + 16, &address.octets());
+                self.require_half(IP + 22, local.port());
+            }
+            IpAddr::V6(address) => {
+                self.require_len(62);
+                self.require_half(ETHERTYPE, 0x86dd);
+                self.require(LOAD_BYTE, PACKET, IP + 6, UDP);
+                self.require_address(IP + 24, &address.octets());
+                self.require_half(IP + 42, local.port());
+            }
+        }
     }
 
     pub(super) fn require_address(&mut self, offset: i16, octets: &[u8]) {
@@ -106,6 +177,7 @@ impl Assembler {
     /// The program, with the end that passes packets on.
     pub(super) fn finish(mut self) -> Vec<Instruction> {
         let pass = self.0.len();
+        let mut passes_on = false;
         for (at, instruction) in self.0.iter_mut().enumerate() {
             let jump = matches!(
                 instruction.opcode,
@@ -113,10 +185,14 @@ impl Assembler {
             );
             if jump && instruction.offset == 0 {
                 instruction.offset = (pass - at - 1) as i16; // a program of some 60 instructions
+                passes_on = true;
             }
         }
-        self.push(MOVE_CONSTANT, RESULT, 0, 0, PASS);
-        self.exit();
+        // The kernel refuses what nothing leads to.
+        if passes_on {
+            self.push(MOVE_CONSTANT, RESULT, 0, 0, self.1.pass);
+            self.exit();
+        }
         self.0
     }
 }

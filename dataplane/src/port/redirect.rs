@@ -6,12 +6,11 @@
 //! [`Hook`] lives, so nothing stays behind when the process ends.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 
 use super::classifier::{
-    AND_CONSTANT, Assembler, CALL, CONTEXT, Hook, JUMP_IF_OTHER, LOAD_BYTE, LOAD_HALF, LOAD_WORD,
-    MOVE_CONSTANT, PACKET, PACKET_TYPE, VALUE, VLAN_PRESENT, wire,
+    Assembler, CALL, CONTEXT, Hook, LOAD_WORD, MOVE_CONSTANT, PACKET, PACKET_TYPE, VLAN_PRESENT,
 };
 use crate::sys::bpf::{self, Instruction, ProgramKind};
 
@@ -40,37 +39,12 @@ pub fn predecessors(from: u32) -> io::Result<u32> {
 /// `BPF_FUNC_redirect`.
 const REDIRECT: i32 = 23;
 
-const ETHERTYPE: i16 = 12;
-const IP: i16 = 14;
-
 /// The classifier: UDP to `local`, whole, untagged and addressed to this host.
 fn program(local: SocketAddr, to: u32) -> Vec<Instruction> {
-    const UDP: i32 = 17;
     let mut program = Assembler::new();
     program.require(LOAD_WORD, CONTEXT, PACKET_TYPE, 0); // PACKET_HOST
     program.require(LOAD_WORD, CONTEXT, VLAN_PRESENT, 0);
-    match local.ip() {
-        IpAddr::V4(address) => {
-            const NO_OPTIONS: i32 = 0x45;
-            const FRAGMENT: u16 = 0x3fff; // more fragments, or an offset
-            program.require_len(42);
-            program.require_half(ETHERTYPE, 0x0800);
-            program.require(LOAD_BYTE, PACKET, IP, NO_OPTIONS);
-            program.push(LOAD_HALF, VALUE, PACKET, IP + 6, 0);
-            program.push(AND_CONSTANT, VALUE, 0, 0, wire(FRAGMENT));
-            program.push(JUMP_IF_OTHER, VALUE, 0, 0, 0);
-            program.require(LOAD_BYTE, PACKET, IP + 9, UDP);
-            program.require_address(IP + 16, &address.octets());
-            program.require_half(IP + 22, local.port());
-        }
-        IpAddr::V6(address) => {
-            program.require_len(62);
-            program.require_half(ETHERTYPE, 0x86dd);
-            program.require(LOAD_BYTE, PACKET, IP + 6, UDP);
-            program.require_address(IP + 24, &address.octets());
-            program.require_half(IP + 42, local.port());
-        }
-    }
+    program.require_datagram(local);
     program.push(MOVE_CONSTANT, CONTEXT, 0, 0, to.cast_signed());
     program.push(MOVE_CONSTANT, PACKET, 0, 0, 0);
     program.push(CALL, 0, 0, 0, REDIRECT);
@@ -80,7 +54,7 @@ fn program(local: SocketAddr, to: u32) -> Vec<Instruction> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::classifier::JUMP_IF_GREATER;
+    use super::super::classifier::{JUMP_IF_GREATER, JUMP_IF_OTHER};
     use super::*;
     use crate::sys::netns;
 

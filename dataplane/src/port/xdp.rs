@@ -1,13 +1,29 @@
 //! Leads what a device receives to AF_XDP sockets, past the host's own stack.
 //!
-//! A program on the device hands every packet to the socket of its queue; without one, the host
-//! gets it. It holds as long as the [`XdpProgram`] lives, so nothing stays behind when the
-//! process ends, and it replaces no program of others.
+//! A program on the device hands packets to the socket of their queue: all of them, or those for a
+//! tunnel endpoint. What has no socket, and whatever the program does not recognise, the host gets.
+//! It holds as long as the [`XdpProgram`] lives, so nothing stays behind when the process ends, and
+//! it replaces no program of others.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+use super::classifier::{
+    Assembler, CALL, CONTEXT, END, LOAD_CONSTANT, LOAD_WORD, MOVE_CONSTANT, PACKET, XDP,
+};
 use crate::sys::bpf::{self, Instruction, ProgramKind, XdpMode};
+use crate::sys::xdp::RECEIVE_MAX;
+
+/// Which packets are led.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Selection {
+    /// All.
+    All,
+    /// Whole, untagged UDP packets without IP options for this tunnel endpoint, as far as they fit
+    /// a socket's memory. The host's sockets get the others, fragments put together.
+    Endpoint(SocketAddr),
+}
 
 /// A program in force, and the sockets it leads to.
 #[derive(Debug)]
@@ -23,9 +39,14 @@ impl XdpProgram {
     ///
     /// `EBUSY` or `EEXIST` when the device has a program, `EOPNOTSUPP` when its driver runs none
     /// (then [`XdpMode::Generic`] helps), `EPERM` without `CAP_BPF` and `CAP_NET_ADMIN`.
-    pub fn attach(device: u32, queues: u32, mode: XdpMode) -> io::Result<Self> {
+    pub fn attach(
+        device: u32,
+        queues: u32,
+        mode: XdpMode,
+        selection: Selection,
+    ) -> io::Result<Self> {
         let sockets = bpf::socket_map(queues)?;
-        let program = bpf::load(ProgramKind::Xdp, &program(sockets.as_fd()))?;
+        let program = bpf::load(ProgramKind::Xdp, &program(sockets.as_fd(), selection))?;
         let link = bpf::attach_xdp(program.as_fd(), device, mode)?;
         Ok(Self {
             sockets,
@@ -43,33 +64,42 @@ impl XdpProgram {
     }
 }
 
-/// `return bpf_redirect_map(sockets, context->rx_queue_index, XDP_PASS)`.
-fn program(sockets: BorrowedFd<'_>) -> [Instruction; 6] {
-    const LOAD_WORD: u8 = 0x61;
-    const LOAD_CONSTANT: u8 = 0x18; // 64 bits, in two instructions
-    const MOVE_CONSTANT: u8 = 0xb7;
-    const CALL: u8 = 0x85;
-    const EXIT: u8 = 0x95;
+/// `return bpf_redirect_map(sockets, context->rx_queue_index, XDP_PASS)` for what is selected.
+fn program(sockets: BorrowedFd<'_>, selection: Selection) -> Vec<Instruction> {
     /// `BPF_PSEUDO_MAP_FD`, as source register.
     const MAP: u8 = 1;
     /// `BPF_FUNC_redirect_map`.
     const REDIRECT_MAP: i32 = 51;
+    /// `XDP_PASS`, also if the queue has no socket.
+    const PASS: i32 = 2;
     /// Where `struct xdp_md` has the number of the queue.
     const QUEUE: i16 = 16;
-    /// What to do if the queue has no socket: `XDP_PASS`.
-    const PASS: i32 = 2;
-    let instruction = |opcode, to: u8, from: u8, offset, immediate| Instruction {
-        opcode,
-        registers: from << 4 | to,
-        offset,
-        immediate,
-    };
-    [
-        instruction(LOAD_WORD, 2, 1, QUEUE, 0),
-        instruction(LOAD_CONSTANT, 1, MAP, 0, sockets.as_raw_fd()),
-        instruction(0, 0, 0, 0, 0),
-        instruction(MOVE_CONSTANT, 3, 0, 0, PASS),
-        instruction(CALL, 0, 0, 0, REDIRECT_MAP),
-        instruction(EXIT, 0, 0, 0, 0),
-    ]
+    let mut program = Assembler::of(XDP);
+    if let Selection::Endpoint(local) = selection {
+        program.require_at_most(RECEIVE_MAX as i32);
+        program.require_datagram(local);
+    }
+    program.push(LOAD_WORD, PACKET, CONTEXT, QUEUE, 0);
+    program.push(LOAD_CONSTANT, CONTEXT, MAP, 0, sockets.as_raw_fd());
+    program.push(0, 0, 0, 0, 0);
+    program.push(MOVE_CONSTANT, END, 0, 0, PASS);
+    program.push(CALL, 0, 0, 0, REDIRECT_MAP);
+    program.exit();
+    program.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_takes_the_program_for_each_selection() {
+        let sockets = bpf::socket_map(1).expect("these tests need root");
+        let endpoints = ["192.168.77.1:4789", "[fd77::1]:4789"];
+        let endpoints = endpoints.map(|local| Selection::Endpoint(local.parse().unwrap()));
+        for selection in endpoints.into_iter().chain([Selection::All]) {
+            let program = program(sockets.as_fd(), selection);
+            bpf::load(ProgramKind::Xdp, &program).unwrap();
+        }
+    }
 }
