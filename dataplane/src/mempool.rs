@@ -60,6 +60,11 @@ impl Mempool {
         Some(frame)
     }
 
+    /// The memory, for drivers that show the kernel all of it.
+    pub(crate) fn arena(&self) -> &Rc<Arena> {
+        &self.arena
+    }
+
     /// Frames that nobody owns.
     pub fn available(&self) -> usize {
         self.arena.available()

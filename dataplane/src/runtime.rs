@@ -3,6 +3,8 @@
 //! This is the whole interface of the dataplane to the control plane. None of it
 //! makes a worker wait for the caller.
 
+mod error;
+
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -12,12 +14,12 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
 use crossbeam::utils::CachePadded;
-use thiserror::Error;
 
 use crate::counters::{QueueCounters, WorkerCounters};
 use crate::driver::epoll::EpollDriver;
-use crate::driver::probe::{self, ChooseDriverError, DriverChoice, DriverReport};
+use crate::driver::probe::{self, DriverChoice, DriverReport};
 use crate::driver::uring::UringDriver;
+use crate::driver::xdp::XdpDriver;
 use crate::driver::{Driver, DriverConfig, DriverKind, Queue};
 use crate::event::Event;
 use crate::id::{PortId, TunnelId, UnderlayId, WorkerId};
@@ -26,6 +28,8 @@ use crate::port::classifier::Hook;
 use crate::port::tun::TunDevice;
 use crate::port::underlay::{Claim, UnderlaySockets};
 use crate::port::uplink::UplinkDevice;
+use crate::port::wire::{self, WireDevice};
+use crate::port::xdp::XdpProgram;
 use crate::snapshot::Publisher;
 use crate::stats::{QueueStats, Stats, WorkerStats};
 use crate::sys::affinity;
@@ -33,6 +37,7 @@ use crate::sys::eventfd::Waker;
 use crate::tables::Tables;
 use crate::worker::{Command, Wiring, Worker};
 
+pub use self::error::{AttachError, StartError};
 pub use crate::worker::PollMode;
 
 /// Events that may wait for the control plane.
@@ -68,59 +73,6 @@ impl Default for RuntimeConfig {
             frames: 8192,
         }
     }
-}
-
-/// Why the workers did not start.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// No worker was asked for.
-    #[error("at least one worker is needed")]
-    NoWorkers,
-    /// The driver asked for, or any driver, is not to be had.
-    #[error(transparent)]
-    Driver(#[from] ChooseDriverError),
-    /// A worker could not set itself up.
-    #[error("worker {worker} cannot {action}")]
-    Worker {
-        /// The worker.
-        worker: WorkerId,
-        /// What it tried.
-        action: &'static str,
-        /// Why it failed.
-        source: io::Error,
-    },
-}
-
-/// Why a port or underlay could not be given to the workers. None of them serves it.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum AttachError {
-    /// There must be one queue for each worker.
-    #[error("{queues} queues for {workers} workers: there must be one for each")]
-    QueueCount {
-        /// Queues given.
-        queues: usize,
-        /// Workers running.
-        workers: usize,
-    },
-    /// The identifier is in use.
-    #[error("the identifier is in use")]
-    InUse,
-    /// A worker's driver refused the queue.
-    #[error("worker {worker} cannot serve its queue")]
-    Driver {
-        /// The worker.
-        worker: WorkerId,
-        /// Why.
-        source: io::Error,
-    },
-    /// A worker is gone.
-    #[error("worker {worker} has stopped")]
-    Stopped {
-        /// The worker.
-        worker: WorkerId,
-    },
 }
 
 /// The running workers.
@@ -325,6 +277,54 @@ impl Runtime {
                 Err(error)
             }
         }
+    }
+
+    /// Serves the queues of the device that is an endpoint's wire, besides its sockets: each by one
+    /// worker, some by none or several of them if there are not as many as workers. Returns what
+    /// leads packets to them; drop it before [`Self::remove_wire`].
+    ///
+    /// # Errors
+    ///
+    /// See [`AttachError`]; then the wire is not served, and the sockets are.
+    pub fn add_wire(&self, id: UnderlayId, device: WireDevice) -> Result<XdpProgram, AttachError> {
+        let WireDevice {
+            index,
+            sockets,
+            program,
+            ..
+        } = device;
+        let copies = wire::copies(&sockets).map_err(AttachError::Lead)?;
+        let mut queues: Vec<_> = self.workers.iter().map(|_| Vec::new()).collect();
+        for (queue, socket) in sockets.into_iter().enumerate() {
+            let workers = queues.len();
+            queues[queue % workers].push(Queue::Xdp {
+                id,
+                socket,
+                device: index,
+                queue: queue as u32, // a device has some hundred at most
+            });
+        }
+        let led = self.attach(queues.into_iter()).and_then(|counters| {
+            wire::lead(&program, copies).map_err(AttachError::Lead)?;
+            Ok(counters)
+        });
+        match led {
+            Ok(counters) => {
+                let mut queues = self.queues();
+                queues.underlays.entry(id).or_default().extend(counters);
+                Ok(program)
+            }
+            Err(error) => {
+                self.remove_wire(id);
+                Err(error)
+            }
+        }
+    }
+
+    /// Closes the sockets of an endpoint's wire; when it returns no worker uses them. What was to
+    /// leave by it leaves by the endpoint's own sockets from then on.
+    pub fn remove_wire(&self, id: UnderlayId) {
+        self.broadcast(|done| Command::DetachUplink { id, done });
     }
 
     /// Closes a tunnel endpoint's sockets and uplink; when it returns no worker uses them.
@@ -550,6 +550,7 @@ impl Seed {
             // The same on every worker, so that a flow keeps its outer source port.
             hash_seed: 0x5d58_8b65_6c07_8965,
         };
+        let driver = XdpDriver::new(driver, wiring.pool.clone(), Arc::clone(&wiring.counters));
         let mut worker = Worker::new(driver, wiring);
         let _ = ready.send(Ok(()));
         if let Err(error) = worker.run() {

@@ -176,6 +176,8 @@ pub struct Tables {
     tunnels: Vec<Option<Tunnel>>,
     ports: Vec<Option<Port>>,
     underlays: Vec<Option<Endpoint>>,
+    /// The largest IP packet of each endpoint whose uplink is a wire.
+    wires: Vec<Option<usize>>,
     next_hops: Vec<NextHop>,
     /// Sorted.
     keys: Vec<(KeyAt, NetworkId)>,
@@ -234,6 +236,12 @@ impl Tables {
         place(&mut self.underlays, id.index(), endpoint);
     }
 
+    /// Says that the uplink of a local tunnel endpoint is a wire, which takes frames as they are,
+    /// with IP packets of at most `mtu` bytes. Other uplinks cut super-frames and finish checksums.
+    pub fn insert_wire(&mut self, id: UnderlayId, mtu: usize) {
+        place(&mut self.wires, id.index(), mtu);
+    }
+
     /// Adds a next hop and names it, for use in a network's `fib`.
     ///
     /// # Panics
@@ -266,6 +274,12 @@ impl Tables {
     #[inline]
     pub fn underlay(&self, id: UnderlayId) -> Option<Endpoint> {
         *self.underlays.get(id.index())?
+    }
+
+    /// The largest IP packet for the endpoint's uplink, if that is a wire.
+    #[inline]
+    pub fn wire(&self, id: UnderlayId) -> Option<usize> {
+        *self.wires.get(id.index())?
     }
 
     /// The network that a tunnel frame from `remote` belongs to.

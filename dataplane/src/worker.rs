@@ -17,7 +17,7 @@ use crate::event::Event;
 use crate::frame::{Frame, Ingress};
 use crate::id::{PortId, TunnelId, UnderlayId};
 use crate::mempool::Mempool;
-use crate::node::{Context, Graph, Output};
+use crate::node::{Context, Graph, Output, strip_outer};
 use crate::snapshot::Reader;
 use crate::tables::Tables;
 
@@ -73,6 +73,11 @@ pub(crate) enum Command {
         id: UnderlayId,
         done: Sender<io::Result<()>>,
     },
+    /// The uplink alone, while the sockets stay.
+    DetachUplink {
+        id: UnderlayId,
+        done: Sender<io::Result<()>>,
+    },
     Inject {
         tunnel: TunnelId,
         frame: Vec<u8>,
@@ -107,6 +112,8 @@ pub(crate) struct Worker<D> {
     ipv6: Vec<Option<QueueId>>,
     /// By [`UnderlayId`].
     uplinks: Vec<Option<QueueId>>,
+    /// Queues of uplinks that are received from only.
+    further: Vec<(UnderlayId, QueueId)>,
 }
 
 impl<D: Driver> Worker<D> {
@@ -120,6 +127,7 @@ impl<D: Driver> Worker<D> {
             underlays: Vec::new(),
             ipv6: Vec::new(),
             uplinks: Vec::new(),
+            further: Vec::new(),
         }
     }
 
@@ -227,6 +235,10 @@ impl<D: Driver> Worker<D> {
                     self.detach_underlay(id);
                     let _ = done.send(Ok(()));
                 }
+                Command::DetachUplink { id, done } => {
+                    self.detach_uplink(id);
+                    let _ = done.send(Ok(()));
+                }
                 Command::Inject { tunnel, frame } => self.inject(tunnel, &frame),
                 Command::Stop => return false,
             }
@@ -243,6 +255,13 @@ impl<D: Driver> Worker<D> {
             }
             Queue::Raw { id, .. } => (&mut self.underlays, id.index()),
             Queue::Uplink { id, .. } => (&mut self.uplinks, id.index()),
+            Queue::Xdp { id, .. } if queue_of(&self.uplinks, id.index()).is_some() => {
+                let id = *id;
+                let queue = self.driver.attach(queue, counters)?;
+                self.further.push((id, queue));
+                return Ok(());
+            }
+            Queue::Xdp { id, .. } => (&mut self.uplinks, id.index()),
         };
         if table.len() <= index {
             table.resize(index + 1, None);
@@ -259,10 +278,19 @@ impl<D: Driver> Worker<D> {
     }
 
     fn detach_underlay(&mut self, id: UnderlayId) {
-        for table in [&mut self.underlays, &mut self.ipv6, &mut self.uplinks] {
+        self.detach_uplink(id);
+        for table in [&mut self.underlays, &mut self.ipv6] {
             if let Some(queue) = table.get_mut(id.index()).and_then(Option::take) {
                 self.driver.detach(queue);
             }
+        }
+    }
+
+    fn detach_uplink(&mut self, id: UnderlayId) {
+        let first = self.uplinks.get_mut(id.index()).and_then(Option::take);
+        let further = self.further.extract_if(.., |(owner, _)| *owner == id);
+        for queue in first.into_iter().chain(further.map(|(_, queue)| queue)) {
+            self.driver.detach(queue);
         }
     }
 
@@ -335,7 +363,19 @@ impl<D: Driver> Output for Queues<'_, D> {
     fn uplink(&mut self, frame: Frame) {
         match queue_of(self.uplinks, frame.meta.underlay.index()) {
             Some(queue) => self.driver.send(queue, frame),
-            None => self.counters.dropped(DropReason::TunnelGone, 1),
+            None => self.without_uplink(frame),
+        }
+    }
+}
+
+impl<D: Driver> Queues<'_, D> {
+    /// A wire has fewer queues than there are workers, or its device is gone: a whole frame can
+    /// leave by the sockets too.
+    fn without_uplink(&mut self, mut frame: Frame) {
+        if !frame.meta.offload.needs_checksum && strip_outer(&mut frame) {
+            self.underlay(frame);
+        } else {
+            self.counters.dropped(DropReason::TunnelGone, 1);
         }
     }
 }

@@ -188,8 +188,21 @@ impl Output for Count {
 
 #[test]
 fn forwarding_allocates_nothing() {
+    // Two packets by the uplink, one of them a super-frame.
+    forward(tables(), 2);
+}
+
+#[test]
+fn forwarding_by_a_wire_allocates_nothing() {
+    let mut tables = tables();
+    tables.insert_wire(UnderlayId(0), 1500);
+    // One packet, and the six of a super-frame.
+    forward(tables, 7);
+}
+
+/// Forwards all of the traffic, of which so many frames leave by the uplink each time.
+fn forward(tables: Tables, by_uplink: usize) {
     const ROUNDS: u64 = 5_000;
-    let tables = tables();
     let pool = Mempool::new(256).unwrap();
     let counters = WorkerCounters::new();
     let (events, _receiver) = bounded(16);
@@ -231,7 +244,7 @@ fn forwarding_allocates_nothing() {
         "{} datagrams",
         count.datagrams
     );
-    assert_eq!(count.by_uplink, rounds * 4 * 2);
+    assert_eq!(count.by_uplink, rounds * 4 * by_uplink);
     assert!(
         count.super_frames >= rounds,
         "{} super-frames",

@@ -9,7 +9,7 @@ mod queue;
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +32,8 @@ use crate::sys::mmsg::{ReceiveArray, SendArray};
 
 /// The token of the waker; queues have their index.
 const WAKER: Token = Token(usize::MAX);
+/// That of what else ends a wait.
+const WATCHED: Token = Token(usize::MAX - 1);
 
 /// How long to wait for frames to come back to an empty mempool.
 const STARVED_WAIT: Duration = Duration::from_millis(1);
@@ -43,6 +45,7 @@ pub struct EpollDriver {
     events: Events,
     /// Keeps the watched descriptor open.
     _waker: Waker,
+    watched: Option<OwnedFd>,
     queues: Vec<Option<Attached>>,
     /// The queue whose turn it is.
     turn: usize,
@@ -74,6 +77,7 @@ impl EpollDriver {
             poll,
             events: Events::with_capacity(64),
             _waker: waker.clone(),
+            watched: None,
             queues: Vec::new(),
             turn: 0,
             polled: false,
@@ -156,6 +160,7 @@ impl Driver for EpollDriver {
                 device: Device::Uplink(id),
                 file: File::from(fd),
             },
+            Queue::Xdp { .. } => return Err(io::ErrorKind::Unsupported.into()),
             Queue::Underlay {
                 id,
                 receiver,
@@ -254,6 +259,15 @@ impl Driver for EpollDriver {
         if self.starved && self.io.pool.available() == 0 {
             return self.poll(Some(timeout.map_or(STARVED_WAIT, |t| t.min(STARVED_WAIT))));
         }
+        Ok(())
+    }
+
+    fn watch(&mut self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        let fd = fd.try_clone_to_owned()?;
+        let mut source = SourceFd(&fd.as_raw_fd());
+        let registry = self.poll.registry();
+        registry.register(&mut source, WATCHED, Interest::READABLE)?;
+        self.watched = Some(fd);
         Ok(())
     }
 }

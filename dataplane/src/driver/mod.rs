@@ -3,6 +3,7 @@
 pub mod epoll;
 pub mod probe;
 pub mod uring;
+pub mod xdp;
 
 mod datagram;
 mod errors;
@@ -12,7 +13,7 @@ mod vnet;
 
 use std::fmt;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,6 +44,18 @@ pub enum Queue {
         id: UnderlayId,
         /// The queue's descriptor, non-blocking.
         fd: OwnedFd,
+    },
+    /// One queue of the device that is the uplink of a local tunnel endpoint, past the kernel's
+    /// own stack. Frames are as on the wire.
+    Xdp {
+        /// The endpoint it belongs to.
+        id: UnderlayId,
+        /// An AF_XDP socket, neither set up nor bound: that takes the worker's mempool.
+        socket: OwnedFd,
+        /// The interface index of the device.
+        device: u32,
+        /// The number of the queue.
+        queue: u32,
     },
     /// A worker's sockets of a local tunnel endpoint.
     Underlay {
@@ -178,4 +191,11 @@ pub trait Driver {
     ///
     /// When the kernel facility itself fails; the worker cannot go on.
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()>;
+
+    /// Lets waits also end when `fd` is readable, for good. There is one such descriptor.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses to register the descriptor.
+    fn watch(&mut self, fd: BorrowedFd<'_>) -> io::Result<()>;
 }

@@ -9,7 +9,7 @@ mod queue;
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -119,6 +119,7 @@ impl UringDriver {
         let (fd, mode, offset, kind) = match queue {
             Queue::Tun { port, fd } => read(fd, Device::Port(port)),
             Queue::Uplink { id, fd } => read(fd, Device::Uplink(id)),
+            Queue::Xdp { .. } => return Err(io::ErrorKind::Unsupported.into()),
             Queue::Underlay {
                 id,
                 receiver,
@@ -551,6 +552,7 @@ impl Driver for UringDriver {
             timeout if !self.is_starved() => timeout,
             timeout => Some(timeout.map_or(STARVED_WAIT, |timeout| timeout.min(STARVED_WAIT))),
         };
+        self.uring.watch_awaited()?;
         let result = self.uring.submit_and_wait(timeout);
         self.ledger.system_calls(self.uring.take_system_calls());
         match result {
@@ -560,6 +562,10 @@ impl Driver for UringDriver {
             }
             result => result,
         }
+    }
+
+    fn watch(&mut self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        self.uring.set_awaited(fd)
     }
 }
 

@@ -22,6 +22,7 @@ mod tunnel_encap;
 mod uplink_input;
 mod uplink_output;
 mod vxlan_decap;
+mod wire_output;
 
 #[cfg(test)]
 mod tests;
@@ -45,6 +46,8 @@ use self::coalesce::Coalesce;
 use self::hold::Hold;
 use self::icmp_error::TokenBucket;
 use self::uplink_output::Idents;
+
+pub(crate) use self::wire_output::strip_outer;
 
 /// What nodes may use besides the frames.
 #[derive(Debug)]
@@ -87,7 +90,7 @@ pub trait Output {
     fn uplink(&mut self, frame: Frame);
 }
 
-/// Room for what leaves by the underlay: a super-frame becomes a few trains.
+/// Room for what leaves by the underlay: a super-frame becomes a few trains, or many frames.
 const UNDERLAY_OUTPUT: usize = 16 * BATCH_SIZE;
 
 /// The batches between nodes. No more than a batch of frames is in the graph at a
@@ -128,7 +131,7 @@ impl Default for Edges {
             hold: Batch::new(),
             port_output: Batch::new(),
             underlay_output: Batch::with_limit(UNDERLAY_OUTPUT),
-            uplink_output: Batch::new(),
+            uplink_output: Batch::with_limit(UNDERLAY_OUTPUT),
         }
     }
 }

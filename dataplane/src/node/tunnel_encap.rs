@@ -1,6 +1,6 @@
 //! Puts the tunnel's ready-made headers in front of an IP packet, or of every
 //! packet that a super-frame stands for; where the underlay has an uplink, in front of
-//! the super-frame.
+//! the super-frame, or whole frames where that is a wire.
 
 use ringlay_encap::EtherType;
 use ringlay_encap::ip::IpVersion;
@@ -9,7 +9,7 @@ use ringlay_encap::segment::{self, Segmenter};
 use ringlay_encap::template::Template;
 
 use super::uplink_output::{self, Idents};
-use super::{Context, Edges, put};
+use super::{Context, Edges, put, wire_output};
 use crate::batch::Batch;
 use crate::drop_reason::DropReason;
 use crate::frame::{Frame, Gso, Offload};
@@ -63,10 +63,19 @@ fn encapsulate(
         return context.discard(frame, DropReason::IpMalformed);
     }
     let ethertype = ethertype(&frame);
-    if uplink_output::is_for(template)
-        && uplink_output::encapsulate(&mut frame, template, ethertype, 0, 1, idents)
-    {
-        return put(&mut edges.uplink_output, frame);
+    if uplink_output::is_for(template) {
+        let done = match context.tables.wire(frame.meta.underlay) {
+            // To be fragmented, which is the kernel's business.
+            Some(_) if frame.meta.oversized => false,
+            Some(limit) => wire_output::encapsulate(&mut frame, template, ethertype, limit, idents),
+            None => uplink_output::encapsulate(&mut frame, template, ethertype, 0, 1, idents),
+        };
+        if done {
+            return match edges.uplink_output.push(frame) {
+                Ok(()) => {}
+                Err(frame) => context.discard(frame, DropReason::UnderlayTxFull),
+            };
+        }
     }
     let header = frame.prepend(template.tunnel_bytes().len());
     template.write_tunnel(ethertype, header);
@@ -104,9 +113,19 @@ fn encapsulate_each(
             &frame, &segmenter, template, ethertype, edges, pool, context,
         );
     }
-    frame.meta.oversized = longest > tunnel.mtu;
-    if uplink_output::encapsulate(&mut frame, template, ethertype, header_len, count, idents) {
-        return put(&mut edges.uplink_output, frame);
+    match context.tables.wire(frame.meta.underlay) {
+        Some(limit) if longest <= tunnel.mtu && wire_output::fits(template, longest, limit) => {
+            return wire_output::cut(&frame, &segmenter, template, edges, pool, context, idents);
+        }
+        Some(_) => {}
+        None => {
+            frame.meta.oversized = longest > tunnel.mtu;
+            if uplink_output::encapsulate(
+                &mut frame, template, ethertype, header_len, count, idents,
+            ) {
+                return put(&mut edges.uplink_output, frame);
+            }
+        }
     }
     // Too long for one outer packet: the sockets take it in pieces.
     match Segmenter::new(frame.data(), frame.meta.offload.gso_size) {
@@ -118,7 +137,7 @@ fn encapsulate_each(
 }
 
 #[inline]
-fn ethertype(frame: &Frame) -> EtherType {
+pub(super) fn ethertype(frame: &Frame) -> EtherType {
     if frame.data()[0] >> 4 == 4 {
         EtherType::IPV4
     } else {

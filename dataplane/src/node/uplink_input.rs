@@ -9,9 +9,9 @@ use std::net::SocketAddr;
 use ringlay_encap::eth::EthernetFrame;
 use ringlay_encap::ipv4::Ipv4Packet;
 use ringlay_encap::ipv6::Ipv6Packet;
-use ringlay_encap::segment::complete_checksum;
+use ringlay_encap::segment::{complete_checksum, unfinished_checksum};
 use ringlay_encap::udp::{self, UdpPacket};
-use ringlay_encap::{Encapsulation, EtherType, IpProtocol, ParseError, checksum};
+use ringlay_encap::{Encapsulation, EtherType, IpProtocol, ParseError, Sum, checksum};
 
 use super::{Context, decap};
 use crate::drop_reason::DropReason;
@@ -31,7 +31,8 @@ pub(super) fn strip(
 ) -> Result<(), DropReason> {
     let endpoint = context.tables.underlay(id);
     let endpoint = endpoint.ok_or(DropReason::TunnelGone)?;
-    let datagram = Datagram::parse(frame.data(), &frame.meta.offload)?;
+    let offload = &frame.meta.offload;
+    let datagram = Datagram::parse(frame.data(), offload, endpoint.encapsulation)?;
     if datagram.destination != endpoint.local {
         return Err(DropReason::UplinkForeign);
     }
@@ -59,7 +60,11 @@ struct Datagram {
 
 impl Datagram {
     #[inline]
-    fn parse(data: &[u8], offload: &Offload) -> Result<Self, DropReason> {
+    fn parse(
+        data: &[u8],
+        offload: &Offload,
+        encapsulation: Encapsulation,
+    ) -> Result<Self, DropReason> {
         let foreign = |_: ParseError| DropReason::UplinkForeign;
         let frame = EthernetFrame::new_checked(data).map_err(foreign)?;
         let (source, destination, traffic_class, protocol, payload, pseudo_header) =
@@ -96,11 +101,15 @@ impl Datagram {
         if protocol != IpProtocol::UDP {
             return Err(DropReason::UplinkForeign);
         }
-        let udp = UdpPacket::new_checked(&frame.payload()[payload.clone()]).map_err(foreign)?;
+        let datagram = &frame.payload()[payload.clone()];
+        let udp = UdpPacket::new_checked(datagram).map_err(foreign)?;
         let may_lack_checksum = frame.ethertype() == EtherType::IPV4;
         let verified = offload.checksum_valid || offload.needs_checksum;
         let lacking = udp.checksum() == 0 && may_lack_checksum;
-        if !(verified || lacking || udp.verify_checksum(pseudo_header)) {
+        let right = verified || lacking || udp.verify_checksum(pseudo_header);
+        let unfinished = || udp.checksum() == pseudo_header.fold();
+        if !right && !unfinished() && !is_unfinished_inside(datagram, pseudo_header, encapsulation)
+        {
             return Err(DropReason::UnderlayBadChecksum);
         }
         let start = frame.payload_offset() + payload.start;
@@ -112,6 +121,28 @@ impl Datagram {
             end: start + usize::from(udp.length()),
         })
     }
+}
+
+/// Whether this datagram's checksum is right once the inner one is finished.
+///
+/// A kernel leaves checksums to its devices, of which virtual ones finish none, and AF_XDP does not
+/// tell. Either the outer one is open, with the sum of the pseudo-header in its place, or the inner
+/// one is, and the outer one as if it were not.
+fn is_unfinished_inside(datagram: &[u8], pseudo_header: Sum, encapsulation: Encapsulation) -> bool {
+    let payload = datagram.get(udp::HEADER_LEN..);
+    let inner = payload.and_then(|payload| {
+        let at = encapsulation.inner_ip(payload)?;
+        let (start, offset) = unfinished_checksum(payload.get(at..)?)?;
+        Some((udp::HEADER_LEN + at + start, offset))
+    });
+    let Some((start, offset)) = inner else {
+        return false;
+    };
+    // A finished inner transport sums to the complement of its pseudo-header.
+    let (head, transport) = datagram.split_at(start);
+    let inner_pseudo_header = u16::from_be_bytes([transport[offset], transport[offset + 1]]);
+    let sum = checksum::sum(head) + Sum::of_u16(!inner_pseudo_header);
+    (sum + pseudo_header).is_valid()
 }
 
 /// Tells of the inner packet what `offload` told of the outer one, whose first `outer`

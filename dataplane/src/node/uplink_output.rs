@@ -17,7 +17,7 @@ pub(super) struct Idents(u16);
 impl Idents {
     /// The first of `count` numbers in a row.
     #[inline]
-    fn take(&mut self, count: usize) -> u16 {
+    pub(super) fn take(&mut self, count: usize) -> u16 {
         let first = self.0;
         self.0 = first.wrapping_add(count as u16);
         first

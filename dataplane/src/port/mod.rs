@@ -8,4 +8,5 @@ pub mod redirect;
 pub mod tun;
 pub mod underlay;
 pub mod uplink;
+pub mod wire;
 pub mod xdp;

@@ -1,4 +1,5 @@
-//! Offload features of a network device, by the names `ethtool -k` derives its list from.
+//! Offload features of a network device, by the names `ethtool -k` derives its list from, and how
+//! many queues it has.
 //!
 //! Reads and sets them in the calling thread's network namespace; it does not decide which are
 //! wanted. Layouts: include/uapi/linux/ethtool.h.
@@ -65,6 +66,20 @@ pub fn set_features(device: &str, wanted: &[(&str, bool)]) -> io::Result<()> {
     call(&socket, device, &mut request)
 }
 
+/// How many queues `device` receives by.
+///
+/// # Errors
+/// If there is no such device, or it does not tell: then it has one, as a rule.
+pub fn receive_queues(device: &str) -> io::Result<u32> {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
+    // The command, four maxima, and the numbers of queues to receive, to send, for other things,
+    // and to do both.
+    let mut channels = [0_u32; 9];
+    channels[0] = ETHTOOL_GCHANNELS;
+    call(&socket, device, &mut channels)?;
+    Ok(channels[5] + channels[8])
+}
+
 /// The names of all feature bits, in bit order.
 fn names(socket: &Socket, device: &str) -> io::Result<Vec<String>> {
     let mut info = [ETHTOOL_GSSET_INFO, 0, 0, 0, 0];
@@ -122,6 +137,7 @@ const ETHTOOL_GSTRINGS: u32 = 0x1b;
 const ETHTOOL_GSSET_INFO: u32 = 0x37;
 const ETHTOOL_GFEATURES: u32 = 0x3a;
 const ETHTOOL_SFEATURES: u32 = 0x3b;
+const ETHTOOL_GCHANNELS: u32 = 0x3c;
 const ETH_SS_FEATURES: u32 = 4;
 /// Words of a name (ETH_GSTRING_LEN bytes).
 const NAME_WORDS: usize = 8;

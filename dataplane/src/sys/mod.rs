@@ -11,6 +11,7 @@ pub mod bpf;
 pub mod cmsg;
 pub mod counting;
 pub mod datagram;
+pub mod epoll;
 pub mod ethtool;
 pub mod eventfd;
 pub mod filter;

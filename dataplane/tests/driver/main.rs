@@ -16,6 +16,7 @@ mod raw;
 mod rig;
 mod tun;
 mod underlay;
+mod xdp;
 
 /// Makes a test of each scenario for each driver.
 macro_rules! scenarios {

@@ -12,6 +12,7 @@ use ringlay_dataplane::batch::{BATCH_SIZE, Batch};
 use ringlay_dataplane::counters::{QueueCounters, WorkerCounters};
 use ringlay_dataplane::driver::epoll::EpollDriver;
 use ringlay_dataplane::driver::uring::UringDriver;
+use ringlay_dataplane::driver::xdp::XdpDriver;
 use ringlay_dataplane::driver::{Driver, DriverConfig, DriverKind, Queue, QueueId};
 use ringlay_dataplane::drop_reason::DropReason;
 use ringlay_dataplane::endpoint::Endpoint;
@@ -50,11 +51,13 @@ impl Rig {
         let driver: Box<dyn Driver> = match kind {
             DriverKind::IoUring => {
                 let driver = UringDriver::new(config, pool.clone(), counters.clone(), &waker);
-                Box::new(driver.expect("these tests need io_uring"))
+                let driver = driver.expect("these tests need io_uring");
+                Box::new(XdpDriver::new(driver, pool.clone(), counters.clone()))
             }
             DriverKind::Epoll => {
                 let driver = EpollDriver::new(config, pool.clone(), counters.clone(), &waker);
-                Box::new(driver.unwrap())
+                let driver = driver.unwrap();
+                Box::new(XdpDriver::new(driver, pool.clone(), counters.clone()))
             }
         };
         Self {

@@ -8,6 +8,7 @@ mod resolve;
 mod super_frames;
 mod tell;
 mod uplink;
+mod wire;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};

@@ -39,7 +39,7 @@ pub enum Completion {
         /// Bytes sent, or the error number.
         result: Result<usize, i32>,
     },
-    /// The watched descriptor became readable.
+    /// A watched descriptor became readable.
     Woken,
 }
 
@@ -49,6 +49,7 @@ pub(super) enum Request {
     Receive(u16),
     Send(u16),
     Watch,
+    Await,
     Cancel,
 }
 
@@ -58,7 +59,8 @@ impl Request {
             Self::Receive(source) => 1 << 32 | u64::from(source),
             Self::Send(entry) => 2 << 32 | u64::from(entry),
             Self::Watch => 3 << 32,
-            Self::Cancel => 4 << 32,
+            Self::Await => 4 << 32,
+            Self::Cancel => 5 << 32,
         }
     }
 
@@ -67,6 +69,7 @@ impl Request {
             1 => Self::Receive(data as u16),
             2 => Self::Send(data as u16),
             3 => Self::Watch,
+            4 => Self::Await,
             _ => Self::Cancel,
         }
     }

@@ -77,6 +77,8 @@ pub struct Uring {
     template: ManuallyDrop<Box<Template>>,
     /// The watched descriptor, and whether the request that watches it is active.
     watch: Option<(FileId, bool)>,
+    /// The same of the descriptor that is watched while waiting.
+    awaited: Option<(FileId, bool)>,
     closing: bool,
 }
 
@@ -119,6 +121,7 @@ impl Uring {
             sends: ManuallyDrop::new(SendSlab::new(config.sends)),
             template: ManuallyDrop::new(Box::new(Template(message::template()))),
             watch: None,
+            awaited: None,
             closing: false,
         })
     }
@@ -163,6 +166,34 @@ impl Uring {
         let file = self.register(fd.try_clone_to_owned()?)?;
         self.watch = Some((file, false));
         self.arm_watch()
+    }
+
+    /// Lets [`Self::watch_awaited`] watch `fd`.
+    ///
+    /// # Errors
+    ///
+    /// When the descriptor cannot be registered.
+    pub fn set_awaited(&mut self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        let file = self.register(fd.try_clone_to_owned()?)?;
+        self.awaited = Some((file, false));
+        Ok(())
+    }
+
+    /// Reports [`Completion::Woken`] once as soon as the awaited descriptor is readable. Unlike
+    /// [`Self::watch`], this costs nothing while nobody asks for it.
+    ///
+    /// # Errors
+    ///
+    /// When the request cannot be queued.
+    pub fn watch_awaited(&mut self) -> io::Result<()> {
+        let Some((file, active @ false)) = &mut self.awaited else {
+            return Ok(());
+        };
+        let entry = opcode::PollAdd::new(Fixed(file.0), libc::POLLIN as u32).build();
+        // SAFETY: the request points to no memory.
+        unsafe { self.ring.push(&entry.user_data(Request::Await.encode())) }?;
+        *active = true;
+        Ok(())
     }
 
     fn arm_watch(&mut self) -> io::Result<()> {
@@ -398,6 +429,10 @@ impl Uring {
                     Completion::Sent { tag, frame, result }
                 }),
                 Request::Watch => self.woken(&entry),
+                Request::Await => {
+                    self.awaited = self.awaited.map(|(file, _)| (file, false));
+                    Some(Completion::Woken)
+                }
                 Request::Cancel => None,
             };
             if completion.is_some() {
@@ -448,7 +483,8 @@ impl Uring {
 
     /// Whether no request is active.
     fn is_idle(&self) -> bool {
-        let watching = self.watch.is_some_and(|(_, active)| active);
+        let mut watches = self.watch.iter().chain(&self.awaited);
+        let watching = watches.any(|&(_, active)| active);
         let receiving = self.sources.iter().flatten().any(|source| source.armed);
         !watching && !receiving && self.sends.in_flight() == 0
     }

@@ -1,0 +1,272 @@
+//! Adds AF_XDP queues to a driver. Their rings are looked at without entering the kernel, so they
+//! need of the other driver no more than that its wait ends when a packet comes.
+//!
+//! The kernel receives into frames of the mempool and sends from them. All of the pool is therefore
+//! pinned for each queue: 70 MiB with 1,024 frames.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam::utils::CachePadded;
+
+use super::{Driver, Queue, QueueId, errors, ledger::Ledger};
+use crate::batch::{BATCH_SIZE, Batch};
+use crate::counters::{QueueCounters, WorkerCounters};
+use crate::drop_reason::DropReason;
+use crate::frame::{Frame, Ingress};
+use crate::id::UnderlayId;
+use crate::mempool::Mempool;
+use crate::sys::epoll::WatchSet;
+use crate::sys::xdp::{CHUNK, Copying, XdpConfig, XdpSocket};
+
+/// Names from here on are of AF_XDP queues; the other driver has fewer.
+const FIRST: u16 = 1 << 15;
+
+/// Entries of each ring.
+const ENTRIES: u32 = 1024;
+
+/// Frames that each queue lends to the kernel to receive into, at most.
+const LENT: usize = 256;
+
+/// How long to wait when the kernel needs no packet but time, or frames, to go on.
+const STARVED_WAIT: Duration = Duration::from_millis(1);
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct XdpDriver<D> {
+    inner: D,
+    pool: Mempool,
+    ledger: Ledger,
+    queues: Vec<Option<Attached>>,
+    /// What the other driver watches: readable when a queue is. None before the first one.
+    watched: Option<WatchSet>,
+    /// Whose turn it is to receive first.
+    turn: usize,
+}
+
+#[derive(Debug)]
+struct Attached {
+    id: UnderlayId,
+    socket: XdpSocket,
+    counters: Arc<QueueCounters>,
+    /// The device is gone.
+    gone: bool,
+}
+
+impl<D: Driver> XdpDriver<D> {
+    /// A driver that serves AF_XDP queues with frames from `pool`, and leaves others to `inner`.
+    pub fn new(inner: D, pool: Mempool, counters: Arc<CachePadded<WorkerCounters>>) -> Self {
+        Self {
+            inner,
+            pool,
+            ledger: Ledger::new(counters),
+            queues: Vec::new(),
+            watched: None,
+            turn: 0,
+        }
+    }
+
+    /// Makes the other driver's wait end when there is something to read from this queue.
+    fn watch_queue(&mut self, socket: &XdpSocket) -> io::Result<()> {
+        let watched = match &mut self.watched {
+            Some(watched) => watched,
+            none => {
+                let set = WatchSet::new()?;
+                self.inner.watch(set.as_fd())?;
+                none.insert(set)
+            }
+        };
+        watched.add(socket.as_fd())
+    }
+
+    /// Takes what has arrived, beginning with another queue each time.
+    fn receive_own(&mut self, batch: &mut Batch) {
+        let count = self.queues.len();
+        for offset in 0..count {
+            if let Some(queue) = &mut self.queues[(self.turn + offset) % count] {
+                queue.receive(&self.ledger, batch);
+                queue.replenish(&self.pool);
+            }
+        }
+    }
+}
+
+impl Attached {
+    #[inline]
+    fn receive(&mut self, ledger: &Ledger, batch: &mut Batch) {
+        while batch.room() > 0
+            && let Some(received) = self.socket.receive()
+        {
+            let mut frame = Frame::from_slot(received.slot, received.start, received.len);
+            frame.meta.ingress = Ingress::Uplink(self.id);
+            ledger.received(&self.counters, &frame);
+            let refused = batch.push(frame);
+            debug_assert!(refused.is_ok(), "there was room");
+        }
+    }
+
+    /// Takes back what was sent, and lends slots, as long as others do not need them more.
+    #[inline]
+    fn replenish(&mut self, pool: &Mempool) {
+        self.socket.complete();
+        while self.socket.lent() < LENT && pool.available() > BATCH_SIZE {
+            let Some(frame) = pool.allocate() else { break };
+            let refused = self.socket.lend(frame.into_slot());
+            debug_assert!(refused.is_ok(), "fewer are lent than the ring takes");
+        }
+        self.socket.publish();
+    }
+
+    fn send(&mut self, ledger: &Ledger, frame: Frame) {
+        if self.gone || !(1..=CHUNK).contains(&frame.len()) {
+            return ledger.dropped(DropReason::UnderlayTxError, &frame);
+        }
+        if self.socket.is_full() {
+            self.flush(ledger);
+        }
+        if self.socket.is_full() {
+            return ledger.dropped(DropReason::UnderlayTxFull, &frame);
+        }
+        ledger.sent(&self.counters, &frame, 0);
+        let (start, len) = (frame.headroom(), frame.len());
+        let refused = self.socket.send(frame.into_slot(), start, len);
+        debug_assert!(refused.is_ok(), "there is room, and it is one of the pool");
+    }
+
+    /// Enters the kernel if there is something to send.
+    fn flush(&mut self, ledger: &Ledger) {
+        if self.gone {
+            return;
+        }
+        match self.socket.advance() {
+            Ok(calls) => ledger.system_calls(calls),
+            // What is queued goes when the device is up again.
+            Err(error) if error.raw_os_error() == Some(libc::ENETDOWN) => {}
+            Err(error) if error.raw_os_error().is_some_and(errors::is_gone) => {
+                self.gone = true;
+                tracing::warn!(underlay = %self.id, %error, "AF_XDP queue serves nothing any more");
+            }
+            Err(error) => {
+                tracing::debug!(underlay = %self.id, %error, "AF_XDP queue");
+            }
+        }
+        self.socket.complete();
+    }
+}
+
+impl<D: Driver> Driver for XdpDriver<D> {
+    fn attach(&mut self, queue: Queue, counters: Arc<QueueCounters>) -> io::Result<QueueId> {
+        let Queue::Xdp {
+            id,
+            socket,
+            device,
+            queue,
+        } = queue
+        else {
+            return self.inner.attach(queue, counters);
+        };
+        let vacant = self.queues.iter().position(Option::is_none);
+        let index = vacant.unwrap_or(self.queues.len());
+        let name = u16::try_from(index).ok().and_then(|i| FIRST.checked_add(i));
+        let name = name.ok_or(io::ErrorKind::QuotaExceeded)?;
+        let config = XdpConfig {
+            device,
+            queue,
+            // With zero-copy, no packet may cross pages that the device sees apart.
+            copying: Some(Copying::Copy),
+            entries: ENTRIES,
+        };
+        let socket = XdpSocket::new(socket, Rc::clone(self.pool.arena()), config)?;
+        self.watch_queue(&socket)?;
+        let mut attached = Attached {
+            id,
+            socket,
+            counters,
+            gone: false,
+        };
+        attached.replenish(&self.pool);
+        if index == self.queues.len() {
+            self.queues.push(None);
+        }
+        self.queues[index] = Some(attached);
+        Ok(QueueId(name))
+    }
+
+    fn detach(&mut self, id: QueueId) {
+        let Some(index) = id.0.checked_sub(FIRST).map(usize::from) else {
+            return self.inner.detach(id);
+        };
+        let Some(mut queue) = self.queues.get_mut(index).and_then(Option::take) else {
+            return;
+        };
+        queue.flush(&self.ledger);
+        if let Some(watched) = &self.watched {
+            // It was added, and closing it would do, unless others have a copy.
+            let _ = watched.remove(queue.socket.as_fd());
+        }
+    }
+
+    fn receive(&mut self, batch: &mut Batch) {
+        if self.queues.is_empty() {
+            return self.inner.receive(batch);
+        }
+        // Whoever comes first may take all the room.
+        self.turn = self.turn.wrapping_add(1);
+        if self.turn.is_multiple_of(2) {
+            self.receive_own(batch);
+            self.inner.receive(batch);
+        } else {
+            self.inner.receive(batch);
+            self.receive_own(batch);
+        }
+    }
+
+    fn send(&mut self, id: QueueId, frame: Frame) {
+        if id.0 < FIRST {
+            return self.inner.send(id, frame);
+        }
+        let index = usize::from(id.0 - FIRST);
+        match self.queues.get_mut(index) {
+            Some(Some(queue)) => queue.send(&self.ledger, frame),
+            _ => self.ledger.dropped(DropReason::PortGone, &frame),
+        }
+    }
+
+    fn flush(&mut self) {
+        for queue in self.queues.iter_mut().flatten() {
+            queue.flush(&self.ledger);
+        }
+        self.inner.flush();
+    }
+
+    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        let mut longest = timeout;
+        for queue in self.queues.iter_mut().flatten().filter(|queue| !queue.gone) {
+            queue.replenish(&self.pool);
+            if queue.socket.has_packets() {
+                return Ok(());
+            }
+            if queue.socket.has_backlog() || queue.socket.lent() == 0 {
+                queue.flush(&self.ledger);
+                longest = Some(timeout.map_or(STARVED_WAIT, |it| it.min(STARVED_WAIT)));
+            }
+        }
+        self.inner.wait(longest)
+    }
+
+    fn watch(&mut self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        self.inner.watch(fd)
+    }
+}
+
+impl<D> Drop for XdpDriver<D> {
+    /// Sends what is on its way.
+    fn drop(&mut self) {
+        for queue in self.queues.iter_mut().flatten() {
+            queue.flush(&self.ledger);
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The device that carries a tunnel endpoint's packets as its uplink, past the host's own stack:
+//! AF_XDP sockets for its queues, and a program that leads the endpoint's packets to them.
+//!
+//! Everything else that the device receives goes on to the host, and so does what the sockets cannot
+//! take. Nothing about the device is changed, and what was added goes with the process.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+
+use thiserror::Error;
+
+use super::xdp::{Selection, XdpProgram};
+use crate::sys::bpf::XdpMode;
+use crate::sys::{ethtool, xdp};
+
+/// What wire to make of which device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WireConfig {
+    /// The tunnel endpoint: address and UDP port.
+    pub local: SocketAddr,
+    /// The device's name.
+    pub device: String,
+    /// Its interface index.
+    pub index: u32,
+}
+
+/// A device whose packets for the endpoint are led to sockets, as soon as [`lead`] is called.
+#[derive(Debug)]
+pub struct WireDevice {
+    /// Its interface index.
+    pub index: u32,
+    /// A socket for each of its queues, neither set up nor bound.
+    pub sockets: Vec<OwnedFd>,
+    /// Where the program runs.
+    pub mode: XdpMode,
+    /// Why it does not run in the driver, if it does not.
+    pub not_native: Option<io::Error>,
+    /// Leads the endpoint's packets to the sockets.
+    pub program: XdpProgram,
+}
+
+/// Why a device cannot be a wire.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum OpenWireError {
+    /// There are no AF_XDP sockets.
+    #[error(
+        "AF_XDP sockets cannot be had: that takes a kernel with CONFIG_XDP_SOCKETS, and CAP_NET_RAW"
+    )]
+    Socket(#[source] io::Error),
+    /// Somebody else's program is there.
+    #[error(
+        "{device} has an XDP program already, which is not replaced: see `ip link show {device}`"
+    )]
+    Taken {
+        /// The device.
+        device: String,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// The program cannot be run.
+    #[error(
+        "no XDP program can be run on {device}: that takes Linux 5.9 with BPF, CAP_BPF and CAP_NET_ADMIN"
+    )]
+    Program {
+        /// The device.
+        device: String,
+        /// Why it failed.
+        source: io::Error,
+    },
+}
+
+/// Opens the sockets and runs the program, in the device's driver or, if that has no place for it,
+/// where the kernel's stack begins. It leads nothing anywhere yet.
+///
+/// # Errors
+///
+/// See [`OpenWireError`]; then nothing is left behind.
+pub fn open(config: &WireConfig) -> Result<WireDevice, OpenWireError> {
+    let queues = ethtool::receive_queues(&config.device).unwrap_or(1).max(1);
+    let sockets = (0..queues).map(|_| xdp::open()).collect::<Result<_, _>>();
+    let sockets = sockets.map_err(OpenWireError::Socket)?;
+    let attach = |mode| {
+        let selection = Selection::Endpoint(config.local);
+        XdpProgram::attach(config.index, queues, mode, selection)
+    };
+    let refused = |source: io::Error| {
+        let device = config.device.clone();
+        match source.raw_os_error() {
+            Some(libc::EBUSY | libc::EEXIST) => OpenWireError::Taken { device, source },
+            _ => OpenWireError::Program { device, source },
+        }
+    };
+    let (program, mode, not_native) = match attach(XdpMode::Native) {
+        Ok(program) => (program, XdpMode::Native, None),
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EBUSY | libc::EEXIST)) => {
+            return Err(refused(error));
+        }
+        Err(error) => {
+            let program = attach(XdpMode::Generic).map_err(refused)?;
+            (program, XdpMode::Generic, Some(error))
+        }
+    };
+    Ok(WireDevice {
+        index: config.index,
+        sockets,
+        mode,
+        not_native,
+        program,
+    })
+}
+
+/// Copies of the sockets, to be [led to](lead) once they are bound.
+///
+/// # Errors
+///
+/// When the process has no descriptor left.
+pub fn copies(sockets: &[OwnedFd]) -> io::Result<Vec<OwnedFd>> {
+    sockets.iter().map(OwnedFd::try_clone).collect()
+}
+
+/// Leads the packets of each queue to its socket, which is bound. The copies are closed.
+///
+/// # Errors
+///
+/// When a socket is not bound.
+pub fn lead(program: &XdpProgram, copies: Vec<OwnedFd>) -> io::Result<()> {
+    for (queue, socket) in (0..).zip(&copies) {
+        program.lead(queue, socket.as_fd())?;
+    }
+    Ok(())
+}
