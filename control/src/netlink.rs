@@ -4,6 +4,7 @@
 //! socket of its own, in the namespace it is about, and blocks until the kernel has answered.
 
 mod guest;
+mod neighbours;
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
@@ -30,6 +31,7 @@ use tokio::sync::Notify;
 use tokio_stream::StreamExt;
 
 pub use self::guest::{Found, furnish, look};
+pub use self::neighbours::{Neighbourhood, neighbourhood};
 use crate::mtu::Way;
 
 /// How long to wait for what else a change entails.

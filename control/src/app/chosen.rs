@@ -56,9 +56,8 @@ impl Chosen {
     pub fn new(setting: UnderlayDriver, facts: &Facts) -> Self {
         let objection = facts.objection();
         match (setting, objection) {
-            (UnderlayDriver::Udp, _) | (UnderlayDriver::TunnelGso, None) => {
-                Self::as_configured(setting)
-            }
+            (UnderlayDriver::Udp | UnderlayDriver::AfXdp, _)
+            | (UnderlayDriver::TunnelGso, None) => Self::as_configured(setting),
             (UnderlayDriver::Auto, Some(objection)) => Self::udp(objection),
             (UnderlayDriver::Auto, None) => Self::tunnel_gso(facts.praise()),
             (UnderlayDriver::TunnelGso, Some(objection)) => {
@@ -83,6 +82,11 @@ impl Chosen {
     /// Whether tunnel endpoints have uplinks.
     pub fn has_uplinks(&self) -> bool {
         self.driver == UnderlayDriver::TunnelGso
+    }
+
+    /// Whether a tunnel endpoint has a wire.
+    pub fn has_wire(&self) -> bool {
+        self.driver == UnderlayDriver::AfXdp
     }
 
     fn udp(reason: impl fmt::Display) -> Self {

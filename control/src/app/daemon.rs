@@ -32,12 +32,14 @@ use super::{
     error::ChangeError,
     events::EventThread,
     host::HostError,
-    linux::{Linux, NoUplink},
+    linux::{Linux, NoUplink, Uplinks},
     listener::{ListenError, Listener},
+    neighbourhood::WireThread,
     notify,
     privileges::{self, MissingCapability},
     routers::Routers,
     underlay::{Local, LocalError},
+    wire::Wire,
 };
 use crate::{
     attach::{self, Attachments, Masquerade, MasqueradeError, StoreError},
@@ -130,7 +132,9 @@ pub fn run(file: &Path, socket: &Path) -> Result<(), RunError> {
     let (config, local) = check(file)?;
     let chosen = choose_underlay(config.settings.underlay_driver, &local);
     raise_file_limit();
-    privileges::check(uses_namespaces(&config), chosen.has_uplinks())?;
+    let leads_packets = chosen.has_uplinks() || chosen.has_wire();
+    privileges::check(uses_namespaces(&config), leads_packets)?;
+    let has_wire = chosen.has_wire();
     let listener = Listener::bind(config.settings.socket.as_deref().unwrap_or(socket))?;
     let routers = listen_to_routers(local.address);
     let dont_fragment = config.settings.df == Df::Set && routers.is_some();
@@ -150,7 +154,11 @@ pub fn run(file: &Path, socket: &Path) -> Result<(), RunError> {
             source,
         })
         .and_then(|events| {
+            let wire = follow_wire(&engine, has_wire)?;
             let served = serve(&engine, attachments, listener, routers, file);
+            if let Some(wire) = wire {
+                wire.stop();
+            }
             events.stop();
             served
         });
@@ -188,9 +196,24 @@ fn listen_to_routers(local: IpAddr) -> Option<Routers> {
     routers.inspect_err(warn).ok()
 }
 
+/// Follows the wire, if there is one.
+fn follow_wire(
+    engine: &Arc<Mutex<Engine>>,
+    has_wire: bool,
+) -> Result<Option<WireThread>, RunError> {
+    let spawn = || WireThread::spawn(Arc::clone(engine));
+    has_wire
+        .then(spawn)
+        .transpose()
+        .map_err(|source| RunError::Step {
+            step: "start a thread",
+            source,
+        })
+}
+
 /// Looks at the host only if that can matter.
 fn choose_underlay(setting: UnderlayDriver, local: &Local) -> Chosen {
-    if setting == UnderlayDriver::Udp {
+    if matches!(setting, UnderlayDriver::Udp | UnderlayDriver::AfXdp) {
         return Chosen::as_configured(setting);
     }
     Chosen::new(setting, &Facts::gather(local.address, &local.links))
@@ -229,7 +252,11 @@ fn start(
     tracing::info!(driver = %driver.kind, reason = driver.reason, ?workers, "workers run");
     let events = runtime.events();
     tracing::info!(driver = %chosen.driver, reason = chosen.reason, "underlay");
-    let uplinks = chosen.has_uplinks().then(|| local.link().index);
+    let uplinks = match chosen.driver {
+        UnderlayDriver::TunnelGso => Uplinks::Cutting(local.link().index),
+        UnderlayDriver::AfXdp => Uplinks::Wire(Wire::new(local.link().name.clone())),
+        UnderlayDriver::Auto | UnderlayDriver::Udp => Uplinks::None,
+    };
     let host = Linux::new(runtime, uplinks, dont_fragment);
     let environment = Environment {
         local: local.address,

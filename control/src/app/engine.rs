@@ -11,6 +11,7 @@ mod probe;
 use std::{
     collections::{BTreeMap, BTreeSet},
     mem::discriminant,
+    net::IpAddr,
     sync::Arc,
     time::Instant,
 };
@@ -31,7 +32,7 @@ use super::{
     ports::Ports,
 };
 use crate::{
-    compile::{Compiler, Environment, TunnelKey},
+    compile::{Compiler, Environment, TunnelKey, Wire},
     config::{Config, Settings},
     mtu::Paths,
     neighbour::{Resolver, Status},
@@ -253,6 +254,19 @@ impl Engine {
         for request in requests {
             self.host.inject(request.tunnel, request.frame);
         }
+    }
+
+    /// Takes note of what the wire is like now, or that there is none.
+    pub fn set_wire(&mut self, wire: Option<Wire>) {
+        if self.compiler.set_wire(&self.rib, wire) {
+            self.host.publish(self.compiler.tables());
+        }
+    }
+
+    /// The outer addresses of all VTEPs, each once.
+    pub fn vteps(&self) -> Vec<IpAddr> {
+        let vteps: BTreeSet<_> = self.rib.vteps().map(|(_, vtep)| vtep.address).collect();
+        vteps.into_iter().collect()
     }
 
     /// When [`Self::poll`] has something to do next.

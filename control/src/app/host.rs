@@ -11,6 +11,7 @@ use ringlay_dataplane::{
     tables::Tables,
 };
 
+use super::wire::OpenWire;
 use crate::{
     mtu::Way,
     netlink::{Device, RouteChange},
@@ -113,6 +114,12 @@ pub trait Host: Send + Sync + fmt::Debug {
 
     /// Closes the sockets of a local tunnel endpoint.
     fn close_underlay(&self, id: UnderlayId);
+
+    /// Looks after the device that is the wire of a tunnel endpoint; none if there is none, or it
+    /// is not served now.
+    fn wire(&self) -> Option<OpenWire> {
+        None
+    }
 
     /// Puts tables in force; returns their generation.
     fn publish(&self, tables: Tables) -> u64;

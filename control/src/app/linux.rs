@@ -28,6 +28,7 @@ use ringlay_dataplane::{
 use thiserror::Error;
 
 use super::host::{Host, HostError, OpenPort, PortChange};
+use super::wire::{OpenWire, Wire};
 use crate::{
     mtu::Way,
     netlink::{self, Device, RouteChange},
@@ -51,8 +52,7 @@ const UPLINK_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 0, 7);
 #[derive(Debug)]
 pub(super) struct Linux {
     runtime: Runtime,
-    /// The interface index of the underlay's link, if tunnel endpoints have uplinks.
-    uplinks: Option<u32>,
+    uplinks: Uplinks,
     /// Whether outer packets that fit must not be fragmented.
     dont_fragment: bool,
     /// What leads packets to the uplinks.
@@ -60,6 +60,17 @@ pub(super) struct Linux {
     /// What keeps the devices of containers in being.
     keepers: Mutex<BTreeMap<PortId, Keeper>>,
     started: Instant,
+}
+
+/// What tunnel endpoints have besides sockets.
+#[derive(Debug)]
+pub(super) enum Uplinks {
+    /// Nothing.
+    None,
+    /// Uplinks that cut super-frames, fed from the link with this interface index.
+    Cutting(u32),
+    /// One of them a device, past the kernel's own stack.
+    Wire(Wire),
 }
 
 /// A port asks for what the workers cannot serve.
@@ -85,9 +96,8 @@ impl NoUplink {
 }
 
 impl Linux {
-    /// The machine, served by these workers. Tunnel endpoints get uplinks if the underlay's link
-    /// is given.
-    pub(super) fn new(runtime: Runtime, uplinks: Option<u32>, dont_fragment: bool) -> Self {
+    /// The machine, served by these workers.
+    pub(super) fn new(runtime: Runtime, uplinks: Uplinks, dont_fragment: bool) -> Self {
         Self {
             runtime,
             uplinks,
@@ -297,7 +307,15 @@ impl Host for Linux {
         self.runtime
             .add_underlay(id, sockets)
             .map_err(HostError::new)?;
-        let Some(underlay) = self.uplinks else {
+        if let Uplinks::Wire(wire) = &self.uplinks {
+            // Programs lead UDP alone.
+            if !endpoint.protocols().is_empty() {
+                return Ok(());
+            }
+            let opened = wire.open(&self.runtime, id, endpoint.local);
+            return opened.inspect_err(|_| self.runtime.remove_underlay(id));
+        }
+        let Uplinks::Cutting(underlay) = self.uplinks else {
             return Ok(());
         };
         let config = UplinkConfig {
@@ -314,7 +332,17 @@ impl Host for Linux {
     fn close_underlay(&self, id: UnderlayId) {
         // From now on the sockets get everything.
         self.hooks().remove(&id);
+        if let Uplinks::Wire(wire) = &self.uplinks {
+            wire.close(&self.runtime, id);
+        }
         self.runtime.remove_underlay(id);
+    }
+
+    fn wire(&self) -> Option<OpenWire> {
+        match &self.uplinks {
+            Uplinks::Wire(wire) => wire.tend(&self.runtime),
+            Uplinks::None | Uplinks::Cutting(_) => None,
+        }
     }
 
     fn publish(&self, tables: Tables) -> u64 {

@@ -10,11 +10,13 @@ pub(crate) mod firewall;
 mod host;
 mod linux;
 mod listener;
+mod neighbourhood;
 mod notify;
 mod ports;
 mod privileges;
 mod routers;
 mod underlay;
+mod wire;
 
 pub use self::{
     chosen::{Chosen, Device, Facts},

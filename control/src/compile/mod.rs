@@ -11,6 +11,7 @@ mod mtus;
 mod next_hops;
 mod spread;
 mod tunnels;
+mod wire;
 
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ use ringlay_dataplane::{
 use ringlay_encap::{DfPolicy, Encapsulation, MacAddr, Template, template};
 
 pub use self::tunnels::TunnelKey;
+pub use self::wire::Wire;
 use self::{
     fib::{first_host, host},
     id_pool::IdPool,
@@ -65,6 +67,7 @@ pub struct Environment {
 #[derive(Clone, Debug)]
 pub struct Compiler {
     environment: Environment,
+    wire: Option<Wire>,
     networks: BTreeMap<Name, NetworkEntry>,
     ports: BTreeMap<Name, PortEntry>,
     /// By encapsulation and UDP port, with the number of networks that use it.
@@ -136,6 +139,7 @@ impl Compiler {
     pub fn new(environment: Environment) -> Self {
         Self {
             environment,
+            wire: None,
             networks: BTreeMap::new(),
             ports: BTreeMap::new(),
             underlays: BTreeMap::new(),
@@ -209,6 +213,9 @@ impl Compiler {
         self.next_hops.write(&mut tables);
         for (id, endpoint) in self.underlays() {
             tables.insert_underlay(id, endpoint);
+        }
+        if let Some(wire) = &self.wire {
+            tables.insert_wire(wire.endpoint, wire.largest());
         }
         for entry in self.networks.values() {
             tables.insert_network(entry.id, entry.table.clone());
@@ -523,14 +530,18 @@ impl Compiler {
         tunnel.template = inner.and_then(|inner| {
             let mut builder =
                 Template::builder(self.environment.local, key.vtep).port(network.table.port);
+            builder = builder.df_policy(if self.environment.dont_fragment {
+                DfPolicy::Copy
+            } else {
+                DfPolicy::Clear
+            });
             if self.environment.uplink {
                 // The kernel that routes it on takes one from its time to live.
                 builder = builder.ethernet(uplink::MAC, uplink::PEER_MAC).ttl(TTL + 1);
-                builder = builder.df_policy(if self.environment.dont_fragment {
-                    DfPolicy::Copy
-                } else {
-                    DfPolicy::Clear
-                });
+            } else if let Some(wire) = &self.wire
+                && let Some(next_hop) = wire.next_hop(network.table.underlay, key.vtep)
+            {
+                builder = builder.ethernet(next_hop, wire.mac);
             }
             // Fails if the addresses are of two IP versions, which the desired state excludes.
             builder.tunnel(network.table.key, inner).ok()

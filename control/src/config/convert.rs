@@ -90,8 +90,9 @@ fn settings(
         ("auto", UnderlayDriver::Auto),
         ("udp", UnderlayDriver::Udp),
         ("tunnel-gso", UnderlayDriver::TunnelGso),
+        ("af_xdp", UnderlayDriver::AfXdp),
     ];
-    let underlay_driver = word(&underlay.get_ref().driver, &underlay_driver, &["af_xdp"])?;
+    let underlay_driver = word(&underlay.get_ref().driver, &underlay_driver, &[])?;
     let df = word(
         &underlay.get_ref().df,
         &[("set", Df::Set), ("clear", Df::Clear)],

@@ -116,6 +116,8 @@ pub enum UnderlayDriver {
     Udp,
     /// UDP sockets, and for super-frames an uplink that the kernel routes on and cuts late.
     TunnelGso,
+    /// UDP sockets, and for all that fits AF_XDP sockets, past the kernel's own stack.
+    AfXdp,
 }
 
 /// Whether outer packets that fit their path may be fragmented.

@@ -232,6 +232,7 @@ impl fmt::Display for UnderlayDriver {
             Self::Auto => "auto",
             Self::Udp => "udp",
             Self::TunnelGso => "tunnel-gso",
+            Self::AfXdp => "af_xdp",
         })
     }
 }

@@ -37,7 +37,7 @@ pub(super) fn examine() -> Engine {
             findings: probe::io_uring().into_iter().map(optional).collect(),
         },
         af_xdp: Section {
-            title: "AF_XDP (not used yet)",
+            title: "AF_XDP (`underlay.driver = \"af_xdp\"`)",
             findings: probe::af_xdp().into_iter().map(optional).collect(),
         },
         uses,

@@ -84,6 +84,8 @@ fn stamp(
     let stamp = Stamp {
         ident: idents.take(1),
         source_port: source_port(frame.meta.flow_hash),
+        // What the path does not take whole goes by the sockets.
+        dont_fragment: true,
         checksum: OuterChecksum::Inner(sum),
         ..Stamp::new(ethertype, frame.len())
     };

@@ -1,0 +1,48 @@
+//! What tunnels take from the wire: without a known next hop on it, their packets go by sockets.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use ringlay_dataplane::{id::UnderlayId, sys::xdp};
+use ringlay_encap::{MacAddr, eth};
+
+use super::Compiler;
+use crate::rib::Rib;
+
+/// The device that the packets of a tunnel endpoint leave by, past the kernel's own stack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wire {
+    /// The endpoint.
+    pub endpoint: UnderlayId,
+    /// The device's own MAC address.
+    pub mac: MacAddr,
+    /// The device's MTU in bytes.
+    pub mtu: u32,
+    /// The MAC address of the next hop towards each VTEP for which it is known.
+    pub next_hops: BTreeMap<IpAddr, MacAddr>,
+}
+
+impl Wire {
+    /// The largest IP packet for it, in bytes.
+    pub(super) fn largest(&self) -> usize {
+        (self.mtu as usize).min(xdp::CHUNK - eth::HEADER_LEN)
+    }
+
+    /// The MAC address to which an endpoint's packets for a VTEP go.
+    pub(super) fn next_hop(&self, endpoint: UnderlayId, vtep: IpAddr) -> Option<MacAddr> {
+        let known = self.next_hops.get(&vtep).copied();
+        known.filter(|_| endpoint == self.endpoint)
+    }
+}
+
+impl Compiler {
+    /// Takes note of the wire, or that there is none. Returns whether that changes the tables.
+    pub fn set_wire(&mut self, rib: &Rib, wire: Option<Wire>) -> bool {
+        if self.wire == wire {
+            return false;
+        }
+        self.wire = wire;
+        let keys: Vec<_> = self.tunnels.iter().map(|(key, _)| key.clone()).collect();
+        keys.iter().for_each(|key| self.refresh_template(rib, key));
+        true
+    }
+}
