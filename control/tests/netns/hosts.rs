@@ -40,22 +40,27 @@ impl Hosts {
             run("ip", &["netns", "add", &hosts.netns(host)]);
             hosts.ip(host, "link set lo up");
         }
-        let (a, b) = (hosts.netns(0), hosts.netns(1));
+        hosts.join();
+        for host in 0..2 {
+            fs::write(hosts.config(host), hosts.default_config(host)).unwrap();
+        }
+        hosts
+    }
+
+    /// Joins the hosts by a veth pair.
+    pub(crate) fn join(&self) {
+        let (a, b) = (self.netns(0), self.netns(1));
         let veth = [
             "link", "add", "eth0", "netns", &a, "type", "veth", "peer", "name", "eth0",
         ];
         run("ip", &[&veth[..], &["netns", &b]].concat());
         for host in 0..2 {
-            hosts.ip(
-                host,
-                &format!("address add 192.168.77.{}/24 dev eth0", host + 1),
-            );
+            let address = format!("address add 192.168.77.{}/24 dev eth0", host + 1);
+            self.ip(host, &address);
             let v6 = format!("address add fd77::{}/64 dev eth0 nodad", host + 1);
-            hosts.ip(host, &v6);
-            hosts.ip(host, "link set eth0 up");
-            fs::write(hosts.config(host), hosts.default_config(host)).unwrap();
+            self.ip(host, &v6);
+            self.ip(host, "link set eth0 up");
         }
-        hosts
     }
 
     /// The namespace of a host.

@@ -11,6 +11,7 @@ mod encaps;
 mod hosts;
 mod poll;
 mod uplink;
+mod wire;
 
 use std::{fs, process::Stdio};
 
