@@ -315,4 +315,14 @@ mod tests {
         assert_eq!(left.driver, UnderlayDriver::Udp);
         assert_eq!(left.reason, "tunnel-gso was chosen, but failed: no room");
     }
+
+    #[test]
+    fn a_wire_is_had_by_name_alone() {
+        let named = Chosen::new(UnderlayDriver::AfXdp, &worst());
+        assert!(named.has_wire() && !named.has_uplinks());
+        assert_eq!(named.reason, "as configured");
+        for facts in [ideal(), worst()] {
+            assert!(!Chosen::new(UnderlayDriver::Auto, &facts).has_wire());
+        }
+    }
 }

@@ -46,3 +46,25 @@ impl Compiler {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wire_carries_one_endpoint_to_next_hops_that_are_known() {
+        let vteps = ["192.0.2.1", "192.0.2.2"].map(|it| it.parse().unwrap());
+        let mac = MacAddr([2, 0, 0, 0, 0, 1]);
+        let wire = Wire {
+            endpoint: UnderlayId(1),
+            mac,
+            mtu: 9000,
+            next_hops: BTreeMap::from([(vteps[0], mac)]),
+        };
+        assert_eq!(wire.next_hop(UnderlayId(1), vteps[0]), Some(mac));
+        assert_eq!(wire.next_hop(UnderlayId(1), vteps[1]), None);
+        assert_eq!(wire.next_hop(UnderlayId(0), vteps[0]), None);
+        assert_eq!(wire.largest(), 4096 - 14);
+        assert_eq!(Wire { mtu: 1500, ..wire }.largest(), 1500);
+    }
+}
