@@ -222,7 +222,7 @@ mod tests {
             ("--offloads maybe", "both"),
             ("--mtu 1500,20", "1280"),
             ("--legs dpdk", "DRIVER/UNDERLAY"),
-            ("--legs io_uring/af_xdp", "tunnel-gso"),
+            ("--legs io_uring/dpdk", "tunnel-gso"),
             ("--what sctp", "rr"),
             ("--streams 0", "64"),
             ("--payload 9001", "8000"),

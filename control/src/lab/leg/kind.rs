@@ -22,7 +22,7 @@ pub enum LegKind {
 pub struct RinglayLeg {
     /// `dataplane.driver`: `auto`, `io_uring` or `epoll`.
     pub driver: String,
-    /// `underlay.driver`: `auto`, `udp` or `tunnel-gso`.
+    /// `underlay.driver`: `auto`, `udp`, `tunnel-gso` or `af_xdp`.
     pub underlay: String,
     /// What host b has.
     pub peer: Peer,
@@ -108,8 +108,8 @@ impl fmt::Display for LegKind {
 /// Why a text names no leg.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "use kernel, loop, or DRIVER/UNDERLAY[+kernel] with auto, io_uring or epoll and auto, udp or \
-     tunnel-gso"
+    "use kernel, loop, or DRIVER/UNDERLAY[+kernel] with auto, io_uring or epoll and auto, udp, \
+     tunnel-gso or af_xdp"
 )]
 pub struct ParseLegError;
 
@@ -142,7 +142,7 @@ const KERNEL: &str = "kernel";
 const LOOP: &str = "loop";
 const KERNEL_PEER: &str = "+kernel";
 const DRIVERS: [&str; 3] = [AUTO, "io_uring", "epoll"];
-const UNDERLAYS: [&str; 3] = [AUTO, "udp", "tunnel-gso"];
+const UNDERLAYS: [&str; 4] = [AUTO, "udp", "tunnel-gso", "af_xdp"];
 
 #[cfg(test)]
 mod tests {
@@ -156,6 +156,7 @@ mod tests {
             "auto/auto",
             "io_uring/udp",
             "epoll/tunnel-gso",
+            "io_uring/af_xdp",
             "auto/tunnel-gso+kernel",
         ] {
             let kind: LegKind = text.parse().unwrap();
@@ -169,7 +170,7 @@ mod tests {
             "",
             "udp",
             "dpdk/udp",
-            "epoll/af_xdp",
+            "epoll/dpdk",
             "epoll/udp+ovs",
             "kernel+kernel",
         ] {

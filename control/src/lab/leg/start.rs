@@ -84,11 +84,12 @@ fn check_driver(driver: &str) -> Result<(), LabError> {
 
 /// So is an underlay driver.
 fn check_underlay(underlay: &str, local: Ipv4Addr) -> Result<(), LabError> {
-    if underlay != "tunnel-gso" {
-        return Ok(());
-    }
-    let features = probe::tunnel_gso(local.into()).into_iter();
-    let mut missing = features.filter_map(|feature| {
+    let features = match underlay {
+        "tunnel-gso" => probe::tunnel_gso(local.into()),
+        "af_xdp" => probe::af_xdp(),
+        _ => return Ok(()),
+    };
+    let mut missing = features.into_iter().filter_map(|feature| {
         let reason = feature.state.err()?;
         Some(format!("{}: {reason}", feature.name))
     });
