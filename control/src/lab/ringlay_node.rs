@@ -51,6 +51,8 @@ pub struct Modes {
     pub driver: String,
     /// Value of `underlay.driver`.
     pub underlay: String,
+    /// Value of `network.encap`.
+    pub encap: String,
     /// Values of `dataplane.workers`.
     pub placement: Placement,
 }
@@ -202,6 +204,7 @@ fn config_text(ends: Ends, socket: &Path, modes: &Modes) -> String {
         workers: &modes.placement.setting(ends.index),
         driver: &modes.driver,
         underlay: &modes.underlay,
+        encap: &modes.encap,
         local: ends.local,
         address: ends.address,
     };
@@ -233,6 +236,8 @@ pub struct Head<'a> {
     pub driver: &'a str,
     /// Value of `underlay.driver`.
     pub underlay: &'a str,
+    /// Value of `network.encap`.
+    pub encap: &'a str,
     /// The tunnel endpoint.
     pub local: Ipv4Addr,
     /// The address of [`DEVICE`].
@@ -246,11 +251,19 @@ impl fmt::Display for Head<'_> {
             workers,
             driver,
             underlay,
+            encap,
             local,
             address,
             ..
         } = self;
         let socket = self.socket.display();
+        // What the encapsulation has room for.
+        let key = match *encap {
+            "ipip" => String::new(),
+            "gre" => format!("key = {VNI}"),
+            "vxlan" => format!("vni = {VNI}\nport = {PORT}"),
+            _ => format!("vni = {VNI}"),
+        };
         write!(
             f,
             r#"[node]
@@ -267,8 +280,8 @@ driver = "{underlay}"
 
 [[network]]
 name = "{NETWORK}"
-vni = {VNI}
-port = {PORT}
+encap = "{encap}"
+{key}
 
 [[port]]
 network = "{NETWORK}"
@@ -302,18 +315,17 @@ mod tests {
             far_address: ADDRESSES[1],
             index: 1,
         };
-        for (driver, underlay, placement) in [
-            ("auto", "auto", Placement::Auto),
-            ("io_uring", "udp", Placement::Split([vec![0], vec![1]])),
-            (
-                "epoll",
-                "tunnel-gso",
-                Placement::Split([vec![0], vec![1, 2]]),
-            ),
+        let split = || Placement::Split([vec![0], vec![1, 2]]);
+        for (driver, underlay, encap, placement) in [
+            ("auto", "auto", "vxlan", Placement::Auto),
+            ("io_uring", "udp", "geneve", split()),
+            ("io_uring", "udp", "ipip", split()),
+            ("epoll", "tunnel-gso", "gre", split()),
         ] {
             let modes = Modes {
                 driver: driver.into(),
                 underlay: underlay.into(),
+                encap: encap.into(),
                 placement,
             };
             let text = config_text(ends, Path::new("/run/x/a.sock"), &modes);

@@ -29,7 +29,7 @@ pub(crate) struct CompareArgs {
           value_parser = ["on", "off", "both"])]
     pub(super) offloads: Vec<String>,
     /// What joins the hosts: kernel (VXLAN), loop (one read and one send a packet), or Ringlay as
-    /// DRIVER/UNDERLAY; with +kernel behind it, host b has kernel VXLAN instead.
+    /// DRIVER/UNDERLAY or DRIVER/UNDERLAY/ENCAP; with +kernel behind it, host b has kernel VXLAN.
     #[arg(long, default_value = DEFAULT_LEGS, value_delimiter = ',', value_name = "LEG")]
     pub(super) legs: Vec<LegKind>,
     /// What to measure: TCP in bulk, UDP, TCP request and response.

@@ -221,6 +221,7 @@ fn config_text(args: &RoutesArgs, topology: &Topology, cpus: &Cpus, socket: &Pat
         workers: &workers,
         driver: &args.driver,
         underlay: &args.underlay,
+        encap: "vxlan",
         local: topology.a.underlay,
         address: ADDRESSES[0],
     };

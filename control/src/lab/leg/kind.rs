@@ -24,6 +24,8 @@ pub struct RinglayLeg {
     pub driver: String,
     /// `underlay.driver`: `auto`, `udp`, `tunnel-gso` or `af_xdp`.
     pub underlay: String,
+    /// `network.encap`: `vxlan`, `geneve`, `gre` or `ipip`.
+    pub encap: String,
     /// What host b has.
     pub peer: Peer,
 }
@@ -43,6 +45,7 @@ impl LegKind {
         Self::Ringlay(RinglayLeg {
             driver: driver.to_owned(),
             underlay: AUTO.to_owned(),
+            encap: VXLAN.to_owned(),
             peer: Peer::Ringlay,
         })
     }
@@ -87,8 +90,8 @@ impl LegKind {
     }
 }
 
-/// What [`FromStr`] reads: `kernel`, `loop`, or `DRIVER/UNDERLAY` with `+kernel` behind it where
-/// the far end is the kernel's device.
+/// What [`FromStr`] reads: `kernel`, `loop`, or `DRIVER/UNDERLAY`, with `/ENCAP` behind it where
+/// that is not VXLAN, and with `+kernel` where the far end is the kernel's device.
 impl fmt::Display for LegKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -99,7 +102,11 @@ impl fmt::Display for LegKind {
                     Peer::Ringlay => "",
                     Peer::KernelVxlan => KERNEL_PEER,
                 };
-                f.pad(&format!("{}/{}{peer}", leg.driver, leg.underlay))
+                let encap = match leg.encap.as_str() {
+                    VXLAN => String::new(),
+                    other => format!("/{other}"),
+                };
+                f.pad(&format!("{}/{}{encap}{peer}", leg.driver, leg.underlay))
             }
         }
     }
@@ -108,8 +115,8 @@ impl fmt::Display for LegKind {
 /// Why a text names no leg.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "use kernel, loop, or DRIVER/UNDERLAY[+kernel] with auto, io_uring or epoll and auto, udp, \
-     tunnel-gso or af_xdp"
+    "use kernel, loop, DRIVER/UNDERLAY[/ENCAP] or DRIVER/UNDERLAY+kernel, with auto, io_uring or \
+     epoll, with auto, udp, tunnel-gso or af_xdp, and with vxlan, geneve, gre or ipip"
 )]
 pub struct ParseLegError;
 
@@ -126,12 +133,16 @@ impl FromStr for LegKind {
             .strip_suffix(KERNEL_PEER)
             .map_or((text, Peer::Ringlay), |modes| (modes, Peer::KernelVxlan));
         let (driver, underlay) = modes.split_once('/').ok_or(ParseLegError)?;
-        if !DRIVERS.contains(&driver) || !UNDERLAYS.contains(&underlay) {
+        let (underlay, encap) = underlay.split_once('/').unwrap_or((underlay, VXLAN));
+        let known =
+            DRIVERS.contains(&driver) && UNDERLAYS.contains(&underlay) && ENCAPS.contains(&encap);
+        if !known || peer == Peer::KernelVxlan && encap != VXLAN {
             return Err(ParseLegError);
         }
         Ok(Self::Ringlay(RinglayLeg {
             driver: driver.to_owned(),
             underlay: underlay.to_owned(),
+            encap: encap.to_owned(),
             peer,
         }))
     }
@@ -143,6 +154,8 @@ const LOOP: &str = "loop";
 const KERNEL_PEER: &str = "+kernel";
 const DRIVERS: [&str; 3] = [AUTO, "io_uring", "epoll"];
 const UNDERLAYS: [&str; 4] = [AUTO, "udp", "tunnel-gso", "af_xdp"];
+const VXLAN: &str = "vxlan";
+const ENCAPS: [&str; 4] = [VXLAN, "geneve", "gre", "ipip"];
 
 #[cfg(test)]
 mod tests {
@@ -157,6 +170,7 @@ mod tests {
             "io_uring/udp",
             "epoll/tunnel-gso",
             "io_uring/af_xdp",
+            "io_uring/udp/gre",
             "auto/tunnel-gso+kernel",
         ] {
             let kind: LegKind = text.parse().unwrap();
@@ -173,6 +187,9 @@ mod tests {
             "epoll/dpdk",
             "epoll/udp+ovs",
             "kernel+kernel",
+            "epoll/udp/",
+            "epoll/udp/stt",
+            "epoll/udp/gre+kernel",
         ] {
             assert_eq!(text.parse::<LegKind>(), Err(ParseLegError), "{text}");
         }

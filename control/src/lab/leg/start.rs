@@ -104,6 +104,7 @@ fn start_nodes(bench: &Bench<'_>, leg: &RinglayLeg) -> Result<Vec<Node>, LabErro
         modes: Modes {
             driver: leg.driver.clone(),
             underlay: leg.underlay.clone(),
+            encap: leg.encap.clone(),
             placement: bench.placement.clone(),
         },
     };
