@@ -123,7 +123,8 @@ pub(crate) fn assert_no_complaint(file: &Path, filter: &str, transport: &str) {
     let matching =
         |what: &str, fields: &[&str]| decode(file, &format!("({filter}) && ({what})"), fields);
     let complaints = [
-        "_ws.expert.severity >= 0x600000",
+        // A receiver says that a segment came twice: a sender was impatient, on a busy machine.
+        "(_ws.expert.severity >= 0x600000 && !(_ws.expert.message == \"D-SACK Sequence\"))",
         "_ws.malformed",
         "ip.checksum.status == 0",
         "udp.checksum.status == 0",
