@@ -10,6 +10,7 @@ mod load;
 mod mtus;
 mod next_hops;
 mod spread;
+mod templates;
 mod tunnels;
 mod wire;
 
@@ -25,10 +26,9 @@ use ipnet::IpNet;
 use ringlay_dataplane::{
     endpoint::Endpoint,
     id::{NetworkId, PortId, TunnelId, UnderlayId},
-    port::uplink,
     tables::{self, Fib, Tables},
 };
-use ringlay_encap::{DfPolicy, Encapsulation, MacAddr, Template, template};
+use ringlay_encap::{Encapsulation, MacAddr};
 
 pub use self::tunnels::TunnelKey;
 pub use self::wire::Wire;
@@ -44,9 +44,6 @@ use crate::{
     object::{Inner, Name, Network, Path, Port, Route, RouteKey, VtepKey},
     rib::{Change, Delta, Rib},
 };
-
-/// Time to live or hop limit of tunnel packets.
-const TTL: u8 = 64;
 
 /// What the tables depend on besides the desired state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -510,42 +507,6 @@ impl Compiler {
                 self.refresh_template(rib, &key);
             }
         }
-    }
-
-    fn refresh_template(&mut self, rib: &Rib, key: &TunnelKey) {
-        let Some(network) = self.networks.get(&key.network) else {
-            return;
-        };
-        let Some(tunnel) = self.tunnels.get_mut(key) else {
-            return;
-        };
-        let mac = configured_mac(rib, key).or(tunnel.learned);
-        let inner = match network.inner {
-            Inner::Ip => Some(template::Inner::Ip),
-            Inner::Ethernet => mac.map(|dst| template::Inner::Ethernet {
-                dst,
-                src: network.table.mac,
-            }),
-        };
-        tunnel.template = inner.and_then(|inner| {
-            let mut builder =
-                Template::builder(self.environment.local, key.vtep).port(network.table.port);
-            builder = builder.df_policy(if self.environment.dont_fragment {
-                DfPolicy::Copy
-            } else {
-                DfPolicy::Clear
-            });
-            if self.environment.uplink {
-                // The kernel that routes it on takes one from its time to live.
-                builder = builder.ethernet(uplink::MAC, uplink::PEER_MAC).ttl(TTL + 1);
-            } else if let Some(wire) = &self.wire
-                && let Some(next_hop) = wire.next_hop(network.table.underlay, key.vtep)
-            {
-                builder = builder.ethernet(next_hop, wire.mac);
-            }
-            // Fails if the addresses are of two IP versions, which the desired state excludes.
-            builder.tunnel(network.table.key, inner).ok()
-        });
     }
 }
 

@@ -3,7 +3,11 @@ mod many;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use proptest::prelude::*;
-use ringlay_dataplane::tables::{Group, NextHop};
+use ringlay_dataplane::{
+    port::uplink,
+    tables::{Group, NextHop},
+};
+use ringlay_encap::Template;
 
 use super::*;
 use crate::{

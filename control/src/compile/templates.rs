@@ -1,0 +1,49 @@
+//! The ready-made headers of tunnels: how packets leave, and with which fields, is decided here.
+
+use ringlay_dataplane::port::uplink;
+use ringlay_encap::{DfPolicy, Template, template};
+
+use super::{Compiler, TunnelKey, configured_mac};
+use crate::{object::Inner, rib::Rib};
+
+/// Time to live or hop limit of tunnel packets.
+const TTL: u8 = 64;
+
+impl Compiler {
+    /// Makes the headers of a tunnel anew, from what is known of its way and its far end.
+    pub(super) fn refresh_template(&mut self, rib: &Rib, key: &TunnelKey) {
+        let Some(network) = self.networks.get(&key.network) else {
+            return;
+        };
+        let Some(tunnel) = self.tunnels.get_mut(key) else {
+            return;
+        };
+        let mac = configured_mac(rib, key).or(tunnel.learned);
+        let inner = match network.inner {
+            Inner::Ip => Some(template::Inner::Ip),
+            Inner::Ethernet => mac.map(|dst| template::Inner::Ethernet {
+                dst,
+                src: network.table.mac,
+            }),
+        };
+        tunnel.template = inner.and_then(|inner| {
+            let mut builder =
+                Template::builder(self.environment.local, key.vtep).port(network.table.port);
+            builder = builder.df_policy(if self.environment.dont_fragment {
+                DfPolicy::Copy
+            } else {
+                DfPolicy::Clear
+            });
+            if self.environment.uplink {
+                // The kernel that routes it on takes one from its time to live.
+                builder = builder.ethernet(uplink::MAC, uplink::PEER_MAC).ttl(TTL + 1);
+            } else if let Some(wire) = &self.wire
+                && let Some(next_hop) = wire.next_hop(network.table.underlay, key.vtep)
+            {
+                builder = builder.ethernet(next_hop, wire.mac);
+            }
+            // Fails if the addresses are of two IP versions, which the desired state excludes.
+            builder.tunnel(network.table.key, inner).ok()
+        });
+    }
+}
