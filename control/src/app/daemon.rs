@@ -480,15 +480,23 @@ pub(crate) fn driver_choice(setting: Driver) -> DriverChoice {
 fn runtime_config(settings: &Settings, workers: Vec<Option<usize>>) -> RuntimeConfig {
     RuntimeConfig {
         workers,
+        // AF_XDP pins all of them, needed or not.
+        frames: match settings.underlay_driver {
+            UnderlayDriver::AfXdp => PINNED_FRAMES,
+            _ => RuntimeConfig::default().frames,
+        },
         driver: driver_choice(settings.driver),
         poll: match settings.poll {
             Poll::Adaptive { spin } => PollMode::Adaptive { spin },
             Poll::Busy => PollMode::Busy,
             Poll::Interrupt => PollMode::Interrupt,
         },
-        ..RuntimeConfig::default()
     }
 }
+
+/// Frames of each worker whose memory is pinned: 70 MiB, enough for what a few ports and the
+/// underlay's queue have lent.
+const PINNED_FRAMES: u32 = 1024;
 
 fn random_uuid() -> String {
     let uuid = fs::read_to_string("/proc/sys/kernel/random/uuid");
