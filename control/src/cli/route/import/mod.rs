@@ -61,7 +61,7 @@ pub(in crate::cli) struct ImportArgs {
     /// Only print what would change.
     #[arg(long)]
     dry_run: bool,
-    /// What the file is. Either may be compressed with gzip.
+    /// What the file is. Either may be compressed with gzip or bzip2.
     #[arg(long, value_enum, default_value_t = Format::Auto)]
     format: Format,
     /// For MRT: where the routes lead, whatever their BGP next hop, as in a text file.
