@@ -19,7 +19,7 @@ use ringlay_dataplane::mempool::Mempool;
 use ringlay_dataplane::node::{Context, Graph, Output};
 use ringlay_dataplane::tables::{Fib, Network, NextHop, Port, Tables, Tunnel};
 use ringlay_encap::template::{Inner, Template};
-use ringlay_encap::{EtherType, GreKey, MacAddr, TunnelKey, Vni};
+use ringlay_encap::{DscpPolicy, EtherType, GreKey, MacAddr, TunnelKey, Vni};
 
 const OURS: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 const THEIRS: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2));
@@ -77,6 +77,8 @@ fn tables(key: TunnelKey, inner: Inner) -> Tables {
         key,
         mac: OUR_MAC,
         shared_mac: None,
+        ttl: None,
+        dscp: DscpPolicy::default(),
         accept_unknown_vteps: false,
         vteps: vec![THEIRS],
         mss_clamp: false,
@@ -87,6 +89,7 @@ fn tables(key: TunnelKey, inner: Inner) -> Tables {
     tables.insert_port(PortId(0), Port { network: NETWORK });
     let tunnel = Tunnel {
         network: NETWORK,
+        local: OURS,
         remote: SocketAddr::new(THEIRS, udp_port),
         mtu: 1_450,
         template: Some(template(key, inner)),

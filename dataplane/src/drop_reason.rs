@@ -69,6 +69,16 @@ drop_reasons! {
     IpipMalformed = "ipip_malformed",
     /// The outer source is no VTEP of the network; where nothing else tells, of no network.
     VtepUnknown = "vtep_unknown",
+    /// A router on the way marked congestion, and the inner packet's sender knows no ECN
+    /// (RFC 6040 section 4.2).
+    EcnCongestion = "ecn_congestion",
+    /// A packet of this network's own tunnels was to enter it again: the underlay's route to a
+    /// VTEP leads into the overlay.
+    TunnelLoop = "tunnel_loop",
+    /// The packet is in more tunnels of this node already than make sense.
+    TunnelTooDeep = "tunnel_too_deep",
+    /// The packet may not enter another tunnel (RFC 2473 section 4.1.1).
+    EncapLimit = "encap_limit",
     /// The inner destination MAC is neither ours nor a group that we listen to.
     InnerMacForeign = "inner_mac_foreign",
     /// What is inside the tunnel is none of ARP, IPv4 and IPv6.

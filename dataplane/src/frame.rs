@@ -105,6 +105,9 @@ pub struct Meta {
     /// The outer traffic class (DSCP and ECN, RFC 2474 and RFC 3168) of a frame from or
     /// to the underlay; one for all datagrams of a train.
     pub traffic_class: u8,
+    /// The outer time to live or hop limit of a frame to the underlay's sockets; zero leaves
+    /// it to the kernel.
+    pub ttl: u8,
     /// Whether the path to `remote` does not take it whole: the outer packet is to be
     /// fragmented, by this host or underway.
     pub oversized: bool,
@@ -124,6 +127,7 @@ impl Meta {
         remote: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
         segment_size: 0,
         traffic_class: 0,
+        ttl: 0,
         oversized: false,
         offload: Offload {
             needs_checksum: false,

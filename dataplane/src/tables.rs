@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use ringlay_encap::ip::IpVersion;
 use ringlay_encap::template::Template;
-use ringlay_encap::{MacAddr, TunnelKey};
+use ringlay_encap::{DscpPolicy, MacAddr, TtlPolicy, TunnelKey};
 use ringlay_lpm::{Ipv4Table, Ipv6Table};
 
 use crate::endpoint::Endpoint;
@@ -98,6 +98,10 @@ pub struct Network {
     pub shared_mac: Option<MacAddr>,
     /// Whether TCP connections are to begin with segments that fit the tunnels.
     pub mss_clamp: bool,
+    /// Where the outer time to live comes from, if the kernel's usual one will not do.
+    pub ttl: Option<TtlPolicy>,
+    /// Where the outer DSCP comes from, and whether it becomes the inner one again.
+    pub dscp: DscpPolicy,
     /// Whether tunnel frames from addresses outside `vteps` are accepted.
     pub accept_unknown_vteps: bool,
     /// The outer addresses of its remote VTEPs, sorted.
@@ -152,6 +156,8 @@ impl Network {
 pub struct Tunnel {
     /// The network.
     pub network: NetworkId,
+    /// Outer source address.
+    pub local: IpAddr,
     /// Outer destination address and port.
     pub remote: SocketAddr,
     /// The largest inner IP packet that reaches the far end in one outer packet, in bytes.
@@ -280,6 +286,12 @@ impl Tables {
     #[inline]
     pub fn wire(&self, id: UnderlayId) -> Option<usize> {
         *self.wires.get(id.index())?
+    }
+
+    /// The local tunnel endpoints.
+    pub fn underlays(&self) -> impl Iterator<Item = (UnderlayId, Endpoint)> {
+        let all = self.underlays.iter().enumerate();
+        all.filter_map(|(index, endpoint)| Some((UnderlayId(index as u16), (*endpoint)?)))
     }
 
     /// The network that a tunnel frame from `remote` belongs to.

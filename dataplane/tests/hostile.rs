@@ -21,7 +21,7 @@ use ringlay_dataplane::mempool::Mempool;
 use ringlay_dataplane::node::{Context, Graph, Output};
 use ringlay_dataplane::tables::{Fib, Network, NextHop, Port, Tables, Tunnel};
 use ringlay_encap::template::Template;
-use ringlay_encap::{Encapsulation, GreKey, MacAddr, TunnelKey, Vni};
+use ringlay_encap::{DscpPolicy, Encapsulation, GreKey, MacAddr, TunnelKey, Vni};
 
 /// Frames by each encapsulation.
 const FRAMES: usize = 60_000;
@@ -209,6 +209,8 @@ fn tables() -> Tables {
             mac: MacAddr([2, 0, 0, 0, subnet, 0x0b]),
             shared_mac: None,
             mss_clamp: true,
+            ttl: None,
+            dscp: DscpPolicy::default(),
             accept_unknown_vteps: true,
             vteps: vec![remote],
             addresses: vec!["10.42.0.1".parse().unwrap(), "fd42::1".parse().unwrap()],
@@ -225,6 +227,7 @@ fn tables() -> Tables {
     let template = Template::builder(local, remote).vxlan(vni(42), dst, src);
     let tunnel = Tunnel {
         network,
+        local,
         remote: SocketAddr::new(remote, 4789),
         mtu: 1450,
         template: Some(template.unwrap()),

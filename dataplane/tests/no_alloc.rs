@@ -19,7 +19,7 @@ use ringlay_dataplane::node::{Context, Graph, Output};
 use ringlay_dataplane::port::uplink;
 use ringlay_dataplane::tables::{Fib, Network, NextHop, Port, Tables, Tunnel};
 use ringlay_encap::template::Template;
-use ringlay_encap::{Encapsulation, MacAddr, TunnelKey, Vni};
+use ringlay_encap::{DscpPolicy, Encapsulation, MacAddr, TunnelKey, Vni};
 
 use self::counting::allocations;
 
@@ -46,6 +46,8 @@ fn tables() -> Tables {
         mac: OUR_MAC,
         shared_mac: None,
         mss_clamp: false,
+        ttl: None,
+        dscp: DscpPolicy::default(),
         accept_unknown_vteps: false,
         vteps: vec![vtep],
         addresses: vec!["10.42.1.1".parse().unwrap()],
@@ -76,6 +78,7 @@ fn tables() -> Tables {
             TunnelId(id),
             Tunnel {
                 network: network_id,
+                local: "192.168.77.1".parse().unwrap(),
                 remote,
                 mtu: 1450,
                 template,

@@ -20,7 +20,7 @@ use ringlay_dataplane::stats::Stats;
 use ringlay_dataplane::sys::netns;
 use ringlay_dataplane::tables::{Fib, Network, NextHop, Port, Tables, Tunnel};
 use ringlay_encap::template::Template;
-use ringlay_encap::{Encapsulation, MacAddr, TunnelKey, Vni};
+use ringlay_encap::{DscpPolicy, Encapsulation, MacAddr, TunnelKey, Vni};
 
 const OUR_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
 const PEER_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 2]);
@@ -48,6 +48,8 @@ fn tables(resolved: bool, routed: bool) -> Tables {
         mac: OUR_MAC,
         shared_mac: None,
         mss_clamp: false,
+        ttl: None,
+        dscp: DscpPolicy::default(),
         accept_unknown_vteps: false,
         vteps: vec![IpAddr::V4(PEER_VTEP)],
         addresses: vec!["10.42.1.1".parse().unwrap()],
@@ -75,6 +77,7 @@ fn tables(resolved: bool, routed: bool) -> Tables {
         TunnelId(0),
         Tunnel {
             network: NetworkId(0),
+            local: OUR_VTEP.into(),
             remote,
             mtu: 1450,
             template,

@@ -72,6 +72,23 @@ impl Announced {
     }
 }
 
+impl Encapsulation {
+    /// Recognises what `payload`, all that follows the outer UDP or IP header, carries, where the
+    /// encapsulation is known. As [`Announced::decap`].
+    ///
+    /// # Errors
+    /// [`DecapError`]
+    #[inline]
+    pub fn decap(self, payload: &[u8]) -> Result<Decap, DecapError> {
+        match self {
+            Self::Vxlan => vxlan::decap(payload),
+            Self::Geneve => geneve::decap(payload, &[]),
+            Self::Gre => gre::decap(payload),
+            Self::Ipip => ipip::decap(IpVersion::of(payload)?, payload),
+        }
+    }
+}
+
 /// Tells the tunnels of one pair of nodes apart: which network a packet belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TunnelKey {

@@ -213,6 +213,13 @@ impl Template {
         self.len() - self.ip_offset() + inner_ethernet
     }
 
+    /// The outer traffic class around a packet whose own is `inner`, by the policies for DSCP and
+    /// ECN: for where the kernel's socket makes the outer headers.
+    #[inline]
+    pub fn traffic_class(&self, inner: u8) -> u8 {
+        self.fields.traffic_class | (inner & self.fields.traffic_class_mask)
+    }
+
     /// Writes [`tunnel_bytes`](Self::tunnel_bytes) for an inner packet of the type `ethertype`.
     ///
     /// # Panics
@@ -273,7 +280,7 @@ impl Template {
         protocol: IpProtocol,
     ) {
         let fields = &self.fields;
-        let class = fields.traffic_class | (stamp.traffic_class() & fields.traffic_class_mask);
+        let class = self.traffic_class(stamp.traffic_class());
         let ttl = fields.ttl | (stamp.ttl & fields.ttl_mask);
         let inner_fragment = u16::from(stamp.dont_fragment) * ipv4::DONT_FRAGMENT;
         let fragment = fields.fragment | (inner_fragment & fields.fragment_mask);
@@ -298,7 +305,7 @@ impl Template {
         protocol: IpProtocol,
     ) {
         let fields = &self.fields;
-        let class = fields.traffic_class | (stamp.traffic_class() & fields.traffic_class_mask);
+        let class = self.traffic_class(stamp.traffic_class());
         let ttl = fields.ttl | (stamp.ttl & fields.ttl_mask);
         let label = stamp.flow_label & 0x000f_ffff;
         put_u32(ip, 0, 0x6000_0000 | (u32::from(class) << 20) | label);

@@ -40,6 +40,15 @@ pub(super) struct NetworkArgs {
     /// Whose conventions are the defaults: flannel, calico, cilium or antrea.
     #[arg(long, default_value = "", hide_default_value = true)]
     preset: String,
+    /// How congestion marks cross: normal or compatibility; normal unless given.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    ecn: String,
+    /// Outer DSCP: a number, or copy; 0 unless given.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    dscp: String,
+    /// Outer time to live: a number, or copy; the host's usual one unless given.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    ttl: String,
     /// UDP destination port; the one assigned to the encapsulation unless given.
     #[arg(long)]
     port: Option<u32>,
@@ -66,6 +75,9 @@ impl NetworkArgs {
             key: self.key,
             inner: self.inner,
             preset: self.preset,
+            ecn: self.ecn,
+            dscp: self.dscp,
+            ttl: self.ttl,
             port: self.port,
             mtu: self.mtu,
             mac: self.mac,
@@ -171,7 +183,12 @@ fn details(network: &Network) -> String {
         "    underlay {} mtu from: {}",
         status.underlay, status.mtu_reason
     );
-    format!("{}\n{underlay}\n", line(network))
+    let headers = Line::new("    outer headers:")
+        .word("ecn", &network.ecn)
+        .word("dscp", &network.dscp)
+        .optional("ttl", filled(&network.ttl))
+        .done();
+    format!("{}\n{underlay}\n{headers}\n", line(network))
 }
 
 fn value(network: &Network) -> Value {
@@ -183,6 +200,9 @@ fn value(network: &Network) -> Value {
         "key": network.key,
         "inner": network.inner,
         "preset": or_null(&network.preset),
+        "ecn": network.ecn,
+        "dscp": network.dscp,
+        "ttl": or_null(&network.ttl),
         "mode": network.mode,
         "port": network.port,
         "mtu": status.mtu,

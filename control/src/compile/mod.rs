@@ -28,7 +28,7 @@ use ringlay_dataplane::{
     id::{NetworkId, PortId, TunnelId, UnderlayId},
     tables::{self, Fib, Tables},
 };
-use ringlay_encap::{Encapsulation, MacAddr};
+use ringlay_encap::{DscpPolicy, EcnMode, Encapsulation, MacAddr};
 
 pub use self::tunnels::TunnelKey;
 pub use self::wire::Wire;
@@ -88,6 +88,7 @@ struct NetworkEntry {
     id: NetworkId,
     mtus: NetworkMtus,
     inner: Inner,
+    ecn: EcnMode,
     table: tables::Network,
 }
 
@@ -225,6 +226,7 @@ impl Compiler {
             let network = &self.networks[&key.network];
             let tunnel_table = tables::Tunnel {
                 network: network.id,
+                local: self.environment.local,
                 remote: SocketAddr::new(key.vtep, network.table.port),
                 mtu: self.tunnel_mtu(key).into(),
                 template: tunnel.template.clone(),
@@ -336,6 +338,7 @@ impl Compiler {
                 id: NetworkId(narrow(ids.take())),
                 mtus: NetworkMtus::default(),
                 inner: network.encap.inner(),
+                ecn: network.headers.ecn,
                 table: tables::Network {
                     underlay,
                     key,
@@ -343,6 +346,8 @@ impl Compiler {
                     mac: MacAddr::ZERO,
                     shared_mac: None,
                     mss_clamp: false,
+                    ttl: None,
+                    dscp: DscpPolicy::default(),
                     accept_unknown_vteps: false,
                     vteps: Vec::new(),
                     addresses: Vec::new(),
@@ -356,6 +361,9 @@ impl Compiler {
         table.key = key;
         table.port = port;
         table.shared_mac = network.shared_mac();
+        table.ttl = network.headers.ttl;
+        table.dscp = network.headers.dscp;
+        entry.ecn = network.headers.ecn;
         table.mac = network.mac.unwrap_or_else(derived);
         // Without a key nothing tells which network a stranger's packet is for: only one that asks
         // for it gets those.

@@ -1,13 +1,10 @@
 //! The ready-made headers of tunnels: how packets leave, and with which fields, is decided here.
 
 use ringlay_dataplane::port::uplink;
-use ringlay_encap::{DfPolicy, Template, template};
+use ringlay_encap::{DfPolicy, Template, TtlPolicy, template};
 
 use super::{Compiler, TunnelKey, configured_mac};
 use crate::{object::Inner, rib::Rib};
-
-/// Time to live or hop limit of tunnel packets.
-const TTL: u8 = 64;
 
 impl Compiler {
     /// Makes the headers of a tunnel anew, from what is known of its way and its far end.
@@ -27,16 +24,23 @@ impl Compiler {
             }),
         };
         tunnel.template = inner.and_then(|inner| {
-            let mut builder =
-                Template::builder(self.environment.local, key.vtep).port(network.table.port);
+            let ttl = network.table.ttl.unwrap_or_default();
+            let mut builder = Template::builder(self.environment.local, key.vtep)
+                .port(network.table.port)
+                .ecn_mode(network.ecn)
+                .dscp_policy(network.table.dscp)
+                .ttl_policy(ttl);
             builder = builder.df_policy(if self.environment.dont_fragment {
                 DfPolicy::Copy
             } else {
                 DfPolicy::Clear
             });
             if self.environment.uplink {
+                builder = builder.ethernet(uplink::MAC, uplink::PEER_MAC);
                 // The kernel that routes it on takes one from its time to live.
-                builder = builder.ethernet(uplink::MAC, uplink::PEER_MAC).ttl(TTL + 1);
+                if let TtlPolicy::Set(ttl) = ttl {
+                    builder = builder.ttl(ttl.get().saturating_add(1));
+                }
             } else if let Some(wire) = &self.wire
                 && let Some(next_hop) = wire.next_hop(network.table.underlay, key.vtep)
             {

@@ -11,7 +11,7 @@ use ringlay_encap::Template;
 
 use super::*;
 use crate::{
-    object::{Encap, Key, Kind, Neighbour, Object, Source, Target, Vtep},
+    object::{Encap, Headers, Key, Kind, Neighbour, Object, Source, Target, Vtep},
     rib::{Load, Operation},
 };
 
@@ -147,6 +147,7 @@ fn network(name: &str, vni: u32) -> Object {
         name: name.parse().unwrap(),
         encap: Encap::Vxlan { vni, port: 4789 },
         preset: None,
+        headers: Headers::default(),
         mtu,
         mac,
         mss_clamp: crate::object::MssClamp::Auto,

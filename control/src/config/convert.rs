@@ -16,8 +16,8 @@ use super::{
     value::{Fields, parse, word},
 };
 use crate::object::{
-    DeviceName, Encap, EncapFault, EncapKeys, MssClamp, Name, Neighbour, Network, Object, Port,
-    Route, Target, Vtep,
+    DeviceName, Encap, EncapFault, EncapKeys, HeaderKeys, Headers, MssClamp, Name, Neighbour,
+    Network, Object, Port, Route, Target, Vtep,
 };
 
 /// Whoever wants more never wants to sleep: that is what `busy` is for.
@@ -232,11 +232,13 @@ fn network(fields: &mut Fields, raw: raw::Network) -> Result<Network, Fault> {
         inner: raw.inner,
     };
     let (encap, preset) = encap.resolve(fields)?;
+    let headers = headers(fields, &raw.ecn, &raw.dscp, &raw.ttl)?;
     word(&raw.mode, &[("routed", ())], &["bridged"])?;
     Ok(Network {
         name,
         encap,
         preset,
+        headers,
         mtu: fields.auto_or_number("mtu", raw.mtu, Network::MTU_RANGE)?,
         mac: fields.optional("mac", raw.mac)?,
         mss_clamp: mss_clamp(raw.mss_clamp)?,
@@ -278,10 +280,39 @@ impl EncapRaw {
             port: fields.number("port", self.port, 1..=u16::MAX)?,
             inner: inner.as_deref(),
         };
-        keys.resolve().map_err(|fault| match fault {
-            EncapFault::Missing(key) => fields.missing(key),
-            EncapFault::Wrong { key, problem } => fields.fault(key, problem),
+        keys.resolve().map_err(|fault| misfit(fields, fault))
+    }
+}
+
+fn headers(
+    fields: &mut Fields,
+    ecn: &At<String>,
+    dscp: &At<Value>,
+    ttl: &At<Value>,
+) -> Result<Headers, Fault> {
+    ecn.iter().for_each(|value| fields.note("ecn", value));
+    for (key, value) in [("dscp", dscp), ("ttl", ttl)] {
+        value.iter().for_each(|value| fields.note(key, value));
+    }
+    let word = |value: &At<Value>| {
+        value.as_ref().map(|value| match value.get_ref() {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
         })
+    };
+    let (dscp, ttl) = (word(dscp), word(ttl));
+    let keys = HeaderKeys {
+        ecn: ecn.as_ref().map(|it| it.get_ref().as_str()),
+        dscp: dscp.as_deref(),
+        ttl: ttl.as_deref(),
+    };
+    keys.resolve().map_err(|fault| misfit(fields, fault))
+}
+
+fn misfit(fields: &Fields, fault: EncapFault) -> Fault {
+    match fault {
+        EncapFault::Missing(key) => fields.missing(key),
+        EncapFault::Wrong { key, problem } => fields.fault(key, problem),
     }
 }
 

@@ -5,7 +5,7 @@ use std::{fmt, net::IpAddr};
 use super::{Df, Driver, Local, Poll, Settings, UnderlayDriver, Workers, duration};
 use crate::{
     ipam::Pool,
-    object::{Encap, Neighbour, Network, Port, Route, Source, Target, Vtep},
+    object::{Encap, Headers, Neighbour, Network, Port, Route, Source, Target, Vtep},
     rib::Rib,
 };
 
@@ -124,6 +124,7 @@ impl Printer {
         self.word("name", &network.name);
         self.optional("preset", network.preset.map(|preset| preset.name));
         self.encap(network.encap);
+        self.headers(&network.headers);
         self.word("mode", "routed");
         match network.mtu {
             None => self.word("mtu", "auto"),
@@ -151,6 +152,18 @@ impl Printer {
         if matches!(encap, Encap::Geneve { .. } | Encap::Gre { .. }) {
             self.word("inner", encap.inner());
         }
+    }
+
+    /// What is not as usual.
+    fn headers(&mut self, headers: &Headers) {
+        let usual = Headers::default();
+        if headers.ecn != usual.ecn {
+            self.word("ecn", headers.ecn_word());
+        }
+        if headers.dscp != usual.dscp {
+            self.word("dscp", headers.dscp);
+        }
+        self.optional("ttl", headers.ttl);
     }
 
     fn port(&mut self, source: Source, port: &Port) {

@@ -3,6 +3,7 @@
 
 mod encap;
 mod guest;
+mod headers;
 mod name;
 mod neighbour;
 mod network;
@@ -16,6 +17,7 @@ use std::fmt;
 pub use self::{
     encap::{Encap, EncapFault, EncapKeys, Inner},
     guest::{Guest, GuestRoute},
+    headers::{HeaderKeys, Headers},
     name::{DeviceName, Name, NameError},
     neighbour::{Neighbour, NeighbourKey},
     network::{MssClamp, MssClampError, Network},

@@ -4,7 +4,7 @@ use std::{fmt, net::IpAddr, str::FromStr};
 
 use ringlay_encap::{MacAddr, Preset, preset::InnerMac};
 
-use super::{Encap, Kind, Name};
+use super::{Encap, Headers, Kind, Name};
 
 /// A routed network with its own forwarding table, by a tunnel key of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct Network {
     pub encap: Encap,
     /// The system whose conventions it follows, if it was asked for so.
     pub preset: Option<Preset>,
+    /// What its outer headers take from the inner ones.
+    pub headers: Headers,
     /// Largest IP packet inside, in bytes; derived from the underlay if absent.
     pub mtu: Option<u16>,
     /// Our VTEP's MAC address in it; derived from the VTEP address and the key if absent.

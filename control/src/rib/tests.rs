@@ -3,7 +3,7 @@ use std::net::IpAddr;
 use proptest::prelude::*;
 
 use super::*;
-use crate::object::{DeviceName, Encap, Path, Target};
+use crate::object::{DeviceName, Encap, Headers, Path, Target};
 
 const LOCAL: [u8; 4] = [192, 0, 2, 100];
 
@@ -23,6 +23,7 @@ fn network(text: &str, vni: u32) -> Object {
             port: 4789,
         },
         preset: None,
+        headers: Headers::default(),
         mtu: None,
         mac: None,
         mss_clamp: crate::object::MssClamp::Auto,

@@ -10,8 +10,8 @@ use tonic::Status;
 use super::status::invalid;
 use crate::{
     object::{
-        Encap, EncapFault, EncapKeys, Key, Name, Neighbour, NeighbourKey, Network, Object, Path,
-        Port, Route, RouteKey, Source, Target, Vtep, VtepKey,
+        Encap, EncapFault, EncapKeys, HeaderKeys, Headers, Key, Name, Neighbour, NeighbourKey,
+        Network, Object, Path, Port, Route, RouteKey, Source, Target, Vtep, VtepKey,
     },
     proto,
     rib::Operation,
@@ -38,6 +38,7 @@ pub(super) fn network(raw: Option<proto::Network>) -> Result<(Source, Network), 
         name: text_field("network.name", &raw.name)?,
         encap,
         preset,
+        headers: headers(&raw)?,
         mtu: number("network.mtu", raw.mtu, Network::MTU_RANGE)?,
         mac: optional("network.mac", &raw.mac)?,
         mss_clamp: optional("network.mss_clamp", &raw.mss_clamp)?.unwrap_or_default(),
@@ -47,9 +48,6 @@ pub(super) fn network(raw: Option<proto::Network>) -> Result<(Source, Network), 
 }
 
 fn encap(raw: &proto::Network) -> Result<(Encap, Option<Preset>), Status> {
-    fn given(text: &str) -> Option<&str> {
-        (!text.is_empty()).then_some(text)
-    }
     let keys = EncapKeys {
         preset: given(&raw.preset),
         encap: given(&raw.encap),
@@ -58,10 +56,27 @@ fn encap(raw: &proto::Network) -> Result<(Encap, Option<Preset>), Status> {
         port: number("network.port", raw.port, 1..=u16::MAX)?,
         inner: given(&raw.inner),
     };
-    keys.resolve().map_err(|fault| match fault {
+    keys.resolve().map_err(misfit)
+}
+
+fn headers(raw: &proto::Network) -> Result<Headers, Status> {
+    let keys = HeaderKeys {
+        ecn: given(&raw.ecn),
+        dscp: given(&raw.dscp),
+        ttl: given(&raw.ttl),
+    };
+    keys.resolve().map_err(misfit)
+}
+
+fn given(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
+}
+
+fn misfit(fault: EncapFault) -> Status {
+    match fault {
         EncapFault::Missing(key) => invalid(&format!("network.{key}"), "is missing"),
         EncapFault::Wrong { key, problem } => invalid(&format!("network.{key}"), problem),
-    })
+    }
 }
 
 pub(super) fn port(raw: Option<proto::Port>) -> Result<(Source, Port), Status> {

@@ -7,7 +7,10 @@ use std::net::IpAddr;
 use ringlay_encap::eth::EthernetRepr;
 use ringlay_encap::icmpv6::kind;
 use ringlay_encap::ipv6::Ipv6Packet;
-use ringlay_encap::{Decap, Encapsulation, EtherType, InnerType, IpProtocol, MacAddr, TunnelKey};
+use ringlay_encap::{
+    Decap, DscpPolicy, Encapsulation, EtherType, InnerType, IpFields, IpProtocol, MacAddr,
+    Propagation, TunnelKey,
+};
 
 use super::{Context, Edges, geneve_decap, gre_decap, ipip_decap, put, vxlan_decap};
 use crate::batch::Batch;
@@ -113,13 +116,38 @@ fn take_off(
     }
     frame.meta.network = id;
     frame.trim_front(decap.offset);
-    let InnerType::Ethernet = decap.inner else {
-        return Ok(Edge::Ip);
-    };
-    let (ethernet, payload) = EthernetRepr::parse(frame.data()).map_err(|_| reasons.malformed)?;
-    let edge = accept(network, &ethernet, &frame.data()[payload..])?;
-    frame.trim_front(payload);
+    let mut edge = Edge::Ip;
+    if let InnerType::Ethernet = decap.inner {
+        let (ethernet, payload) =
+            EthernetRepr::parse(frame.data()).map_err(|_| reasons.malformed)?;
+        edge = accept(network, &ethernet, &frame.data()[payload..])?;
+        frame.trim_front(payload);
+    }
+    if let Edge::Ip = edge {
+        take_over(frame, network.dscp)?;
+    }
     Ok(edge)
+}
+
+/// Takes over what the underlay says in the outer traffic class: congestion (RFC 6040), and, where
+/// it was copied on the way out, the DSCP. Outer times to live are not known behind sockets.
+#[inline]
+fn take_over(frame: &mut Frame, dscp: DscpPolicy) -> Result<(), DropReason> {
+    const ECN: u8 = 0b11;
+    let outer = IpFields {
+        traffic_class: frame.meta.traffic_class,
+        ttl: u8::MAX,
+    };
+    if outer.traffic_class & ECN == 0 && dscp != DscpPolicy::Copy {
+        return Ok(());
+    }
+    let propagation = Propagation {
+        dscp,
+        ..Propagation::default()
+    };
+    propagation
+        .decapsulate(frame.data_mut(), outer)
+        .map_err(|_| DropReason::EcnCongestion)
 }
 
 /// Decides what an inner frame is to us. Group addresses are heard for address

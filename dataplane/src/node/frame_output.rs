@@ -15,4 +15,5 @@ pub(super) fn encapsulate(frame: &mut Frame, network: &Network, remote: SocketAd
     frame.meta.underlay = network.underlay;
     frame.meta.remote = remote;
     frame.meta.traffic_class = 0;
+    frame.meta.ttl = 0;
 }

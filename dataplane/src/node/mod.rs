@@ -17,6 +17,7 @@ mod ip_lookup;
 mod ipip_decap;
 mod mss_clamp;
 mod ndisc_input;
+mod nesting;
 mod segment;
 mod tunnel_encap;
 mod uplink_input;

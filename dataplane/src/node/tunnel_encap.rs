@@ -2,14 +2,14 @@
 //! packet that a super-frame stands for; where the underlay has an uplink, in front of
 //! the super-frame, or whole frames where that is a wire.
 
-use ringlay_encap::EtherType;
 use ringlay_encap::ip::IpVersion;
 use ringlay_encap::ipv4::Ipv4Packet;
 use ringlay_encap::segment::{self, Segmenter};
 use ringlay_encap::template::Template;
+use ringlay_encap::{EtherType, IpFields};
 
 use super::uplink_output::{self, Idents};
-use super::{Context, Edges, put, wire_output};
+use super::{Context, Edges, nesting, put, wire_output};
 use crate::batch::Batch;
 use crate::drop_reason::DropReason;
 use crate::frame::{Frame, Gso, Offload};
@@ -35,9 +35,16 @@ pub(super) fn process(
             put(&mut edges.hold, frame);
             continue;
         };
+        let (id, local) = (tunnel.network, tunnel.local);
+        if let Err(reason) = nesting::admit(frame.data(), local, id, tables) {
+            context.discard(frame, reason);
+            continue;
+        }
+        let inner = ip_fields(frame.data());
         frame.meta.underlay = network.underlay;
         frame.meta.remote = tunnel.remote;
-        frame.meta.traffic_class = 0;
+        frame.meta.traffic_class = template.traffic_class(inner.traffic_class);
+        frame.meta.ttl = network.ttl.map_or(0, |ttl| ttl.encapsulated(inner.ttl));
         match frame.meta.offload.gso {
             Gso::None => encapsulate(frame, tunnel, template, edges, context, idents),
             _ => encapsulate_each(frame, tunnel, template, edges, pool, context, idents),
@@ -133,6 +140,22 @@ fn encapsulate_each(
             &frame, &segmenter, template, ethertype, edges, pool, context,
         ),
         Err(_) => context.discard(frame, DropReason::IpMalformed),
+    }
+}
+
+/// What tunnels take over from the header of a packet that was let in.
+#[inline]
+pub(super) fn ip_fields(packet: &[u8]) -> IpFields {
+    if packet[0] >> 4 == 4 {
+        IpFields {
+            traffic_class: packet[1],
+            ttl: packet[8],
+        }
+    } else {
+        IpFields {
+            traffic_class: packet[0] << 4 | packet[1] >> 4,
+            ttl: packet[7],
+        }
     }
 }
 

@@ -1,10 +1,10 @@
 //! Puts the whole stack of outer headers in front of a packet or super-frame, and leaves
 //! the cutting and the outer checksum to the kernel behind the uplink.
 
-use ringlay_encap::flow::source_port;
 use ringlay_encap::template::{OuterChecksum, Stamp, Template};
 use ringlay_encap::{EtherType, IpProtocol, udp};
 
+use super::tunnel_encap::ip_fields;
 use crate::frame::{Encapsulation, Frame, Gso, Offload};
 
 /// Where a UDP header has its checksum.
@@ -22,6 +22,19 @@ impl Idents {
         self.0 = first.wrapping_add(count as u16);
         first
     }
+}
+
+/// What outer headers take from a frame and its flow.
+#[inline]
+pub(super) fn stamp(frame: &Frame, ethertype: EtherType) -> Stamp {
+    let inner = ip_fields(frame.data());
+    let stamp = Stamp {
+        ecn: inner.ecn(),
+        dscp: inner.dscp(),
+        ttl: inner.ttl,
+        ..Stamp::new(ethertype, frame.len())
+    };
+    stamp.with_flow(frame.meta.flow_hash)
 }
 
 /// Whether the packets of this template leave by an uplink.
@@ -50,13 +63,15 @@ pub(super) fn encapsulate(
     if cut && !inner.needs_checksum {
         return false;
     }
+    let inside = stamp(frame, ethertype);
     let stamp = Stamp {
         ident: idents.take(count),
-        source_port: source_port(frame.meta.flow_hash),
+        // The kernel that routes it on takes one.
+        ttl: inside.ttl.saturating_add(1),
         // What the path does not take whole may be fragmented.
         dont_fragment: !frame.meta.oversized,
         checksum: OuterChecksum::Partial,
-        ..Stamp::new(ethertype, frame.len())
+        ..inside
     };
     let outer = template.len();
     if template.stamp(frame.prepend(outer), &stamp).is_err() {
@@ -104,9 +119,11 @@ fn encapsulate_in_ip(
     if !is_tcp(frame.data()) || !markable {
         return false;
     }
+    let inside = stamp(frame, ethertype);
     let stamp = Stamp {
         ident: idents.take(count),
-        ..Stamp::new(ethertype, frame.len())
+        ttl: inside.ttl.saturating_add(1),
+        ..inside
     };
     let outer = template.len();
     if template.stamp(frame.prepend(outer), &stamp).is_err() {

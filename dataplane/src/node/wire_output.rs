@@ -2,13 +2,12 @@
 //! finishes or cuts it after us.
 
 use ringlay_encap::checksum;
-use ringlay_encap::flow::source_port;
 use ringlay_encap::segment::Segmenter;
 use ringlay_encap::template::{OuterChecksum, Stamp, Template};
 use ringlay_encap::{EtherType, EthernetFrame, IpProtocol, Ipv4Packet, Ipv6Packet, Sum, udp};
 
 use super::tunnel_encap::ethertype;
-use super::uplink_output::Idents;
+use super::uplink_output::{self, Idents};
 use super::{Context, Edges};
 use crate::drop_reason::DropReason;
 use crate::frame::{Frame, Meta, Offload};
@@ -83,11 +82,10 @@ fn stamp(
 ) -> bool {
     let stamp = Stamp {
         ident: idents.take(1),
-        source_port: source_port(frame.meta.flow_hash),
         // What the path does not take whole goes by the sockets.
         dont_fragment: true,
         checksum: OuterChecksum::Inner(sum),
-        ..Stamp::new(ethertype, frame.len())
+        ..uplink_output::stamp(frame, ethertype)
     };
     let outer = template.len();
     if template.stamp(frame.prepend(outer), &stamp).is_err() {

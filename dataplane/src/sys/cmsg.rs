@@ -1,5 +1,6 @@
 //! The control messages of underlay sockets: how large the datagrams of a train are, and
-//! the traffic class of their outer IP headers; received and to be sent alike.
+//! the traffic class of their outer IP headers; received and to be sent alike. Also the time to
+//! live of what is sent.
 //!
 //! Messages are encoded and parsed as bytes, with every length checked.
 
@@ -7,8 +8,8 @@ use std::mem::offset_of;
 
 use crate::frame::{Frame, Meta};
 
-/// Room for the control messages of one datagram: two, with an integer each.
-pub const CONTROL_LEN: usize = 2 * SPACE;
+/// Room for the control messages of one datagram: three, with an integer each.
+pub const CONTROL_LEN: usize = 3 * SPACE;
 
 /// Storage for the control messages of one datagram.
 pub type ControlBytes = [u8; CONTROL_LEN];
@@ -36,7 +37,7 @@ pub struct Ancillary {
 }
 
 /// Encodes what the kernel must be told to send `frame`, and returns how many bytes count:
-/// none for a single datagram of traffic class zero.
+/// none for a single datagram of traffic class zero and the usual time to live.
 #[inline]
 pub fn encode(frame: &Frame, out: &mut ControlBytes) -> usize {
     let mut len = 0;
@@ -45,22 +46,28 @@ pub fn encode(frame: &Frame, out: &mut ControlBytes) -> usize {
         let size = meta.segment_size.to_ne_bytes();
         len += put(libc::SOL_UDP, libc::UDP_SEGMENT, size, &mut out[len..]);
     }
-    len + encode_traffic_class(meta, &mut out[len..])
+    len + encode_ip_fields(meta, &mut out[len..])
 }
 
 /// Like [`encode`], for the packets of a train that are sent one by one.
 #[inline]
-pub fn encode_traffic_class(meta: &Meta, out: &mut [u8]) -> usize {
-    if meta.traffic_class == 0 {
+pub fn encode_ip_fields(meta: &Meta, out: &mut [u8]) -> usize {
+    if meta.traffic_class == 0 && meta.ttl == 0 {
         return 0;
     }
-    let (level, kind) = if meta.remote.is_ipv4() {
-        (libc::IPPROTO_IP, libc::IP_TOS)
+    let (level, class, ttl) = if meta.remote.is_ipv4() {
+        (libc::IPPROTO_IP, libc::IP_TOS, libc::IP_TTL)
     } else {
-        (libc::IPPROTO_IPV6, libc::IPV6_TCLASS)
+        (libc::IPPROTO_IPV6, libc::IPV6_TCLASS, libc::IPV6_HOPLIMIT)
     };
-    let class = libc::c_int::from(meta.traffic_class).to_ne_bytes();
-    put(level, kind, class, out)
+    let mut len = 0;
+    for (kind, value) in [(class, meta.traffic_class), (ttl, meta.ttl)] {
+        if value != 0 {
+            let value = libc::c_int::from(value).to_ne_bytes();
+            len += put(level, kind, value, &mut out[len..]);
+        }
+    }
+    len
 }
 
 /// Writes one message and returns how far the next one is away.
@@ -219,6 +226,15 @@ mod tests {
                 let mut bytes = [0; CONTROL_LEN];
                 let len = encode(&frame, &mut bytes);
                 assert_eq!(bytes[..len], expected[..]);
+                frame.meta.ttl = 9;
+                let len = encode(&frame, &mut bytes);
+                let nine = 9i32.to_ne_bytes();
+                let ttl = match frame.meta.remote.is_ipv4() {
+                    true => message(libc::IPPROTO_IP, libc::IP_TTL, &nine),
+                    false => message(libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT, &nine),
+                };
+                assert_eq!(bytes[..len], [expected, ttl].concat());
+                frame.meta.ttl = 0;
             }
         }
     }

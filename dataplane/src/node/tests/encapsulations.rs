@@ -53,6 +53,7 @@ fn rig(key: TunnelKey, inner: Inner, remote: IpAddr) -> Rig {
     let template = Template::builder(local, remote).tunnel(key, inner).unwrap();
     let tunnel = Tunnel {
         network: NET,
+        local,
         remote: SocketAddr::new(remote, endpoint.local.port()),
         mtu: MTU,
         template: Some(template),

@@ -2,8 +2,10 @@
 
 mod encapsulations;
 mod forward;
+mod headers;
 mod malformed;
 mod mss_clamp;
+mod nesting;
 mod resolve;
 mod super_frames;
 mod tell;
@@ -17,7 +19,7 @@ use crossbeam::channel::{Receiver, Sender, unbounded};
 use crossbeam::utils::CachePadded;
 use etherparse::PacketBuilder;
 use ringlay_encap::template::Template;
-use ringlay_encap::{Encapsulation, MacAddr, TunnelKey, Vni};
+use ringlay_encap::{DscpPolicy, Encapsulation, MacAddr, TunnelKey, Vni};
 use ringlay_lpm::Prefix;
 
 use super::{Context, Graph, Output};
@@ -73,6 +75,8 @@ fn tables() -> Tables {
         mac: OUR_MAC,
         shared_mac: None,
         mss_clamp: false,
+        ttl: None,
+        dscp: DscpPolicy::default(),
         accept_unknown_vteps: false,
         vteps: vec![IpAddr::V4(PEER_VTEP), IpAddr::V4(STRANGER_VTEP)],
         addresses: vec!["10.42.1.1".parse().unwrap(), "fd42:1::1".parse().unwrap()],
@@ -102,6 +106,7 @@ fn tunnel(remote: Ipv4Addr, mac: Option<MacAddr>) -> Tunnel {
     });
     Tunnel {
         network: NET,
+        local: IpAddr::V4(OUR_VTEP),
         remote: SocketAddr::new(IpAddr::V4(remote), 4789),
         mtu: MTU,
         template,

@@ -1,0 +1,99 @@
+//! What the outer headers of a network's packets take from the inner ones, from the keys that say
+//! it. The configuration file and the API have the same keys.
+
+use std::{fmt::Display, str::FromStr};
+
+use ringlay_encap::{DscpPolicy, EcnMode, TtlPolicy};
+
+use super::encap::EncapFault;
+
+/// Policies for the fields of outer IP headers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Headers {
+    /// Congestion marks (RFC 6040).
+    pub ecn: EcnMode,
+    /// DSCP (RFC 2983).
+    pub dscp: DscpPolicy,
+    /// Time to live; the host's usual one if absent.
+    pub ttl: Option<TtlPolicy>,
+}
+
+/// The keys; those left out have defaults.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HeaderKeys<'a> {
+    /// `normal` or `compatibility`.
+    pub ecn: Option<&'a str>,
+    /// `copy`, or a number.
+    pub dscp: Option<&'a str>,
+    /// `copy`, or a number.
+    pub ttl: Option<&'a str>,
+}
+
+impl Headers {
+    /// The word for the way congestion marks are treated.
+    pub fn ecn_word(&self) -> &'static str {
+        match self.ecn {
+            EcnMode::Normal => "normal",
+            EcnMode::Compatibility => "compatibility",
+        }
+    }
+}
+
+impl HeaderKeys<'_> {
+    /// The policies that they say.
+    ///
+    /// # Errors
+    ///
+    /// If a value cannot be used.
+    pub fn resolve(&self) -> Result<Headers, EncapFault> {
+        let ecn = match self.ecn {
+            None | Some("normal") => EcnMode::Normal,
+            Some("compatibility") => EcnMode::Compatibility,
+            Some(other) => {
+                let problem =
+                    format!("{other:?} is not known; use \"normal\" or \"compatibility\"");
+                return Err(EncapFault::Wrong {
+                    key: "ecn",
+                    problem,
+                });
+            }
+        };
+        Ok(Headers {
+            ecn,
+            dscp: parsed("dscp", self.dscp)?.unwrap_or_default(),
+            ttl: parsed("ttl", self.ttl)?,
+        })
+    }
+}
+
+fn parsed<T: FromStr<Err: Display>>(
+    key: &'static str,
+    text: Option<&str>,
+) -> Result<Option<T>, EncapFault> {
+    let parse = |text: &str| {
+        text.parse().map_err(|error| EncapFault::Wrong {
+            key,
+            problem: format!("{text}: {error}"),
+        })
+    };
+    text.map(parse).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn policies_are_read() {
+        let keys = HeaderKeys {
+            ecn: Some("compatibility"),
+            dscp: Some("46"),
+            ttl: Some("copy"),
+        };
+        let headers = keys.resolve().unwrap();
+        assert_eq!(headers.ecn_word(), "compatibility");
+        assert_eq!(headers.dscp.to_string(), "46");
+        assert_eq!(headers.ttl, Some(TtlPolicy::Copy));
+        assert_eq!(HeaderKeys::default().resolve(), Ok(Headers::default()));
+    }
+}
