@@ -1,6 +1,6 @@
 //! AF_XDP sockets (`linux/if_xdp.h`): packets of a device's queue, past the kernel's own stack.
 //!
-//! Bottom up: [`ring`] is one ring, [`lent`] the memory that the kernel has, [`socket`] both with
+//! Bottom up: `ring` is one ring, `lent` the memory that the kernel has, `socket` both with
 //! the system calls.
 
 mod lent;
