@@ -10,6 +10,7 @@
 
 mod churn;
 mod contender;
+mod count;
 mod dpdk;
 mod load;
 mod lookup;
@@ -62,6 +63,11 @@ fn main() {
     let mut args = std::env::args().skip(1).peekable();
     if args.next_if_eq("--peak").is_some() {
         return load::peak(&args.next().expect("--peak needs a family"));
+    }
+    if args.next_if_eq("--count").is_some() {
+        let family = args.next().expect("--count needs a family");
+        let number = args.next().and_then(|number| number.parse().ok());
+        return count::run(&family, number.expect("--count needs a number"));
     }
     let options = Options::parse(args);
     if options.test {
