@@ -397,9 +397,9 @@ fn bind(socket: BorrowedFd<'_>, config: &XdpConfig) -> io::Result<()> {
 fn set<T>(socket: BorrowedFd<'_>, option: libc::c_int, value: &T) -> io::Result<()> {
     let len = size_of::<T>() as libc::socklen_t;
     let fd = socket.as_raw_fd();
-    // SAFETY: the kernel reads at most `len` bytes of `value`.
-    let rc =
-        unsafe { libc::setsockopt(fd, libc::SOL_XDP, option, (&raw const *value).cast(), len) };
+    let value = (&raw const *value).cast();
+    // SAFETY: the kernel reads at most `len` bytes of the value, which is borrowed until the end.
+    let rc = unsafe { libc::setsockopt(fd, libc::SOL_XDP, option, value, len) };
     check(rc < 0)
 }
 
