@@ -37,6 +37,18 @@ pub(super) fn stamp(frame: &Frame, ethertype: EtherType) -> Stamp {
     stamp.with_flow(frame.meta.flow_hash)
 }
 
+/// Puts a template's headers in front of a frame. False, with the frame as it was, if the packet
+/// would be too long.
+#[inline]
+pub(super) fn put_headers(frame: &mut Frame, template: &Template, stamp: &Stamp) -> bool {
+    let outer = template.len();
+    let written = template.stamp(frame.prepend(outer), stamp).is_ok();
+    if !written {
+        frame.trim_front(outer);
+    }
+    written
+}
+
 /// Whether the packets of this template leave by an uplink.
 #[inline]
 pub(super) fn is_for(template: &Template) -> bool {
@@ -73,12 +85,10 @@ pub(super) fn encapsulate(
         checksum: OuterChecksum::Partial,
         ..inside
     };
-    let outer = template.len();
-    if template.stamp(frame.prepend(outer), &stamp).is_err() {
-        frame.trim_front(outer);
+    if !put_headers(frame, template, &stamp) {
         return false;
     }
-    let (outer, transport) = (outer as u16, transport as u16);
+    let (outer, transport) = (template.len() as u16, transport as u16);
     frame.meta.offload = if cut {
         Offload {
             header_len: outer + header_len as u16,
@@ -125,11 +135,10 @@ fn encapsulate_in_ip(
         ttl: inside.ttl.saturating_add(1),
         ..inside
     };
-    let outer = template.len();
-    if template.stamp(frame.prepend(outer), &stamp).is_err() {
-        frame.trim_front(outer);
+    if !put_headers(frame, template, &stamp) {
         return false;
     }
+    let outer = template.len();
     frame.meta.offload = match inner.gso {
         Gso::None => Offload::default(),
         _ => Offload {

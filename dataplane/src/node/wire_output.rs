@@ -87,12 +87,7 @@ fn stamp(
         checksum: OuterChecksum::Inner(sum),
         ..uplink_output::stamp(frame, ethertype)
     };
-    let outer = template.len();
-    if template.stamp(frame.prepend(outer), &stamp).is_err() {
-        frame.trim_front(outer);
-        return false;
-    }
-    true
+    uplink_output::put_headers(frame, template, &stamp)
 }
 
 /// Takes off what a socket puts in front: the outer headers down to UDP, or to IP if it is not over
