@@ -55,7 +55,7 @@ fn admit(frame: &mut Frame, context: &Context<'_>) -> Result<(), DropReason> {
     frame.truncate(len);
     if matches!(frame.meta.ingress, Ingress::Underlay(_)) {
         note_unfinished_checksum(frame);
-        if over_ip(frame, context) {
+        if is_long_and_unfinished(frame) && over_ip(frame, context) {
             note_super_frame(frame);
         }
     }
@@ -88,18 +88,20 @@ fn note_unfinished_checksum(frame: &mut Frame) {
     }
 }
 
+/// Whether a frame may be more than one packet: cheap to tell, and seldom so.
+#[inline]
+fn is_long_and_unfinished(frame: &Frame) -> bool {
+    const LONGEST: usize = 1500;
+    let offload = &frame.meta.offload;
+    offload.needs_checksum && offload.gso == Gso::None && frame.len() > LONGEST
+}
+
 /// The kernel hands raw sockets super-frames, those of the sender and those that it put together
 /// itself, as one packet, and does not say how long the parts were. What is unfinished and too
 /// long for Ethernet is taken for one. TCP may be cut anew, into what any link has room for.
-#[inline]
 fn note_super_frame(frame: &mut Frame) {
-    const LONGEST: usize = 1500;
     const SEGMENT: usize = 1280;
     let offload = frame.meta.offload;
-    let unfinished = offload.needs_checksum && offload.gso == Gso::None;
-    if !unfinished || frame.len() <= LONGEST {
-        return;
-    }
     let data = frame.data();
     let (gso, protocol) = match data[0] >> 4 {
         4 => (Gso::TcpV4, data[9]),
