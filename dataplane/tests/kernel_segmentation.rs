@@ -6,10 +6,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod ip;
+
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use etherparse::{IpFragOffset, IpHeaders, Ipv4Header, Ipv6Header, PacketBuilder, TcpHeader};
@@ -20,16 +21,9 @@ use ringlay_encap::checksum;
 use ringlay_encap::segment::Segmenter;
 use ringlay_encap::{IpProtocol, Ipv4Packet, Ipv6Packet};
 
-const MTU: u32 = 1500;
+use crate::ip::ip;
 
-#[track_caller]
-fn ip(arguments: &str) {
-    let status = Command::new("ip")
-        .args(arguments.split(' '))
-        .status()
-        .unwrap();
-    assert!(status.success(), "ip {arguments}");
-}
+const MTU: u32 = 1500;
 
 fn open(name: &str, offloads: TunOffloads) -> File {
     let config = TunConfig {

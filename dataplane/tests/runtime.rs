@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod ip;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -21,6 +23,8 @@ use ringlay_dataplane::sys::netns;
 use ringlay_dataplane::tables::{Fib, Network, NextHop, Port, Tables, Tunnel};
 use ringlay_encap::template::Template;
 use ringlay_encap::{DscpPolicy, Encapsulation, MacAddr, TunnelKey, Vni};
+
+use crate::ip::ip;
 
 const OUR_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
 const PEER_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 2]);
@@ -84,15 +88,6 @@ fn tables(resolved: bool, routed: bool) -> Tables {
         },
     );
     tables
-}
-
-#[track_caller]
-fn ip(arguments: &str) {
-    let status = Command::new("ip")
-        .args(arguments.split(' '))
-        .status()
-        .unwrap();
-    assert!(status.success(), "ip {arguments}");
 }
 
 /// Receives within the socket's timeout. The kernel interrupts a timed receive

@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod ip;
+mod veth;
+
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
-use std::process::Command;
 use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,11 +15,14 @@ use std::time::{Duration, Instant};
 use ringlay_dataplane::port::xdp::{Selection, XdpProgram};
 use ringlay_dataplane::sys::arena::{Arena, Slot};
 use ringlay_dataplane::sys::bpf::XdpMode;
+use ringlay_dataplane::sys::link;
 use ringlay_dataplane::sys::xdp::{self, CHUNK, Copying, HEADROOM, Received, XdpConfig, XdpSocket};
-use ringlay_dataplane::sys::{link, netns};
 use ringlay_encap::arp::{self, ArpOperation, ArpRepr};
 use ringlay_encap::eth::{self, EthernetRepr};
 use ringlay_encap::{EtherType, MacAddr};
+
+use crate::ip::ip;
+use crate::veth::with_pair;
 
 const ENTRIES: u32 = 64;
 /// More than a chunk, and no power of two.
@@ -29,23 +34,6 @@ const MODES: [XdpMode; 2] = [XdpMode::Native, XdpMode::Generic];
 const OURS: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
 /// For experiments (IEEE 802): nothing else is sent with it.
 const EXPERIMENT: EtherType = EtherType(0x88b5);
-
-fn ip(arguments: &str) {
-    let status = Command::new("ip").args(arguments.split(' ')).status();
-    assert!(status.unwrap().success(), "ip {arguments}");
-}
-
-/// Runs a test in a namespace with the devices `near` and `far`, a veth pair, both up.
-fn with_pair(test: impl FnOnce() + Send) {
-    let run = || {
-        ip("link add near type veth peer name far");
-        for device in ["near", "far"] {
-            ip(&format!("link set {device} addrgenmode none up"));
-        }
-        test();
-    };
-    netns::run_in_new(run).expect("these tests need root");
-}
 
 /// A device's only queue, with all that comes by it.
 struct End {

@@ -11,11 +11,15 @@ mod confined;
 #[path = "../counting/mod.rs"]
 mod counting;
 mod faults;
+#[path = "../ip/mod.rs"]
+mod ip;
 mod lifecycle;
 mod raw;
 mod rig;
 mod tun;
 mod underlay;
+#[path = "../veth/mod.rs"]
+mod veth;
 mod xdp;
 
 /// Makes a test of each scenario for each driver.

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::process::Command;
 use std::time::Duration;
 
 use ringlay_dataplane::driver::DriverKind;
@@ -13,6 +12,7 @@ use ringlay_dataplane::sys::netns;
 use ringlay_encap::Encapsulation::{self, Gre, Ipip};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::ip::ip;
 use crate::rig::{Rig, pattern, raw_endpoint, sizes};
 
 crate::scenarios!(
@@ -39,8 +39,7 @@ fn alone(test: impl FnOnce() + Send) {
             "address add fd77::1/128 dev lo nodad",
             "address add fd77::2/128 dev lo nodad",
         ] {
-            let ip = Command::new("ip").args(arguments.split(' ')).status();
-            assert!(ip.unwrap().success());
+            ip(arguments);
         }
         test();
     })

@@ -3,7 +3,6 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
-use std::process::Command;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,10 +15,12 @@ use ringlay_dataplane::frame::{Frame, Ingress};
 use ringlay_dataplane::id::UnderlayId;
 use ringlay_dataplane::port::xdp::{Selection, XdpProgram};
 use ringlay_dataplane::sys::bpf::XdpMode;
-use ringlay_dataplane::sys::{link, netns, xdp};
+use ringlay_dataplane::sys::{link, xdp};
 
 use crate::counting::allocations;
+use crate::ip::ip;
 use crate::rig::{FRAMES, Rig, endpoint, pattern, private_address, underlay};
+use crate::veth::with_pair;
 
 crate::scenarios!(
     frames_of_every_size_cross_in_both_modes,
@@ -37,23 +38,6 @@ crate::scenarios!(
 const HEADER: [u8; 14] = [0xff, 255, 255, 255, 255, 255, 2, 0, 0, 0, 0, 1, 0x88, 0xb5];
 const PATIENCE: Duration = Duration::from_secs(5);
 const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
-
-fn ip(arguments: &str) {
-    let status = Command::new("ip").args(arguments.split(' ')).status();
-    assert!(status.unwrap().success(), "ip {arguments}");
-}
-
-/// Runs a test in a namespace with the devices `near` and `far`, a veth pair, both up.
-fn with_pair(test: impl FnOnce() + Send) {
-    let run = || {
-        ip("link add near type veth peer name far");
-        for device in ["near", "far"] {
-            ip(&format!("link set {device} addrgenmode none up"));
-        }
-        test();
-    };
-    netns::run_in_new(run).expect("these tests need root");
-}
 
 /// Attaches a device's only queue, with all that comes by it.
 fn attach(
