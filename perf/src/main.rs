@@ -7,6 +7,7 @@
 
 mod binary;
 mod cni;
+mod command;
 mod compare;
 mod report;
 mod routes;

@@ -4,7 +4,6 @@ mod args;
 mod bench;
 mod report;
 
-use std::fs;
 use std::process::ExitCode;
 use std::thread;
 use std::time::Instant;
@@ -16,25 +15,16 @@ use ringlay_control::lab::LabError;
 use ringlay_control::lab::cleanup::Cleanup;
 use ringlay_control::lab::machine::Machine;
 use ringlay_control::lab::namespace::Namespace;
-use ringlay_control::lab::signals;
 
-use crate::binary;
+use crate::{binary, command};
 
 /// Runs the command.
 pub(crate) fn run(args: &CniArgs) -> ExitCode {
-    let cleanup = Cleanup::new();
-    let result = signals::clean_up_on_signals(&cleanup)
-        .and_then(|()| measure(&cleanup, args))
-        .and_then(|report| tell(args, &report));
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) if cleanup.is_closed() => signals::wait_for_exit(),
-        Err(error) => {
-            cleanup.close();
-            eprintln!("ringlay-perf: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    command::run(|cleanup| {
+        let report = measure(cleanup, args)?;
+        command::tell(args.json.as_ref(), &report)?;
+        Ok(ExitCode::SUCCESS)
+    })
 }
 
 fn measure(cleanup: &Cleanup, args: &CniArgs) -> Result<Report, LabError> {
@@ -120,17 +110,4 @@ fn attach_at_once(
         add_seconds: all("ADD")?,
         del_seconds: all("DEL")?,
     })
-}
-
-fn tell(args: &CniArgs, report: &Report) -> Result<(), LabError> {
-    let json = || serde_json::to_string_pretty(report).expect("a report is plain") + "\n";
-    match &args.json {
-        Some(None) => print!("{}", json()),
-        Some(Some(path)) => {
-            print!("{report}");
-            fs::write(path, json()).map_err(LabError::io(format!("write {}", path.display())))?;
-        }
-        None => print!("{report}"),
-    }
-    Ok(())
 }

@@ -19,27 +19,21 @@ use ringlay_control::lab::cleanup::Cleanup;
 use ringlay_control::lab::leg::Plan;
 use ringlay_control::lab::machine::Machine;
 use ringlay_control::lab::placement::Placement;
-use ringlay_control::lab::signals;
 use ringlay_control::lab::tsc::Tsc;
 use rounds::Rounds;
 
-use crate::binary;
 use crate::report::{Comparison, METHOD, Settings};
+use crate::{binary, command};
 
 /// Runs the command.
 pub(crate) fn run(args: &CompareArgs) -> ExitCode {
-    let cleanup = Cleanup::new();
-    let result = signals::clean_up_on_signals(&cleanup).and_then(|()| compare(&cleanup, args));
-    match result {
-        Ok(comparison) if comparison.has_failed() => ExitCode::FAILURE,
-        Ok(_) => ExitCode::SUCCESS,
-        Err(_) if cleanup.is_closed() => signals::wait_for_exit(),
-        Err(error) => {
-            cleanup.close();
-            eprintln!("ringlay-perf: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    command::run(|cleanup| {
+        let comparison = compare(cleanup, args)?;
+        Ok(match comparison.has_failed() {
+            true => ExitCode::FAILURE,
+            false => ExitCode::SUCCESS,
+        })
+    })
 }
 
 /// Compares, and tells each section as soon as it is done.

@@ -22,27 +22,18 @@ use ringlay_control::lab::LabError;
 use ringlay_control::lab::cleanup::Cleanup;
 use ringlay_control::lab::machine::Machine;
 use ringlay_control::lab::placement::Placement;
-use ringlay_control::lab::signals;
 use ringlay_control::lab::topology::UNDERLAY_B;
 use table::Table;
 
-use crate::binary;
+use crate::{binary, command};
 
 /// Runs the command.
 pub(crate) fn run(args: &RoutesArgs) -> ExitCode {
-    let cleanup = Cleanup::new();
-    let result = signals::clean_up_on_signals(&cleanup)
-        .and_then(|()| measure(&cleanup, args))
-        .and_then(|report| tell(args, &report));
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) if cleanup.is_closed() => signals::wait_for_exit(),
-        Err(error) => {
-            cleanup.close();
-            eprintln!("ringlay-perf: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    command::run(|cleanup| {
+        let report = measure(cleanup, args)?;
+        command::tell(args.json.as_ref(), &report)?;
+        Ok(ExitCode::SUCCESS)
+    })
 }
 
 fn measure(cleanup: &Cleanup, args: &RoutesArgs) -> Result<Report, LabError> {
@@ -114,19 +105,6 @@ fn take(
         sample.worker_ns_per_packet().unwrap_or_default()
     );
     table.add(sample);
-    Ok(())
-}
-
-fn tell(args: &RoutesArgs, report: &Report) -> Result<(), LabError> {
-    let json = || serde_json::to_string_pretty(report).expect("a report is plain") + "\n";
-    match &args.json {
-        Some(None) => print!("{}", json()),
-        Some(Some(path)) => {
-            print!("{report}");
-            fs::write(path, json()).map_err(LabError::io(format!("write {}", path.display())))?;
-        }
-        None => print!("{report}"),
-    }
     Ok(())
 }
 
