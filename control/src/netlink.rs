@@ -159,18 +159,7 @@ impl Device {
     }
 
     fn route(&self, prefix: IpNet, mtu: Option<u32>) -> RouteMessage {
-        let index = self.index;
-        let mut route = match prefix {
-            IpNet::V4(prefix) => RouteMessageBuilder::<std::net::Ipv4Addr>::new()
-                .destination_prefix(prefix.network(), prefix.prefix_len())
-                .output_interface(index)
-                .scope(RouteScope::Link)
-                .build(),
-            IpNet::V6(prefix) => RouteMessageBuilder::<std::net::Ipv6Addr>::new()
-                .destination_prefix(prefix.network(), prefix.prefix_len())
-                .output_interface(index)
-                .build(),
-        };
+        let mut route = route_through(self.index, prefix);
         let metrics = mtu.map(|mtu| RouteAttribute::Metrics(vec![RouteMetric::Mtu(mtu)]));
         route.attributes.extend(metrics);
         route
@@ -198,6 +187,21 @@ impl Device {
             }
             Ok(())
         })
+    }
+}
+
+/// A route to `prefix` by the device with this index, without a router.
+fn route_through(index: u32, prefix: IpNet) -> RouteMessage {
+    match prefix {
+        IpNet::V4(prefix) => RouteMessageBuilder::<std::net::Ipv4Addr>::new()
+            .destination_prefix(prefix.network(), prefix.prefix_len())
+            .output_interface(index)
+            .scope(RouteScope::Link)
+            .build(),
+        IpNet::V6(prefix) => RouteMessageBuilder::<std::net::Ipv6Addr>::new()
+            .destination_prefix(prefix.network(), prefix.prefix_len())
+            .output_interface(index)
+            .build(),
     }
 }
 

@@ -7,7 +7,6 @@ use std::{io, net::IpAddr};
 
 use ipnet::IpNet;
 use rtnetlink::{
-    RouteMessageBuilder,
     packet_core::{
         NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST,
         NetlinkMessage, NetlinkPayload,
@@ -16,12 +15,12 @@ use rtnetlink::{
         AddressFamily, RouteNetlinkMessage,
         address::{AddressAttribute, AddressMessage, AddressScope},
         link::{LinkAttribute, LinkFlags, LinkMessage},
-        route::{RouteAddress, RouteAttribute, RouteMessage, RouteMetric, RouteScope},
+        route::{RouteAddress, RouteAttribute, RouteMessage, RouteMetric},
     },
     sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE},
 };
 
-use super::NetlinkError;
+use super::{NetlinkError, route_through};
 use crate::object::GuestRoute;
 
 /// A device as it is found.
@@ -112,17 +111,7 @@ fn address_message(index: u32, net: IpNet) -> AddressMessage {
 }
 
 fn route_message(index: u32, route: &GuestRoute) -> RouteMessage {
-    let mut message = match route.prefix {
-        IpNet::V4(prefix) => RouteMessageBuilder::<std::net::Ipv4Addr>::new()
-            .destination_prefix(prefix.network(), prefix.prefix_len())
-            .output_interface(index)
-            .scope(RouteScope::Link)
-            .build(),
-        IpNet::V6(prefix) => RouteMessageBuilder::<std::net::Ipv6Addr>::new()
-            .destination_prefix(prefix.network(), prefix.prefix_len())
-            .output_interface(index)
-            .build(),
-    };
+    let mut message = route_through(index, route.prefix);
     let metrics: Vec<_> = [
         route.mtu.map(RouteMetric::Mtu),
         route.advmss.map(RouteMetric::Advmss),
