@@ -2,7 +2,6 @@
 //!
 //! Addresses and routes are the control plane's business.
 
-use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::PathBuf;
@@ -11,6 +10,7 @@ use socket2::{Domain, Socket, Type};
 use thiserror::Error;
 use tun::AbstractDevice;
 
+use crate::sys::rtnetlink::Rtnetlink;
 use crate::sys::tun::{DEVICE_NODE, Layer, TunQueue};
 use crate::sys::{link, netns, virtio};
 
@@ -254,8 +254,8 @@ fn open_here(
             .map_err(|e| attach_error(config, granted, e))?;
         queues.push(queue);
     }
-    configure(config, &name, &queues[0])?;
     let index = link::index(&name).map_err(failed(config, "find the index"))?;
+    configure(config, &name, index, &queues[0])?;
     let queues: Vec<_> = queues.into_iter().map(OwnedFd::from).collect();
     let keeper = match config.life {
         Life::Queues => None,
@@ -332,12 +332,19 @@ fn set_offloads(
 }
 
 /// Sets MTU and queue length and brings the device up.
-fn configure(config: &TunConfig, name: &str, queue: &TunQueue) -> Result<(), OpenTunError> {
+fn configure(
+    config: &TunConfig,
+    name: &str,
+    index: u32,
+    queue: &TunQueue,
+) -> Result<(), OpenTunError> {
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)
         .map_err(failed(config, "open a socket for the settings"))?;
     link::set_transmit_queue_len(socket.as_fd(), name, TRANSMIT_QUEUE_LEN)
         .map_err(failed(config, "set the transmit queue length"))?;
-    quieten_ipv6(name);
+    let rtnetlink = Rtnetlink::open().map_err(failed(config, "open a netlink socket"))?;
+    spare_queueing(&rtnetlink, index);
+    quieten_ipv6(&rtnetlink, index);
     // Adopts the queue for its settings; the queue stays open when this goes.
     let mut adopted = tun::Configuration::default();
     adopted
@@ -354,15 +361,19 @@ fn configure(config: &TunConfig, name: &str, queue: &TunQueue) -> Result<(), Ope
         .map_err(tun_failed(config, "bring up the link"))
 }
 
+/// Spares the device the kernel's queueing disciplines. The device's own queues are queues enough,
+/// and it is never asked to wait; but as it may have 256 of them, bringing it up would take the
+/// kernel 256 disciplines with room for as many packets each: 48 MB and 3 ms. A kernel without
+/// disciplines has none to be spared.
+fn spare_queueing(rtnetlink: &Rtnetlink, index: u32) {
+    let _ = rtnetlink.set_no_queue(index);
+}
+
 /// Keeps the kernel from giving the device a link-local address, for which it
-/// would send router solicitations into the overlay. Where `/proc/sys` is
-/// read-only or IPv6 is off this does not work and does not matter.
-fn quieten_ipv6(name: &str) {
-    const NO_ADDRESS: &str = "1"; // IN6_ADDR_GEN_MODE_NONE
-    let _ = fs::write(
-        format!("/proc/sys/net/ipv6/conf/{name}/addr_gen_mode"),
-        NO_ADDRESS,
-    );
+/// would send router solicitations into the overlay. Where IPv6 is off this does
+/// not work and does not matter.
+fn quieten_ipv6(rtnetlink: &Rtnetlink, index: u32) {
+    let _ = rtnetlink.set_no_link_local(index);
 }
 
 fn tun_failed(config: &TunConfig, step: &'static str) -> impl FnOnce(tun::Error) -> OpenTunError {

@@ -19,6 +19,7 @@ pub mod link;
 mod mapping;
 pub mod mmsg;
 pub mod netns;
+pub mod rtnetlink;
 pub mod seccomp;
 pub mod sockaddr;
 pub mod sockopt;

@@ -1,3 +1,6 @@
+use std::fs;
+use std::process::Command;
+
 use super::*;
 
 fn config(name: &str) -> TunConfig {
@@ -49,6 +52,18 @@ fn a_device_is_up_with_its_mtu_and_without_addresses_of_its_own() {
             .close_fd_on_drop(false)
             .tun_name("rl0");
         assert_eq!(tun::create(&adopted).unwrap().mtu().unwrap(), 1_400);
+    });
+}
+
+#[test]
+fn packets_wait_in_the_devices_own_queues_only() {
+    in_new_namespace(|| {
+        let device = open(&config("rl0")).unwrap();
+        let show = ["-oneline", "link", "show", &device.name];
+        let shown = Command::new("ip").args(show).output().unwrap().stdout;
+        let shown = String::from_utf8(shown).unwrap();
+        assert!(shown.contains(" qdisc noqueue "), "{shown}");
+        assert!(shown.contains(" qlen 5000"), "{shown}");
     });
 }
 
