@@ -21,7 +21,7 @@ use crate::batch::{BATCH_SIZE, Batch};
 use crate::counters::{QueueCounters, WorkerCounters};
 use crate::driver::epoll::queue::{Attached, Io, Kind, Sender, Turn};
 use crate::driver::ledger::Ledger;
-use crate::driver::raw::RawSender;
+use crate::driver::packets::PacketSender;
 use crate::driver::vnet::Device;
 use crate::driver::{Driver, DriverConfig, Queue, QueueId, errors};
 use crate::drop_reason::DropReason;
@@ -177,7 +177,7 @@ impl Driver for EpollDriver {
                 id,
                 version: socket.version,
                 receiver: socket.fd.try_clone()?,
-                sender: RawSender::new(socket.fd),
+                sender: PacketSender::new(socket.fd),
             },
         };
         // Ready until read: what came before the registration makes no edge.

@@ -8,6 +8,7 @@ pub mod xdp;
 mod datagram;
 mod errors;
 mod ledger;
+mod packets;
 mod raw;
 mod vnet;
 

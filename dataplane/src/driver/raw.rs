@@ -1,21 +1,12 @@
-//! Packets as they cross a raw IP socket. Both drivers send with `sendmmsg(2)`: there is no
-//! segmentation by the kernel here (it has UDP_SEGMENT for UDP alone), so a train of packets is
-//! as many messages, for which one system call costs less than as many io_uring requests.
-
-use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
+//! Packets as a raw IP socket delivers them.
 
 use ringlay_encap::ip::IpVersion;
 use ringlay_encap::ipv4::Ipv4Packet;
 
-use crate::batch::BATCH_SIZE;
-use crate::counters::QueueCounters;
-use crate::driver::ledger::Ledger;
-use crate::driver::{datagram, errors};
+use crate::driver::datagram;
 use crate::drop_reason::DropReason;
 use crate::frame::Frame;
 use crate::sys::datagram::Datagram;
-use crate::sys::mmsg::{self, SendArray};
 
 /// Makes a frame of what a socket of `version` delivered: over IPv4 the outer header comes
 /// along.
@@ -35,125 +26,4 @@ pub(crate) fn into_frame(datagram: Datagram, version: IpVersion) -> Result<Frame
         frame.meta.traffic_class = traffic_class;
     }
     Ok(frame)
-}
-
-/// A socket and the frames to leave by it, in order.
-#[derive(Debug)]
-pub(crate) struct RawSender {
-    socket: OwnedFd,
-    pending: Vec<Frame>,
-}
-
-impl RawSender {
-    pub(crate) fn new(socket: OwnedFd) -> Self {
-        let pending = Vec::with_capacity(BATCH_SIZE);
-        Self { socket, pending }
-    }
-
-    /// Queues a frame; true if [`Self::flush`] must come before the next one.
-    #[inline]
-    pub(crate) fn push(&mut self, mut frame: Frame) -> bool {
-        if let SocketAddr::V6(remote) = &mut frame.meta.remote {
-            // The only thing in outer headers that tells flows apart on their way (RFC 6438).
-            const LABEL: u32 = 0x000f_ffff;
-            remote.set_flowinfo((frame.meta.flow_hash & LABEL).to_be());
-        }
-        self.pending.push(frame);
-        self.pending.len() == BATCH_SIZE
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.pending.is_empty()
-    }
-
-    /// Sends what is queued.
-    pub(crate) fn flush(
-        &mut self,
-        sends: &mut SendArray,
-        ledger: &Ledger,
-        counters: &QueueCounters,
-    ) {
-        let mut rest = Rest {
-            frames: &self.pending,
-            packets: 0,
-        };
-        while !rest.frames.is_empty() {
-            ledger.system_calls(1);
-            let sent = sends.send_each(self.socket.as_fd(), rest.frames, rest.packets);
-            let error = match sent {
-                Ok(sent) => {
-                    rest.take(sent, |len| ledger.sent_packet(counters, len));
-                    continue;
-                }
-                Err(error) => error.raw_os_error().unwrap_or(0),
-            };
-            // A full socket is full for all of them; any other error is about one.
-            let refused = match error {
-                libc::EINTR => 0,
-                error if errors::is_full(error) => usize::MAX,
-                _ => 1,
-            };
-            let reason = errors::underlay_drop_reason(error);
-            rest.take(refused, |_| ledger.dropped_packet(reason));
-        }
-        self.pending.clear();
-    }
-}
-
-/// Packets that are still to be sent.
-struct Rest<'a> {
-    frames: &'a [Frame],
-    /// How many of the first frame are done.
-    packets: usize,
-}
-
-impl Rest<'_> {
-    /// Takes up to `count` packets off, giving the length of each to `account`.
-    fn take(&mut self, mut count: usize, account: impl Fn(usize)) {
-        while let Some((frame, others)) = self.frames.split_first().filter(|_| count > 0) {
-            let packets = mmsg::packets(frame).skip(self.packets).take(count);
-            let taken = packets.map(|packet| account(packet.len())).count();
-            count -= taken;
-            self.packets += taken;
-            if self.packets == frame.datagrams() {
-                (self.frames, self.packets) = (others, 0);
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::cell::Cell;
-
-    use super::*;
-    use crate::mempool::Mempool;
-
-    #[test]
-    fn packets_are_taken_one_by_one_across_trains() {
-        let pool = Mempool::new(3).unwrap();
-        let frames = [(3500, 1000), (0, 0), (700, 0)].map(|(len, size)| {
-            let mut frame = pool.copy_of(&vec![0; len]).unwrap();
-            frame.meta.segment_size = size;
-            frame
-        });
-        for step in 1..8 {
-            let lens = Cell::new(Vec::new());
-            let mut rest = Rest {
-                frames: &frames,
-                packets: 0,
-            };
-            let mut rounds = 0;
-            while !rest.frames.is_empty() {
-                rest.take(step, |len| {
-                    let mut all = lens.take();
-                    all.push(len);
-                    lens.set(all);
-                });
-                rounds += 1;
-            }
-            assert_eq!(lens.take(), [1000, 1000, 1000, 500, 0, 700]);
-            assert_eq!(rounds, 6_usize.div_ceil(step));
-        }
-    }
 }

@@ -18,10 +18,10 @@ use crossbeam::utils::CachePadded;
 use crate::batch::{BATCH_SIZE, Batch};
 use crate::counters::{QueueCounters, WorkerCounters};
 use crate::driver::ledger::Ledger;
-use crate::driver::raw::{self, RawSender};
+use crate::driver::packets::PacketSender;
 use crate::driver::uring::queue::{Attached, Kind, Lengths};
 use crate::driver::vnet::Device;
-use crate::driver::{Driver, DriverConfig, Queue, QueueId, datagram, errors, sender_of};
+use crate::driver::{Driver, DriverConfig, Queue, QueueId, datagram, errors, raw, sender_of};
 use crate::drop_reason::DropReason;
 use crate::frame::Frame;
 use crate::mempool::{HEADROOM, Mempool};
@@ -133,7 +133,7 @@ impl UringDriver {
                 let kind = Kind::Raw {
                     id,
                     version: socket.version,
-                    sender: RawSender::new(socket.fd.try_clone()?),
+                    sender: PacketSender::new(socket.fd.try_clone()?),
                 };
                 (socket.fd, ReceiveMode::Message, HEADROOM - PREFIX_LEN, kind)
             }

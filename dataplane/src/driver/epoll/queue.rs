@@ -11,9 +11,9 @@ use ringlay_encap::ip::IpVersion;
 use crate::batch::{BATCH_SIZE, Batch};
 use crate::counters::QueueCounters;
 use crate::driver::ledger::Ledger;
-use crate::driver::raw::{self, RawSender};
+use crate::driver::packets::PacketSender;
 use crate::driver::vnet::Device;
-use crate::driver::{datagram, errors, sender_of};
+use crate::driver::{datagram, errors, raw, sender_of};
 use crate::drop_reason::DropReason;
 use crate::frame::{Frame, Ingress};
 use crate::id::UnderlayId;
@@ -54,7 +54,7 @@ pub(super) enum Kind {
         id: UnderlayId,
         version: IpVersion,
         receiver: OwnedFd,
-        sender: RawSender,
+        sender: PacketSender,
     },
 }
 

@@ -6,7 +6,7 @@ use ringlay_encap::ip::IpVersion;
 
 use crate::counters::QueueCounters;
 use crate::driver::errors;
-use crate::driver::raw::RawSender;
+use crate::driver::packets::PacketSender;
 use crate::driver::vnet::Device;
 use crate::drop_reason::DropReason;
 use crate::frame::Ingress;
@@ -45,7 +45,7 @@ pub(super) enum Kind {
     Raw {
         id: UnderlayId,
         version: IpVersion,
-        sender: RawSender,
+        sender: PacketSender,
     },
 }
 
