@@ -19,7 +19,7 @@ use ringlay_dataplane::mempool::Mempool;
 use ringlay_dataplane::node::{Context, Graph, Output};
 use ringlay_dataplane::tables::{Fib, Network, NextHop, Port, Tables, Tunnel};
 use ringlay_encap::template::{Inner, Template};
-use ringlay_encap::{DscpPolicy, EtherType, GreKey, MacAddr, TunnelKey, Vni};
+use ringlay_encap::{DscpPolicy, EtherType, GreKey, MacAddr, TunnelKey, UdpChecksum, Vni};
 
 const OURS: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 const THEIRS: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2));
@@ -67,6 +67,7 @@ fn tables(key: TunnelKey, inner: Inner) -> Tables {
     let local = SocketAddr::new(OURS, udp_port);
     let encapsulation = key.encapsulation();
     let endpoint = Endpoint {
+        checksum: UdpChecksum::On,
         local,
         encapsulation,
     };

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use ringlay_encap::{Encapsulation, IpProtocol};
+use ringlay_encap::{Encapsulation, IpProtocol, UdpChecksum};
 
 /// One local address, and what announces an encapsulation there: a UDP port, or IP protocols.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -12,6 +12,8 @@ pub struct Endpoint {
     pub local: SocketAddr,
     /// What the packets are that come in there.
     pub encapsulation: Encapsulation,
+    /// What becomes of outer UDP checksums; of no meaning where there is no port.
+    pub checksum: UdpChecksum,
 }
 
 impl Endpoint {
@@ -47,6 +49,7 @@ mod tests {
             let endpoint = Endpoint {
                 local: SocketAddr::new([192, 0, 2, 1].into(), port),
                 encapsulation,
+                checksum: UdpChecksum::On,
             };
             assert_eq!(endpoint.protocols().is_empty(), port != 0, "{endpoint}");
         }

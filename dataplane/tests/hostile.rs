@@ -21,7 +21,7 @@ use ringlay_dataplane::mempool::Mempool;
 use ringlay_dataplane::node::{Context, Graph, Output};
 use ringlay_dataplane::tables::{Fib, Network, NextHop, Port, Tables, Tunnel};
 use ringlay_encap::template::Template;
-use ringlay_encap::{DscpPolicy, Encapsulation, GreKey, MacAddr, TunnelKey, Vni};
+use ringlay_encap::{DscpPolicy, Encapsulation, GreKey, MacAddr, TunnelKey, UdpChecksum, Vni};
 
 /// Frames by each encapsulation.
 const FRAMES: usize = 60_000;
@@ -168,6 +168,7 @@ fn tables() -> Tables {
         tables.insert_underlay(
             UnderlayId(id),
             Endpoint {
+                checksum: UdpChecksum::On,
                 local,
                 encapsulation,
             },

@@ -19,7 +19,7 @@ use ringlay_dataplane::node::{Context, Graph, Output};
 use ringlay_dataplane::port::uplink;
 use ringlay_dataplane::tables::{Fib, Network, NextHop, Port, Tables, Tunnel};
 use ringlay_encap::template::Template;
-use ringlay_encap::{DscpPolicy, Encapsulation, MacAddr, TunnelKey, Vni};
+use ringlay_encap::{DscpPolicy, Encapsulation, MacAddr, TunnelKey, UdpChecksum, Vni};
 
 use self::counting::allocations;
 
@@ -60,6 +60,7 @@ fn tables() -> Tables {
         .vxlan(vni, PEER_MAC, OUR_MAC)
         .unwrap();
     let endpoint = Endpoint {
+        checksum: UdpChecksum::On,
         local: "192.168.77.1:4789".parse().unwrap(),
         encapsulation: Encapsulation::Vxlan,
     };

@@ -22,7 +22,7 @@ use ringlay_dataplane::stats::Stats;
 use ringlay_dataplane::sys::netns;
 use ringlay_dataplane::tables::{Fib, Network, NextHop, Port, Tables, Tunnel};
 use ringlay_encap::template::Template;
-use ringlay_encap::{DscpPolicy, Encapsulation, MacAddr, TunnelKey, Vni};
+use ringlay_encap::{DscpPolicy, Encapsulation, MacAddr, TunnelKey, UdpChecksum, Vni};
 
 use crate::ip::ip;
 
@@ -60,6 +60,7 @@ fn tables(resolved: bool, routed: bool) -> Tables {
         fib,
     };
     let endpoint = Endpoint {
+        checksum: UdpChecksum::On,
         local: SocketAddr::new(OUR_VTEP.into(), VXLAN_PORT),
         encapsulation: Encapsulation::Vxlan,
     };
@@ -131,6 +132,7 @@ impl Rig {
         .unwrap();
         let sockets = underlay::bind(&UnderlayConfig {
             endpoint: Endpoint {
+                checksum: UdpChecksum::On,
                 local: SocketAddr::new(OUR_VTEP.into(), VXLAN_PORT),
                 encapsulation: Encapsulation::Vxlan,
             },

@@ -97,4 +97,5 @@ pub use crate::{
     udp::{UdpPacket, UdpRepr},
     vni::Vni,
     vxlan::{VxlanHeader, VxlanPacket},
+    zero_checksum::UdpChecksum,
 };

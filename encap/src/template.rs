@@ -80,6 +80,8 @@ struct Layout {
     len: u8,
     /// Whether what follows is a frame.
     is_bridged: bool,
+    /// Whether the outer UDP header is to have a checksum.
+    udp_checksum: bool,
 }
 
 /// The fields of the outer IP header that depend on the inner one, by policy. Each is a constant,
@@ -199,6 +201,12 @@ impl Template {
     #[inline]
     pub fn is_bridged(&self) -> bool {
         self.layout.is_bridged
+    }
+
+    /// Whether outer UDP headers are to have a checksum: what the stamps for it should ask for.
+    #[inline]
+    pub fn sends_checksum(&self) -> bool {
+        self.layout.udp_checksum
     }
 
     /// How many bytes longer the outer IP packet is than the inner one: what the overlay's MTU is

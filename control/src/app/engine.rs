@@ -138,6 +138,9 @@ impl Engine {
             self.rib.revert(applied);
             self.compiler = before;
             self.close_unused();
+            if let Err(error) = self.open_underlays() {
+                tracing::error!(%error, "what was closed for the change does not open again");
+            }
             return Err(error);
         }
         let delta = applied.delta;
@@ -346,6 +349,31 @@ impl Engine {
 
     /// Opens what the compiled tables will name; what fails leaves ports as they were.
     fn open(&mut self, delta: &Delta) -> Result<(), ChangeError> {
+        self.make_way();
+        self.open_underlays()?;
+        self.ports.apply(&self.compiler, delta)
+    }
+
+    /// Closes endpoints whose UDP port is to be of another kind: there cannot be both.
+    fn make_way(&mut self) {
+        let place = |endpoint: &Endpoint| (endpoint.local, endpoint.protocols());
+        let wanted: BTreeMap<_, _> = self.compiler.underlays().collect();
+        let fresh = wanted
+            .iter()
+            .filter(|(id, _)| !self.underlays.contains_key(id));
+        let fresh: Vec<_> = fresh.map(|(_, endpoint)| place(endpoint)).collect();
+        let host = &self.host;
+        self.underlays.retain(|id, endpoint| {
+            let keep = wanted.contains_key(id) || !fresh.contains(&place(endpoint));
+            if !keep {
+                host.close_underlay(*id);
+            }
+            keep
+        });
+    }
+
+    /// Opens the endpoints that the compiled tables name and that are not open.
+    fn open_underlays(&mut self) -> Result<(), ChangeError> {
         let wanted: Vec<_> = self.compiler.underlays().collect();
         for (id, endpoint) in wanted {
             if !self.underlays.contains_key(&id) {
@@ -359,7 +387,7 @@ impl Engine {
                 self.underlays.insert(id, endpoint);
             }
         }
-        self.ports.apply(&self.compiler, delta)
+        Ok(())
     }
 
     /// Closes what the compiled tables do not name.

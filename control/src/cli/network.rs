@@ -49,6 +49,9 @@ pub(super) struct NetworkArgs {
     /// Outer time to live: a number, or copy; the host's usual one unless given.
     #[arg(long, default_value = "", hide_default_value = true)]
     ttl: String,
+    /// Outer UDP checksum: on, sent (over IPv6 zero is accepted too) or off; on unless given.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    udp_checksum: String,
     /// UDP destination port; the one assigned to the encapsulation unless given.
     #[arg(long)]
     port: Option<u32>,
@@ -78,6 +81,7 @@ impl NetworkArgs {
             ecn: self.ecn,
             dscp: self.dscp,
             ttl: self.ttl,
+            udp_checksum: self.udp_checksum,
             port: self.port,
             mtu: self.mtu,
             mac: self.mac,
@@ -187,6 +191,7 @@ fn details(network: &Network) -> String {
         .word("ecn", &network.ecn)
         .word("dscp", &network.dscp)
         .optional("ttl", filled(&network.ttl))
+        .optional("udp_checksum", filled(&network.udp_checksum))
         .done();
     format!("{}\n{underlay}\n{headers}\n", line(network))
 }
@@ -203,6 +208,7 @@ fn value(network: &Network) -> Value {
         "ecn": network.ecn,
         "dscp": network.dscp,
         "ttl": or_null(&network.ttl),
+        "udp_checksum": or_null(&network.udp_checksum),
         "mode": network.mode,
         "port": network.port,
         "mtu": status.mtu,

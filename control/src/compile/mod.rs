@@ -28,7 +28,7 @@ use ringlay_dataplane::{
     id::{NetworkId, PortId, TunnelId, UnderlayId},
     tables::{self, Fib, Tables},
 };
-use ringlay_encap::{DscpPolicy, EcnMode, Encapsulation, MacAddr};
+use ringlay_encap::{DscpPolicy, EcnMode, Encapsulation, MacAddr, UdpChecksum};
 
 pub use self::tunnels::TunnelKey;
 pub use self::wire::Wire;
@@ -67,7 +67,7 @@ pub struct Compiler {
     wire: Option<Wire>,
     networks: BTreeMap<Name, NetworkEntry>,
     ports: BTreeMap<Name, PortEntry>,
-    /// By encapsulation and UDP port, with the number of networks that use it.
+    /// By what tells them apart, with the number of networks that use it.
     underlays: BTreeMap<Carrier, (UnderlayId, u32)>,
     tunnels: Tunnels,
     next_hops: NextHops,
@@ -80,8 +80,24 @@ pub struct Compiler {
     underlay_ids: IdPool,
 }
 
-/// What tells local tunnel endpoints apart: encapsulation, and UDP port or zero.
-type Carrier = (Encapsulation, u16);
+/// What tells local tunnel endpoints apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Carrier {
+    encapsulation: Encapsulation,
+    /// Zero where it does not go over UDP.
+    port: u16,
+    checksum: UdpChecksum,
+}
+
+impl Carrier {
+    fn endpoint(self, local: IpAddr) -> Endpoint {
+        Endpoint {
+            local: SocketAddr::new(local, self.port),
+            encapsulation: self.encapsulation,
+            checksum: self.checksum,
+        }
+    }
+}
 
 #[derive(Clone, Debug)]
 struct NetworkEntry {
@@ -89,12 +105,17 @@ struct NetworkEntry {
     mtus: NetworkMtus,
     inner: Inner,
     ecn: EcnMode,
+    checksum: UdpChecksum,
     table: tables::Network,
 }
 
 impl NetworkEntry {
     fn carrier(&self) -> Carrier {
-        (self.table.key.encapsulation(), self.table.port)
+        Carrier {
+            encapsulation: self.table.key.encapsulation(),
+            port: self.table.port,
+            checksum: self.checksum,
+        }
     }
 }
 
@@ -254,22 +275,15 @@ impl Compiler {
     /// The local tunnel endpoints that networks use.
     pub fn underlays(&self) -> impl Iterator<Item = (UnderlayId, Endpoint)> {
         let local = self.environment.local;
-        let endpoint = move |&(encapsulation, port): &Carrier| Endpoint {
-            local: SocketAddr::new(local, port),
-            encapsulation,
-        };
         self.underlays
             .iter()
-            .map(move |(carrier, (id, _))| (*id, endpoint(carrier)))
+            .map(move |(carrier, (id, _))| (*id, carrier.endpoint(local)))
     }
 
     /// The local tunnel endpoint of a network.
     pub fn endpoint(&self, name: &Name) -> Option<Endpoint> {
-        let (encapsulation, port) = self.networks.get(name)?.carrier();
-        Some(Endpoint {
-            local: SocketAddr::new(self.environment.local, port),
-            encapsulation,
-        })
+        let carrier = self.networks.get(name)?.carrier();
+        Some(carrier.endpoint(self.environment.local))
     }
 
     /// The identifier and table of a network.
@@ -324,7 +338,11 @@ impl Compiler {
             network.encap.tunnel_key(),
             network.encap.port().unwrap_or(0),
         );
-        let carrier = (key.encapsulation(), port);
+        let carrier = Carrier {
+            encapsulation: key.encapsulation(),
+            port,
+            checksum: network.headers.udp_checksum,
+        };
         let underlay = self.acquire_underlay(carrier);
         let environment = self.environment;
         let derived = || derive_mac(environment.local, network);
@@ -339,6 +357,7 @@ impl Compiler {
                 mtus: NetworkMtus::default(),
                 inner: network.encap.inner(),
                 ecn: network.headers.ecn,
+                checksum: network.headers.udp_checksum,
                 table: tables::Network {
                     underlay,
                     key,
@@ -364,10 +383,13 @@ impl Compiler {
         table.ttl = network.headers.ttl;
         table.dscp = network.headers.dscp;
         entry.ecn = network.headers.ecn;
+        entry.checksum = network.headers.udp_checksum;
         table.mac = network.mac.unwrap_or_else(derived);
         // Without a key nothing tells which network a stranger's packet is for: only one that asks
-        // for it gets those.
-        let by_default = environment.accept_unknown_vteps && !key.is_absent();
+        // for it gets those. Without a checksum over IPv6 nothing tells a damaged address.
+        let by_default = environment.accept_unknown_vteps
+            && !key.is_absent()
+            && !takes_zero(environment, network);
         table.accept_unknown_vteps = accept.unwrap_or(by_default);
         entry.mtus.configured = network.mtu;
         entry.mtus.clamp = network.mss_clamp;
@@ -560,6 +582,11 @@ fn configured_mac(rib: &Rib, key: &TunnelKey) -> Option<MacAddr> {
     of_vtep
         .or_else(|| neighbours.next().map(|neighbour| neighbour.mac))
         .or_else(usual)
+}
+
+/// Whether a network's packets may come over IPv6 without an outer checksum.
+fn takes_zero(environment: Environment, network: &Network) -> bool {
+    environment.local.is_ipv6() && network.headers.udp_checksum != UdpChecksum::On
 }
 
 /// The same on every start, and different on every node and in every network.

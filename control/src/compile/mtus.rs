@@ -10,7 +10,7 @@ use ringlay_dataplane::{
     endpoint::Endpoint,
     tables::{self, IPV6_MTU_MIN},
 };
-use ringlay_encap::{EtherType, MacAddr, Template, flow, template, udp};
+use ringlay_encap::{EtherType, MacAddr, Template, UdpChecksum, flow, template, udp};
 
 use super::{Compiler, Environment, TunnelKey, path_tunnels};
 use crate::{
@@ -71,6 +71,7 @@ fn may_have_sent(network: &tables::Network, has_frames: bool, quote: &Quote<'_>)
             let endpoint = Endpoint {
                 local,
                 encapsulation,
+                checksum: UdpChecksum::On,
             };
             if !endpoint.protocols().contains(&quote.protocol) {
                 return false;

@@ -29,7 +29,8 @@ impl Compiler {
                 .port(network.table.port)
                 .ecn_mode(network.ecn)
                 .dscp_policy(network.table.dscp)
-                .ttl_policy(ttl);
+                .ttl_policy(ttl)
+                .udp_checksum(network.checksum.is_sent());
             builder = builder.df_policy(if self.environment.dont_fragment {
                 DfPolicy::Copy
             } else {

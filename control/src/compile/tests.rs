@@ -422,6 +422,7 @@ fn with_uplinks_the_templates_have_every_outer_header() {
         let endpoint = Endpoint {
             local: SocketAddr::new(ENVIRONMENT.local, 4789),
             encapsulation: Encapsulation::Vxlan,
+            checksum: UdpChecksum::On,
         };
         assert_eq!(tables.underlay(table.underlay), Some(endpoint));
         let tunnel = tables.tunnel(compiler.tunnel(&key).unwrap()).unwrap();

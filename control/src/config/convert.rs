@@ -232,7 +232,13 @@ fn network(fields: &mut Fields, raw: raw::Network) -> Result<Network, Fault> {
         inner: raw.inner,
     };
     let (encap, preset) = encap.resolve(fields)?;
-    let headers = headers(fields, &raw.ecn, &raw.dscp, &raw.ttl)?;
+    let headers = HeadersRaw {
+        ecn: raw.ecn,
+        dscp: raw.dscp,
+        ttl: raw.ttl,
+        udp_checksum: raw.udp_checksum,
+    };
+    let headers = headers.resolve(fields, encap)?;
     word(&raw.mode, &[("routed", ())], &["bridged"])?;
     Ok(Network {
         name,
@@ -284,29 +290,39 @@ impl EncapRaw {
     }
 }
 
-fn headers(
-    fields: &mut Fields,
-    ecn: &At<String>,
-    dscp: &At<Value>,
-    ttl: &At<Value>,
-) -> Result<Headers, Fault> {
-    ecn.iter().for_each(|value| fields.note("ecn", value));
-    for (key, value) in [("dscp", dscp), ("ttl", ttl)] {
-        value.iter().for_each(|value| fields.note(key, value));
+/// The keys that say what the outer headers are like.
+struct HeadersRaw {
+    ecn: At<String>,
+    dscp: At<Value>,
+    ttl: At<Value>,
+    udp_checksum: At<Value>,
+}
+
+impl HeadersRaw {
+    fn resolve(self, fields: &mut Fields, encap: Encap) -> Result<Headers, Fault> {
+        let ecn = self.ecn.as_ref();
+        ecn.iter().for_each(|value| fields.note("ecn", value));
+        let mut word = |key, value: &At<Value>| {
+            value.iter().for_each(|value| fields.note(key, value));
+            value.as_ref().map(|value| match value.get_ref() {
+                Value::String(text) => text.clone(),
+                other => other.to_string(),
+            })
+        };
+        let (dscp, ttl) = (word("dscp", &self.dscp), word("ttl", &self.ttl));
+        let udp_checksum = word("udp_checksum", &self.udp_checksum);
+        let keys = HeaderKeys {
+            ecn: ecn.map(|it| it.get_ref().as_str()),
+            dscp: dscp.as_deref(),
+            ttl: ttl.as_deref(),
+            udp_checksum: udp_checksum.as_deref().map(|text| match text {
+                "true" => "on",
+                "false" => "off",
+                other => other,
+            }),
+        };
+        keys.resolve(encap).map_err(|fault| misfit(fields, fault))
     }
-    let word = |value: &At<Value>| {
-        value.as_ref().map(|value| match value.get_ref() {
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
-        })
-    };
-    let (dscp, ttl) = (word(dscp), word(ttl));
-    let keys = HeaderKeys {
-        ecn: ecn.as_ref().map(|it| it.get_ref().as_str()),
-        dscp: dscp.as_deref(),
-        ttl: ttl.as_deref(),
-    };
-    keys.resolve().map_err(|fault| misfit(fields, fault))
 }
 
 fn misfit(fields: &Fields, fault: EncapFault) -> Fault {

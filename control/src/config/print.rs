@@ -164,6 +164,9 @@ impl Printer {
             self.word("dscp", headers.dscp);
         }
         self.optional("ttl", headers.ttl);
+        if headers.udp_checksum != usual.udp_checksum {
+            self.word("udp_checksum", headers.udp_checksum);
+        }
     }
 
     fn port(&mut self, source: Source, port: &Port) {

@@ -18,10 +18,17 @@ fn files(folder: &str) -> Vec<PathBuf> {
     files
 }
 
+fn local(config: &Config) -> IpAddr {
+    match config.settings.local {
+        Local::Address(address) => address,
+        Local::Device(_) => LOCAL,
+    }
+}
+
 fn load(file: &Path) -> Result<(Config, Rib), ConfigError> {
     let text = fs::read_to_string(file).unwrap();
     let config = Config::parse(Path::new(file.file_name().unwrap()), text)?;
-    let rib = config.rib(LOCAL)?;
+    let rib = config.rib(local(&config))?;
     Ok((config, rib))
 }
 
@@ -53,7 +60,7 @@ fn good_files_survive_being_printed() {
         let printed = print(&config.settings, &rib);
         let again = Config::parse(Path::new("printed"), printed.clone()).unwrap();
         assert_eq!(again.settings, config.settings);
-        let again_rib = again.rib(LOCAL).unwrap();
+        let again_rib = again.rib(local(&again)).unwrap();
         assert!(rib.iter_all().eq(again_rib.iter_all()), "{printed}");
         assert_eq!(print(&again.settings, &again_rib), printed);
     }

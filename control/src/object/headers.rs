@@ -3,9 +3,9 @@
 
 use std::{fmt::Display, str::FromStr};
 
-use ringlay_encap::{DscpPolicy, EcnMode, TtlPolicy};
+use ringlay_encap::{DscpPolicy, EcnMode, TtlPolicy, UdpChecksum};
 
-use super::encap::EncapFault;
+use super::encap::{Encap, EncapFault};
 
 /// Policies for the fields of outer IP headers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub struct Headers {
     pub dscp: DscpPolicy,
     /// Time to live; the host's usual one if absent.
     pub ttl: Option<TtlPolicy>,
+    /// Outer UDP checksums (RFC 6935, RFC 6936).
+    pub udp_checksum: UdpChecksum,
 }
 
 /// The keys; those left out have defaults.
@@ -27,6 +29,8 @@ pub struct HeaderKeys<'a> {
     pub dscp: Option<&'a str>,
     /// `copy`, or a number.
     pub ttl: Option<&'a str>,
+    /// `on`, `sent` or `off`.
+    pub udp_checksum: Option<&'a str>,
 }
 
 impl Headers {
@@ -40,12 +44,18 @@ impl Headers {
 }
 
 impl HeaderKeys<'_> {
-    /// The policies that they say.
+    /// The policies that they say, of a network with this encapsulation.
     ///
     /// # Errors
     ///
-    /// If a value cannot be used.
-    pub fn resolve(&self) -> Result<Headers, EncapFault> {
+    /// If a value cannot be used, or a key is out of place.
+    pub fn resolve(&self, encap: Encap) -> Result<Headers, EncapFault> {
+        if self.udp_checksum.is_some() && encap.port().is_none() {
+            return Err(EncapFault::Wrong {
+                key: "udp_checksum",
+                problem: format!("{} does not go over UDP; remove it", encap.encapsulation()),
+            });
+        }
         let ecn = match self.ecn {
             None | Some("normal") => EcnMode::Normal,
             Some("compatibility") => EcnMode::Compatibility,
@@ -62,6 +72,7 @@ impl HeaderKeys<'_> {
             ecn,
             dscp: parsed("dscp", self.dscp)?.unwrap_or_default(),
             ttl: parsed("ttl", self.ttl)?,
+            udp_checksum: parsed("udp_checksum", self.udp_checksum)?.unwrap_or_default(),
         })
     }
 }
@@ -81,6 +92,8 @@ fn parsed<T: FromStr<Err: Display>>(
 
 #[cfg(test)]
 mod tests {
+    use ringlay_encap::Vni;
+
     use super::*;
 
     #[test]
@@ -89,11 +102,19 @@ mod tests {
             ecn: Some("compatibility"),
             dscp: Some("46"),
             ttl: Some("copy"),
+            udp_checksum: Some("off"),
         };
-        let headers = keys.resolve().unwrap();
+        let vxlan = Encap::Vxlan {
+            vni: Vni::MAX,
+            port: 4789,
+        };
+        let headers = keys.resolve(vxlan).unwrap();
         assert_eq!(headers.ecn_word(), "compatibility");
         assert_eq!(headers.dscp.to_string(), "46");
         assert_eq!(headers.ttl, Some(TtlPolicy::Copy));
-        assert_eq!(HeaderKeys::default().resolve(), Ok(Headers::default()));
+        assert_eq!(headers.udp_checksum, UdpChecksum::Off);
+        let defaults = HeaderKeys::default();
+        assert_eq!(defaults.resolve(Encap::Ipip), Ok(Headers::default()));
+        assert!(keys.resolve(Encap::Ipip).is_err());
     }
 }

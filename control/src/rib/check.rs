@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net};
-use ringlay_encap::MacAddr;
+use ringlay_encap::{MacAddr, UdpChecksum};
 
 use super::{ApplyError, Change, Delta, Problem, Rib, RouteRef};
 use crate::object::{
@@ -92,6 +92,12 @@ fn network(rib: &Rib, network: &Network) -> Result<(), Fault> {
             vteps.try_for_each(|vtep| pair_is_free(rib, other, vtep.address))?;
         }
     }
+    if network.accept_unknown_vteps == Some(true)
+        && rib.local.is_ipv6()
+        && network.headers.udp_checksum != UdpChecksum::On
+    {
+        return Err(("udp_checksum", Problem::ZeroFromStrangers));
+    }
     mac(network.mac)?;
     if network.encap.inner() == Inner::Ip {
         no_mac_needed(rib, network)?;
@@ -115,6 +121,13 @@ fn told_apart(network: &Network, other: &Network) -> Result<(), Fault> {
                 port,
             };
             return Err(("port", problem));
+        }
+        if network.headers.udp_checksum != other.headers.udp_checksum {
+            let (by, checksum) = (by(), other.headers.udp_checksum);
+            return Err((
+                "udp_checksum",
+                Problem::ChecksumShared { by, port, checksum },
+            ));
         }
         if let Some(vni) = one.vni().filter(|vni| two.vni() == Some(*vni)) {
             let by = by();

@@ -2,7 +2,7 @@
 
 use std::{fmt, net::IpAddr};
 
-use ringlay_encap::{Encapsulation, GreKey, Vni};
+use ringlay_encap::{Encapsulation, GreKey, UdpChecksum, Vni};
 use thiserror::Error;
 
 use crate::object::{Key, Name, Source};
@@ -90,6 +90,19 @@ pub enum Problem {
         /// The UDP port.
         port: u16,
     },
+    /// Another network on the UDP port does otherwise about checksums.
+    #[error("network {by} has \"{checksum}\" on UDP port {port}, whose sockets they share")]
+    ChecksumShared {
+        /// The other network.
+        by: Name,
+        /// The UDP port.
+        port: u16,
+        /// What it does.
+        checksum: UdpChecksum,
+    },
+    /// Over IPv6 nothing would tell a damaged outer source address.
+    #[error("over IPv6 packets without a checksum are accepted from listed VTEPs only (RFC 6936)")]
+    ZeroFromStrangers,
     /// Another network has the GRE key.
     #[error("network {by} has GRE key {key}")]
     GreKeyTaken {
@@ -170,6 +183,8 @@ impl Problem {
             Self::InUse(_) => "IN_USE",
             Self::VniTaken { .. } => "VNI_TAKEN",
             Self::UdpPortTaken { .. } => "UDP_PORT_TAKEN",
+            Self::ChecksumShared { .. } => "CHECKSUM_SHARED",
+            Self::ZeroFromStrangers => "ZERO_FROM_STRANGERS",
             Self::GreKeyTaken { .. } => "GRE_KEY_TAKEN",
             Self::PairTaken { .. } => "PAIR_TAKEN",
             Self::StrangersTaken(_) => "STRANGERS_TAKEN",
@@ -200,6 +215,8 @@ impl Problem {
             Self::InUse(_) => "change or delete that first, or both in one batch",
             Self::VniTaken { .. } => "choose another vni, or another port",
             Self::UdpPortTaken { .. } => "choose another port",
+            Self::ChecksumShared { .. } => "use the same, or another port",
+            Self::ZeroFromStrangers => "remove accept_unknown_vteps, or use \"on\"",
             Self::GreKeyTaken { .. } => "choose another key",
             Self::PairTaken { .. } => "give one of them a key, or another encapsulation",
             Self::StrangersTaken(_) => "let only one of them do so",

@@ -38,7 +38,7 @@ pub(super) fn network(raw: Option<proto::Network>) -> Result<(Source, Network), 
         name: text_field("network.name", &raw.name)?,
         encap,
         preset,
-        headers: headers(&raw)?,
+        headers: headers(&raw, encap)?,
         mtu: number("network.mtu", raw.mtu, Network::MTU_RANGE)?,
         mac: optional("network.mac", &raw.mac)?,
         mss_clamp: optional("network.mss_clamp", &raw.mss_clamp)?.unwrap_or_default(),
@@ -59,13 +59,14 @@ fn encap(raw: &proto::Network) -> Result<(Encap, Option<Preset>), Status> {
     keys.resolve().map_err(misfit)
 }
 
-fn headers(raw: &proto::Network) -> Result<Headers, Status> {
+fn headers(raw: &proto::Network, encap: Encap) -> Result<Headers, Status> {
     let keys = HeaderKeys {
         ecn: given(&raw.ecn),
         dscp: given(&raw.dscp),
         ttl: given(&raw.ttl),
+        udp_checksum: given(&raw.udp_checksum),
     };
-    keys.resolve().map_err(misfit)
+    keys.resolve(encap).map_err(misfit)
 }
 
 fn given(text: &str) -> Option<&str> {

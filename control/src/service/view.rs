@@ -42,6 +42,7 @@ pub(super) fn network(engine: &Engine, source: Source, network: &Network) -> pro
         ecn: network.headers.ecn_word().to_owned(),
         dscp: network.headers.dscp.to_string(),
         ttl: text(network.headers.ttl),
+        udp_checksum: text(encap.port().map(|_| network.headers.udp_checksum)),
         mtu: network.mtu.map(u32::from),
         mac: text(network.mac),
         mss_clamp: network.mss_clamp.to_string(),

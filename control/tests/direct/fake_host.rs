@@ -154,6 +154,11 @@ impl Host for FakeHost {
             if state.taken.contains(&local.port()) {
                 return Err(HostError::new(format!("port {} is taken", local.port())));
             }
+            let mut open = state.underlays.values().map(|it| it.local);
+            assert!(
+                local.port() == 0 || open.all(|it| it != local),
+                "{local} is open twice"
+            );
             assert_eq!(state.underlays.insert(id, endpoint), None);
             Ok(())
         })

@@ -25,7 +25,7 @@ use ringlay_control::{
     },
 };
 use ringlay_dataplane::{event::Event, tables::NextHop};
-use ringlay_encap::TunnelKey;
+use ringlay_encap::{Encapsulation, TunnelKey, UdpChecksum};
 use tonic::Code;
 
 use self::node::Node;
@@ -92,6 +92,14 @@ impl Node {
         };
         let reply = self.routes().apply_route(request).await?.into_inner();
         Ok(reply.instance.unwrap().generation)
+    }
+
+    async fn apply_network(&self, network: &proto::Network) -> Result<(), tonic::Status> {
+        let request = ApplyNetworkRequest {
+            network: Some(network.clone()),
+            exist_ok: Some(true),
+        };
+        self.networks().apply_network(request).await.map(drop)
     }
 
     async fn prefixes(&self) -> Vec<String> {
@@ -357,6 +365,55 @@ async fn a_taken_udp_port_is_an_error_and_the_network_is_not_there() {
     let status = node.networks().apply_network(request).await.unwrap_err();
     assert!(status.message().contains("8472 is taken"), "{status}");
     assert!(!node.show_config().await.contains("red"));
+}
+
+#[tokio::test]
+async fn a_udp_port_can_become_of_another_kind() {
+    let node = Node::start(CONFIG).await;
+    let open = || {
+        let endpoints = node.host.with(|state| state.underlays.clone());
+        // The other one is in nobody's way.
+        assert_eq!(endpoints.len(), 2);
+        let found = endpoints.values().find(|it| it.local.port() == 8472);
+        found.map(|it| (it.encapsulation, it.checksum))
+    };
+    let vxlan = proto::Network {
+        name: "red".to_owned(),
+        vni: Some(43),
+        port: Some(8472),
+        ..proto::Network::default()
+    };
+    let geneve = proto::Network {
+        encap: "geneve".to_owned(),
+        ..vxlan.clone()
+    };
+    let bare = proto::Network {
+        udp_checksum: "off".to_owned(),
+        ..vxlan.clone()
+    };
+    for (network, encapsulation, checksum) in [
+        (&vxlan, Encapsulation::Vxlan, UdpChecksum::On),
+        (&bare, Encapsulation::Vxlan, UdpChecksum::Off),
+        (&geneve, Encapsulation::Geneve, UdpChecksum::On),
+    ] {
+        node.apply_network(network).await.unwrap();
+        assert_eq!(open(), Some((encapsulation, checksum)));
+    }
+    // What fails later leaves it as it was.
+    node.host
+        .with(|state| state.broken.insert("rl2".to_owned()));
+    let port = proto::Port {
+        network: "red".to_owned(),
+        device: "rl2".to_owned(),
+        ..proto::Port::default()
+    };
+    let request = BatchRequest {
+        source: String::new(),
+        operations: [Kind::Network(bare), Kind::Port(port)].map(put).to_vec(),
+    };
+    let status = node.state().batch(request).await.unwrap_err();
+    assert!(status.message().contains("rl2 is broken"), "{status}");
+    assert_eq!(open(), Some((Encapsulation::Geneve, UdpChecksum::On)));
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod checksum;
 mod decode;
 mod ovs;
 mod presets;

@@ -42,6 +42,20 @@ pub(crate) fn start(pair: &Pair, underlay: Underlay, style: Style) {
 
 /// The same by another convention.
 pub(crate) fn start_by(pair: &Pair, underlay: Underlay, style: Style, convention: Convention) {
+    add(pair, underlay, style, convention, "");
+}
+
+/// The same without outer checksums, neither sent nor demanded.
+pub(crate) fn start_without_checksums(pair: &Pair, underlay: Underlay) {
+    let convention = Convention {
+        vni: VNI,
+        port: 4789,
+    };
+    let options = "noudpcsum udp6zerocsumtx udp6zerocsumrx";
+    add(pair, underlay, Style::OnLink, convention, options);
+}
+
+fn add(pair: &Pair, underlay: Underlay, style: Style, convention: Convention, options: &str) {
     let Convention { vni, port } = convention;
     let host = &pair.peer;
     let (local, remote) = (underlay.peer(), underlay.node());
@@ -54,7 +68,7 @@ pub(crate) fn start_by(pair: &Pair, underlay: Underlay, style: Style, convention
         host,
         &format!(
             "link add {DEVICE} address {MAC} type vxlan id {vni} dstport {port} \
-             dev {UNDERLAY_DEVICE} local {local} {far}"
+             dev {UNDERLAY_DEVICE} local {local} {far} {options}"
         ),
     );
     // Routed over IPv6 the kernel cannot derive it, for want of a remote address.

@@ -165,8 +165,10 @@ impl Driver for EpollDriver {
                 id,
                 receiver,
                 senders,
+                trains,
             } => {
-                let senders = senders.into_iter().map(Sender::new).collect();
+                let sender = |socket| Sender::new(socket, trains);
+                let senders = senders.into_iter().map(sender).collect();
                 Kind::Underlay {
                     id,
                     receiver,

@@ -70,6 +70,9 @@ pub enum Queue {
         /// oversized frames alone, if there are several; the flow's hash chooses among
         /// the others.
         senders: Vec<OwnedFd>,
+        /// Whether those send trains (UDP_SEGMENT). The kernel refuses to cut what is to have no
+        /// checksum.
+        trains: bool,
     },
     /// A worker's raw IP socket of a local tunnel endpoint, to receive and send.
     Raw {

@@ -1,6 +1,6 @@
 //! Sending by sockets for which the kernel cuts nothing: raw IP sockets (it has UDP_SEGMENT for UDP
-//! alone). Both drivers send with `sendmmsg(2)`: a train of packets is as many messages, for which
-//! one system call costs less than as many io_uring requests.
+//! alone), and UDP sockets that send no checksums. Both drivers send with `sendmmsg(2)`: a train of
+//! packets is as many messages, for which one system call costs less than as many io_uring requests.
 
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -27,7 +27,7 @@ impl PacketSender {
 
     /// Queues a frame; true if [`Self::flush`] must come before the next one.
     #[inline]
-    pub(crate) fn push(&mut self, mut frame: Frame) -> bool {
+    fn push(&mut self, mut frame: Frame) -> bool {
         if let SocketAddr::V6(remote) = &mut frame.meta.remote {
             // The only thing in outer headers that tells flows apart on their way (RFC 6438).
             const LABEL: u32 = 0x000f_ffff;
@@ -35,6 +35,20 @@ impl PacketSender {
         }
         self.pending.push(frame);
         self.pending.len() == BATCH_SIZE
+    }
+
+    /// Queues a frame, and sends what is queued if that fills a system call.
+    #[inline]
+    pub(crate) fn send(
+        &mut self,
+        frame: Frame,
+        sends: &mut SendArray,
+        ledger: &Ledger,
+        counters: &QueueCounters,
+    ) {
+        if self.push(frame) {
+            self.flush(sends, ledger, counters);
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -19,7 +19,7 @@ use crate::batch::{BATCH_SIZE, Batch};
 use crate::counters::{QueueCounters, WorkerCounters};
 use crate::driver::ledger::Ledger;
 use crate::driver::packets::PacketSender;
-use crate::driver::uring::queue::{Attached, Kind, Lengths};
+use crate::driver::uring::queue::{Attached, Chosen, Kind, Lengths, Senders};
 use crate::driver::vnet::Device;
 use crate::driver::{Driver, DriverConfig, Queue, QueueId, datagram, errors, raw, sender_of};
 use crate::drop_reason::DropReason;
@@ -56,10 +56,10 @@ pub struct UringDriver {
     needy: Vec<u16>,
     /// Frames that all queues together may lend the kernel.
     lendable: usize,
-    /// For raw sockets.
+    /// For sockets that packets leave by one by one.
     sends: SendArray,
-    /// Whether frames may wait to be sent by raw sockets.
-    raw_pending: bool,
+    /// Whether frames may wait to be sent by those.
+    packets_pending: bool,
 }
 
 impl UringDriver {
@@ -101,7 +101,7 @@ impl UringDriver {
             needy: Vec::new(),
             lendable,
             sends: SendArray::new(BATCH_SIZE),
-            raw_pending: false,
+            packets_pending: false,
         })
     }
 
@@ -124,8 +124,13 @@ impl UringDriver {
                 id,
                 receiver,
                 senders,
+                trains,
             } => {
-                let senders = self.register_all(senders)?;
+                let senders = if trains {
+                    Senders::Ring(self.register_all(senders)?)
+                } else {
+                    Senders::Packets(senders.into_iter().map(PacketSender::new).collect())
+                };
                 let kind = Kind::Underlay { id, senders };
                 (receiver, ReceiveMode::Message, HEADROOM - PREFIX_LEN, kind)
             }
@@ -187,7 +192,11 @@ impl UringDriver {
     }
 
     fn unregister_senders(&mut self, kind: &Kind) {
-        if let Kind::Underlay { senders, .. } = kind {
+        if let Kind::Underlay {
+            senders: Senders::Ring(senders),
+            ..
+        } = kind
+        {
             senders.iter().for_each(|&file| self.uring.unregister(file));
         }
     }
@@ -298,11 +307,17 @@ impl UringDriver {
         }
     }
 
-    fn flush_raw(&mut self) {
+    fn flush_packets(&mut self) {
         for queue in self.queues.iter_mut().flatten() {
-            if let Kind::Raw { sender, .. } = &mut queue.kind
-                && !sender.is_empty()
-            {
+            let senders = match &mut queue.kind {
+                Kind::Raw { sender, .. } => std::slice::from_mut(sender),
+                Kind::Underlay {
+                    senders: Senders::Packets(senders),
+                    ..
+                } => senders,
+                Kind::Device(_) | Kind::Underlay { .. } => continue,
+            };
+            for sender in senders.iter_mut().filter(|sender| !sender.is_empty()) {
                 sender.flush(&mut self.sends, &self.ledger, &queue.counters);
             }
         }
@@ -436,15 +451,19 @@ impl UringDriver {
             }
             Kind::Device(_) => queue.file,
             Kind::Raw { sender, .. } => {
-                self.raw_pending = true;
-                if sender.push(frame) {
-                    sender.flush(&mut self.sends, &self.ledger, &queue.counters);
-                }
+                self.packets_pending = true;
+                sender.send(frame, &mut self.sends, &self.ledger, &queue.counters);
                 return Ok(());
             }
             Kind::Underlay { senders, .. } => {
-                match senders.get(sender_of(&frame.meta, senders.len())) {
-                    Some(&file) => file,
+                let choice = sender_of(&frame.meta, senders.len());
+                match senders.choose(choice) {
+                    Some(Chosen::Ring(file)) => file,
+                    Some(Chosen::Packets(sender)) => {
+                        self.packets_pending = true;
+                        sender.send(frame, &mut self.sends, &self.ledger, &queue.counters);
+                        return Ok(());
+                    }
                     None => return Err((DropReason::UnderlayTxError, frame)),
                 }
             }
@@ -485,7 +504,7 @@ impl Driver for UringDriver {
         if !matches!(self.queues.get(index), Some(Some(_))) {
             return;
         }
-        self.flush_raw();
+        self.flush_packets();
         self.settle(index);
         self.needy.retain(|&queue| queue != id.0);
         let before = self.arrived.len();
@@ -535,8 +554,8 @@ impl Driver for UringDriver {
     }
 
     fn flush(&mut self) {
-        if std::mem::take(&mut self.raw_pending) {
-            self.flush_raw();
+        if std::mem::take(&mut self.packets_pending) {
+            self.flush_packets();
         }
         if self.uring.has_queued() {
             self.submit();

@@ -7,14 +7,17 @@
 use std::net::SocketAddr;
 
 use ringlay_encap::eth::EthernetFrame;
+use ringlay_encap::ip::IpVersion;
 use ringlay_encap::ipv4::Ipv4Packet;
 use ringlay_encap::ipv6::Ipv6Packet;
 use ringlay_encap::segment::{complete_checksum, unfinished_checksum};
 use ringlay_encap::udp::{self, UdpPacket};
+use ringlay_encap::zero_checksum::{self, ChecksumDecision};
 use ringlay_encap::{Encapsulation, EtherType, IpProtocol, ParseError, Sum, checksum};
 
 use super::{Context, decap};
 use crate::drop_reason::DropReason;
+use crate::endpoint::Endpoint;
 use crate::frame::{Frame, Gso, Ingress, Offload};
 use crate::id::UnderlayId;
 
@@ -32,7 +35,7 @@ pub(super) fn strip(
     let endpoint = context.tables.underlay(id);
     let endpoint = endpoint.ok_or(DropReason::TunnelGone)?;
     let offload = &frame.meta.offload;
-    let datagram = Datagram::parse(frame.data(), offload, endpoint.encapsulation)?;
+    let datagram = Datagram::parse(frame.data(), offload, endpoint)?;
     if datagram.destination != endpoint.local {
         return Err(DropReason::UplinkForeign);
     }
@@ -60,11 +63,7 @@ struct Datagram {
 
 impl Datagram {
     #[inline]
-    fn parse(
-        data: &[u8],
-        offload: &Offload,
-        encapsulation: Encapsulation,
-    ) -> Result<Self, DropReason> {
+    fn parse(data: &[u8], offload: &Offload, endpoint: Endpoint) -> Result<Self, DropReason> {
         let foreign = |_: ParseError| DropReason::UplinkForeign;
         let frame = EthernetFrame::new_checked(data).map_err(foreign)?;
         let (source, destination, traffic_class, protocol, payload, pseudo_header) =
@@ -103,14 +102,25 @@ impl Datagram {
         }
         let datagram = &frame.payload()[payload.clone()];
         let udp = UdpPacket::new_checked(datagram).map_err(foreign)?;
-        let may_lack_checksum = frame.ethertype() == EtherType::IPV4;
-        let verified = offload.checksum_valid || offload.needs_checksum;
-        let lacking = udp.checksum() == 0 && may_lack_checksum;
-        let right = verified || lacking || udp.verify_checksum(pseudo_header);
-        let unfinished = || udp.checksum() == pseudo_header.fold();
-        if !right && !unfinished() && !is_unfinished_inside(datagram, pseudo_header, encapsulation)
-        {
-            return Err(DropReason::UnderlayBadChecksum);
+        let version = match frame.ethertype() {
+            EtherType::IPV4 => IpVersion::V4,
+            _ => IpVersion::V6,
+        };
+        // Decapsulation asks whether the peer is known.
+        let decision = zero_checksum::received(version, udp.checksum(), endpoint.checksum, true);
+        let right = || {
+            offload.checksum_valid
+                || offload.needs_checksum
+                || udp.verify_checksum(pseudo_header)
+                || udp.checksum() == pseudo_header.fold() // unfinished
+                || is_unfinished_inside(datagram, pseudo_header, endpoint.encapsulation)
+        };
+        match decision {
+            ChecksumDecision::Accept => {}
+            ChecksumDecision::Verify if right() => {}
+            ChecksumDecision::Verify | ChecksumDecision::Drop => {
+                return Err(DropReason::UnderlayBadChecksum);
+            }
         }
         let start = frame.payload_offset() + payload.start;
         Ok(Self {

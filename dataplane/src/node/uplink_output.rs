@@ -55,6 +55,16 @@ pub(super) fn is_for(template: &Template) -> bool {
     template.l2_offset().is_some()
 }
 
+/// The kernel completes it, if there is to be one.
+#[inline]
+fn outer_checksum(template: &Template) -> OuterChecksum {
+    if template.sends_checksum() {
+        OuterChecksum::Partial
+    } else {
+        OuterChecksum::Zero
+    }
+}
+
 /// Encapsulates a frame that stands for `count` packets, each with `header_len` bytes of
 /// inner IP and transport headers. False, with the frame as it was, if it is too long, or
 /// if its checksum is not left to the kernel as that of a super-frame must be.
@@ -82,7 +92,7 @@ pub(super) fn encapsulate(
         ttl: inside.ttl.saturating_add(1),
         // What the path does not take whole may be fragmented.
         dont_fragment: !frame.meta.oversized,
-        checksum: OuterChecksum::Partial,
+        checksum: outer_checksum(template),
         ..inside
     };
     if !put_headers(frame, template, &stamp) {
@@ -97,10 +107,12 @@ pub(super) fn encapsulate(
                 outer: template.version(),
                 transport,
                 inner: outer,
-                checksum: true,
+                checksum: template.sends_checksum(),
             }),
             ..inner
         }
+    } else if !template.sends_checksum() {
+        Offload::default()
     } else {
         Offload {
             needs_checksum: true,

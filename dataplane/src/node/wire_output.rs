@@ -29,7 +29,9 @@ pub(super) fn encapsulate(
     idents: &mut Idents,
 ) -> bool {
     fits(template, frame.len(), limit) && {
-        let sum = checksum::sum(frame.data());
+        let sum = template
+            .sends_checksum()
+            .then(|| checksum::sum(frame.data()));
         stamp(frame, template, ethertype, sum, idents)
     }
 }
@@ -60,9 +62,11 @@ pub(super) fn cut(
         packet.set_len(segmenter.header_len() + segmenter.payload(index).len());
         let (header, payload) = packet.data_mut().split_at_mut(segmenter.header_len());
         segmenter.write_segment(index, header, payload);
-        // Its checksums were computed just now.
-        let known = checksum::sum_of_valid_packet(packet.data());
-        let sum = known.unwrap_or_else(|| checksum::sum(packet.data()));
+        let sum = template.sends_checksum().then(|| {
+            // Its checksums were computed just now.
+            let known = checksum::sum_of_valid_packet(packet.data());
+            known.unwrap_or_else(|| checksum::sum(packet.data()))
+        });
         if !stamp(&mut packet, template, ethertype, sum, idents) {
             context.discard(packet, DropReason::IpMalformed);
         } else if let Err(packet) = edges.uplink_output.push(packet) {
@@ -71,20 +75,20 @@ pub(super) fn cut(
     }
 }
 
-/// Puts the headers in front of a packet whose bytes have this sum.
+/// Puts the headers in front of a packet whose bytes have this sum; without, no outer checksum.
 #[inline]
 fn stamp(
     frame: &mut Frame,
     template: &Template,
     ethertype: EtherType,
-    sum: Sum,
+    sum: Option<Sum>,
     idents: &mut Idents,
 ) -> bool {
     let stamp = Stamp {
         ident: idents.take(1),
         // What the path does not take whole goes by the sockets.
         dont_fragment: true,
-        checksum: OuterChecksum::Inner(sum),
+        checksum: sum.map_or(OuterChecksum::Zero, OuterChecksum::Inner),
         ..uplink_output::stamp(frame, ethertype)
     };
     uplink_output::put_headers(frame, template, &stamp)

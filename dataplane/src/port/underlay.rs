@@ -63,6 +63,8 @@ pub enum UnderlayQueue {
         receiver: OwnedFd,
         /// Sockets to send from. The last is for what has to be fragmented.
         senders: Vec<OwnedFd>,
+        /// Whether those send trains.
+        trains: bool,
     },
     /// A raw socket for each of the endpoint's IP protocols.
     Raw {
@@ -75,10 +77,15 @@ impl UnderlayQueue {
     /// The sockets as queues of endpoint `id`.
     pub fn into_queues(self, id: UnderlayId) -> Vec<Queue> {
         match self {
-            Self::Udp { receiver, senders } => vec![Queue::Underlay {
+            Self::Udp {
+                receiver,
+                senders,
+                trains,
+            } => vec![Queue::Underlay {
                 id,
                 receiver,
                 senders,
+                trains,
             }],
             Self::Raw { sockets } => {
                 let queue = |socket| Queue::Raw { id, socket };

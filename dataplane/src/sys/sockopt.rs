@@ -53,6 +53,37 @@ pub fn report_traffic_class_v6(socket: BorrowedFd<'_>) -> io::Result<()> {
     set(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVTCLASS, 1)
 }
 
+/// Sends UDP datagrams without a checksum over IPv4 (`SO_NO_CHECK`: `socket(7)`). `UDP_SEGMENT`
+/// fails on such sockets.
+///
+/// # Errors
+///
+/// `ENOTSOCK` and the like: the descriptor is no socket.
+pub fn omit_checksums_v4(socket: BorrowedFd<'_>) -> io::Result<()> {
+    set(socket, libc::SOL_SOCKET, libc::SO_NO_CHECK, 1)
+}
+
+/// Sends UDP datagrams without a checksum over IPv6 (`UDP_NO_CHECK6_TX` in `linux/udp.h`).
+/// `UDP_SEGMENT` fails on such sockets.
+///
+/// # Errors
+///
+/// `ENOPROTOOPT` when it is no UDP socket.
+pub fn omit_checksums_v6(socket: BorrowedFd<'_>) -> io::Result<()> {
+    const UDP_NO_CHECK6_TX: libc::c_int = 101;
+    set(socket, libc::SOL_UDP, UDP_NO_CHECK6_TX, 1)
+}
+
+/// Receives UDP datagrams without a checksum over IPv6 (`UDP_NO_CHECK6_RX` in `linux/udp.h`).
+///
+/// # Errors
+///
+/// `ENOPROTOOPT` when it is no UDP socket.
+pub fn accept_zero_checksums_v6(socket: BorrowedFd<'_>) -> io::Result<()> {
+    const UDP_NO_CHECK6_RX: libc::c_int = 102;
+    set(socket, libc::SOL_UDP, UDP_NO_CHECK6_RX, 1)
+}
+
 /// Sends each IPv6 packet with the flow label of the address it goes to (`IPV6_FLOWINFO_SEND`
 /// in `linux/in6.h`).
 ///

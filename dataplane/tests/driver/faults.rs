@@ -48,6 +48,7 @@ fn a_truncated_datagram_is_dropped_alone(kind: DriverKind) {
         id,
         receiver,
         senders: Vec::new(),
+        trains: true,
     });
     for data in [&b"before"[..], &[1; 80_000], b"after"] {
         theirs.send(data).unwrap();

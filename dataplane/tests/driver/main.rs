@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "a failure is a failed test")]
 
 mod allocations;
+mod checksums;
 mod confined;
 #[path = "../counting/mod.rs"]
 mod counting;

@@ -22,7 +22,7 @@ use ringlay_dataplane::mempool::Mempool;
 use ringlay_dataplane::port::tun::{self, Life, TunConfig, TunDevice, TunOffloads};
 use ringlay_dataplane::port::underlay::{self, UnderlayConfig, UnderlayQueue};
 use ringlay_dataplane::sys::eventfd::Waker;
-use ringlay_encap::Encapsulation;
+use ringlay_encap::{Encapsulation, UdpChecksum};
 
 /// How long anything may take before the test fails.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -147,8 +147,23 @@ pub(crate) fn private_address() -> SocketAddr {
 
 /// A tunnel endpoint over UDP at `local` for one worker with `senders` sockets.
 pub(crate) fn endpoint(local: SocketAddr, senders: usize, gro: bool) -> UnderlayQueue {
+    udp_endpoint(local, senders, gro, UdpChecksum::On)
+}
+
+/// The same with one socket, and this way with checksums.
+pub(crate) fn endpoint_with(local: SocketAddr, checksum: UdpChecksum) -> UnderlayQueue {
+    udp_endpoint(local, 1, true, checksum)
+}
+
+fn udp_endpoint(
+    local: SocketAddr,
+    senders: usize,
+    gro: bool,
+    checksum: UdpChecksum,
+) -> UnderlayQueue {
     let config = UnderlayConfig {
         endpoint: Endpoint {
+            checksum,
             local,
             encapsulation: Encapsulation::Vxlan,
         },
@@ -168,6 +183,7 @@ pub(crate) fn raw_endpoint(
 ) -> Vec<UnderlayQueue> {
     let config = UnderlayConfig {
         endpoint: Endpoint {
+            checksum: UdpChecksum::On,
             local,
             encapsulation,
         },

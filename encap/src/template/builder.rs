@@ -23,6 +23,7 @@ pub struct TemplateBuilder {
     ecn: EcnMode,
     df: DfPolicy,
     port: Option<u16>,
+    udp_checksum: bool,
 }
 
 /// Why a template cannot be built.
@@ -51,6 +52,7 @@ impl TemplateBuilder {
             ecn: EcnMode::Normal,
             df: DfPolicy::Copy,
             port: None,
+            udp_checksum: true,
         }
     }
 
@@ -104,6 +106,14 @@ impl TemplateBuilder {
     #[must_use]
     pub const fn port(mut self, port: u16) -> Self {
         self.port = Some(port);
+        self
+    }
+
+    /// Says whether outer UDP headers are to have a checksum, by default yes. See
+    /// [`sends_checksum`](Template::sends_checksum).
+    #[must_use]
+    pub const fn udp_checksum(mut self, sent: bool) -> Self {
+        self.udp_checksum = sent;
         self
     }
 
@@ -185,6 +195,7 @@ impl TemplateBuilder {
             ethertype: ethertype.map(|at| at as u8),
             len: len as u8,
             is_bridged: inner == Inner::Frames,
+            udp_checksum: self.udp_checksum,
         }
     }
 

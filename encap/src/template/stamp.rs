@@ -120,7 +120,7 @@ impl Stamp {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OuterChecksum {
     /// None. Over IPv6 only if the receiver is known to take it: see
-    /// [`zero_checksum::may_send`](crate::zero_checksum::may_send).
+    /// [`UdpChecksum`](crate::UdpChecksum).
     Zero,
     /// Computed, given the sum of the bytes that follow the template. That of a packet with a valid
     /// transport checksum is known without reading it: see

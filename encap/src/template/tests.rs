@@ -283,6 +283,9 @@ fn checksum_policies() {
     assert_eq!(udp_of(OuterChecksum::Zero).0, 0);
     let (partial, pseudo_header) = udp_of(OuterChecksum::Partial);
     assert_eq!(partial, pseudo_header);
+    assert!(template.sends_checksum());
+    let without = Template::builder(A4, B4).udp_checksum(false);
+    assert!(!without.vxlan_bridged(vni()).unwrap().sends_checksum());
 }
 
 #[test]

@@ -58,9 +58,16 @@ pub(super) enum Kind {
     },
 }
 
-/// A socket and the frames to leave by it, in order.
+/// A UDP socket and the frames to leave by it, in order.
 #[derive(Debug)]
-pub(super) struct Sender {
+pub(super) enum Sender {
+    Trains(TrainSender),
+    Packets(PacketSender),
+}
+
+/// A socket by which each frame leaves as a whole.
+#[derive(Debug)]
+pub(super) struct TrainSender {
     socket: OwnedFd,
     pending: Vec<Frame>,
 }
@@ -94,13 +101,39 @@ impl Kind {
 }
 
 impl Sender {
-    pub(super) fn new(socket: OwnedFd) -> Self {
-        Self {
-            socket,
-            pending: Vec::with_capacity(BATCH_SIZE),
+    pub(super) fn new(socket: OwnedFd, trains: bool) -> Self {
+        if trains {
+            Self::Trains(TrainSender {
+                socket,
+                pending: Vec::with_capacity(BATCH_SIZE),
+            })
+        } else {
+            Self::Packets(PacketSender::new(socket))
         }
     }
 
+    #[inline]
+    fn send(&mut self, frame: Frame, io: &mut Io, counters: &QueueCounters) {
+        match self {
+            Self::Trains(sender) => {
+                sender.pending.push(frame);
+                if sender.pending.len() == BATCH_SIZE {
+                    sender.flush(io, counters);
+                }
+            }
+            Self::Packets(sender) => sender.send(frame, &mut io.sends, &io.ledger, counters),
+        }
+    }
+
+    fn flush(&mut self, io: &mut Io, counters: &QueueCounters) {
+        match self {
+            Self::Trains(sender) => sender.flush(io, counters),
+            Self::Packets(sender) => sender.flush(&mut io.sends, &io.ledger, counters),
+        }
+    }
+}
+
+impl TrainSender {
     fn flush(&mut self, io: &mut Io, counters: &QueueCounters) {
         let mut rest = &self.pending[..];
         while !rest.is_empty() {
@@ -185,15 +218,10 @@ impl Attached {
                 let Some(sender) = senders.get_mut(choice) else {
                     return io.ledger.dropped(DropReason::UnderlayTxError, &frame);
                 };
-                sender.pending.push(frame);
-                if sender.pending.len() == BATCH_SIZE {
-                    sender.flush(io, &self.counters);
-                }
+                sender.send(frame, io, &self.counters);
             }
             Kind::Raw { sender, .. } => {
-                if sender.push(frame) {
-                    sender.flush(&mut io.sends, &io.ledger, &self.counters);
-                }
+                sender.send(frame, &mut io.sends, &io.ledger, &self.counters);
             }
         }
     }

@@ -40,13 +40,45 @@ pub(super) enum Kind {
     Device(Device),
     Underlay {
         id: UnderlayId,
-        senders: Vec<FileId>,
+        senders: Senders,
     },
     Raw {
         id: UnderlayId,
         version: IpVersion,
         sender: PacketSender,
     },
+}
+
+/// The UDP sockets that frames leave by.
+#[derive(Debug)]
+pub(super) enum Senders {
+    /// By the ring, trains as a whole.
+    Ring(Vec<FileId>),
+    /// Packet by packet.
+    Packets(Vec<PacketSender>),
+}
+
+/// One of them.
+pub(super) enum Chosen<'a> {
+    Ring(FileId),
+    Packets(&'a mut PacketSender),
+}
+
+impl Senders {
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Ring(files) => files.len(),
+            Self::Packets(senders) => senders.len(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn choose(&mut self, index: usize) -> Option<Chosen<'_>> {
+        match self {
+            Self::Ring(files) => files.get(index).copied().map(Chosen::Ring),
+            Self::Packets(senders) => senders.get_mut(index).map(Chosen::Packets),
+        }
+    }
 }
 
 impl Kind {

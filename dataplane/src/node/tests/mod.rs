@@ -1,5 +1,6 @@
 //! The forwarding graph without IO: packets in, packets out, every one accounted for.
 
+mod checksums;
 mod encapsulations;
 mod forward;
 mod headers;
@@ -19,7 +20,7 @@ use crossbeam::channel::{Receiver, Sender, unbounded};
 use crossbeam::utils::CachePadded;
 use etherparse::PacketBuilder;
 use ringlay_encap::template::Template;
-use ringlay_encap::{DscpPolicy, Encapsulation, MacAddr, TunnelKey, Vni};
+use ringlay_encap::{DscpPolicy, Encapsulation, MacAddr, TunnelKey, UdpChecksum, Vni};
 use ringlay_lpm::Prefix;
 
 use super::{Context, Graph, Output};
@@ -93,6 +94,7 @@ fn tables() -> Tables {
 fn endpoint(encapsulation: Encapsulation) -> Endpoint {
     let port = encapsulation.udp_port().unwrap_or(0);
     Endpoint {
+        checksum: UdpChecksum::On,
         local: SocketAddr::new(IpAddr::V4(OUR_VTEP), port),
         encapsulation,
     }

@@ -139,7 +139,7 @@ fn set_options(socket: &Socket, version: IpVersion) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use ringlay_encap::Encapsulation;
+    use ringlay_encap::{Encapsulation, UdpChecksum};
 
     use super::super::bind;
     use super::*;
@@ -151,6 +151,7 @@ mod tests {
             endpoint: Endpoint {
                 local: SocketAddr::new(address.parse().unwrap(), 0),
                 encapsulation,
+                checksum: UdpChecksum::On,
             },
             workers: 2,
             senders: 1,

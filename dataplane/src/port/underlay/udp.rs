@@ -12,6 +12,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use ringlay_encap::ip::IpVersion;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{
@@ -44,7 +45,11 @@ pub(super) fn bind(config: &UnderlayConfig) -> Result<UnderlaySockets, BindUnder
             .map(|&port| bind_sender(config, port, config.dont_fragment));
         let senders = whole.chain([bind_sender(config, last, false)]);
         let senders = senders.collect::<Result<_, _>>()?;
-        Ok(UnderlayQueue::Udp { receiver, senders })
+        Ok(UnderlayQueue::Udp {
+            receiver,
+            senders,
+            trains: config.endpoint.checksum.is_sent(),
+        })
     });
     Ok(UnderlaySockets {
         queues: queues.collect::<Result<_, _>>()?,
@@ -84,6 +89,11 @@ fn bind_receiver(config: &UnderlayConfig) -> Result<OwnedFd, BindUnderlayError> 
         sockopt::report_traffic_class_v4
     };
     report(socket.as_fd()).map_err(failed(config, "learn the traffic class of packets"))?;
+    let endpoint = &config.endpoint;
+    if endpoint.local.is_ipv6() && endpoint.checksum.accepts_zero(IpVersion::V6) {
+        sockopt::accept_zero_checksums_v6(socket.as_fd())
+            .map_err(failed(config, "accept datagrams without a checksum"))?;
+    }
     if config.gro {
         sockopt::set_udp_gro(socket.as_fd(), true).map_err(failed(config, "enable UDP_GRO"))?;
     }
@@ -106,6 +116,14 @@ fn bind_sender(
             sockopt::forbid_fragments_v4
         };
         forbid(socket.as_fd()).map_err(failed(config, "forbid fragments"))?;
+    }
+    if !config.endpoint.checksum.is_sent() {
+        let omit = if config.endpoint.local.is_ipv6() {
+            sockopt::omit_checksums_v6
+        } else {
+            sockopt::omit_checksums_v4
+        };
+        omit(socket.as_fd()).map_err(failed(config, "omit checksums"))?;
     }
     socket
         .set_reuse_port(true)
@@ -171,7 +189,7 @@ mod tests {
     use std::collections::HashSet;
     use std::net::UdpSocket;
 
-    use ringlay_encap::Encapsulation;
+    use ringlay_encap::{Encapsulation, UdpChecksum};
 
     use super::super::bind;
     use super::*;
@@ -182,6 +200,7 @@ mod tests {
             endpoint: Endpoint {
                 local: local.parse().unwrap(),
                 encapsulation: Encapsulation::Vxlan,
+                checksum: UdpChecksum::On,
             },
             workers: 2,
             senders: 3,
@@ -203,7 +222,10 @@ mod tests {
             assert_eq!(queues.len(), 2);
             let mut ports = HashSet::new();
             for queue in queues {
-                let UnderlayQueue::Udp { receiver, senders } = queue else {
+                let UnderlayQueue::Udp {
+                    receiver, senders, ..
+                } = queue
+                else {
                     panic!()
                 };
                 let receiver = UdpSocket::from(receiver);
