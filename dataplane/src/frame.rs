@@ -105,8 +105,8 @@ pub struct Meta {
     /// The outer traffic class (DSCP and ECN, RFC 2474 and RFC 3168) of a frame from or
     /// to the underlay; one for all datagrams of a train.
     pub traffic_class: u8,
-    /// The outer time to live or hop limit of a frame to the underlay's sockets; zero leaves
-    /// it to the kernel.
+    /// The outer time to live or hop limit of a frame to the underlay's sockets, where zero leaves
+    /// it to the kernel, or of one from the underlay, where zero says that it is not known.
     pub ttl: u8,
     /// Whether the path to `remote` does not take it whole: the outer packet is to be
     /// fragmented, by this host or underway.

@@ -26,7 +26,7 @@ use crate::id::{PortId, TunnelId, UnderlayId, WorkerId};
 use crate::mempool::Mempool;
 use crate::port::classifier::Hook;
 use crate::port::tun::TunDevice;
-use crate::port::underlay::{Claim, UnderlaySockets};
+use crate::port::underlay::{Claim, Receivers, UnderlaySockets};
 use crate::port::uplink::UplinkDevice;
 use crate::port::wire::{self, WireDevice};
 use crate::port::xdp::XdpProgram;
@@ -101,7 +101,7 @@ struct Handle {
 struct Queues {
     ports: HashMap<PortId, Vec<Arc<QueueCounters>>>,
     underlays: HashMap<UnderlayId, Vec<Arc<QueueCounters>>>,
-    claims: HashMap<UnderlayId, Claim>,
+    held: HashMap<UnderlayId, (Receivers, Option<Claim>)>,
 }
 
 impl Runtime {
@@ -247,13 +247,26 @@ impl Runtime {
             Ok(counters) => {
                 let mut queues = self.queues();
                 queues.underlays.insert(id, counters);
-                queues.claims.extend(sockets.claim.map(|claim| (id, claim)));
+                queues.held.insert(id, (sockets.receivers, sockets.claim));
                 Ok(())
             }
             Err(error) => {
                 self.broadcast(|done| Command::DetachUnderlay { id, done });
                 Err(error)
             }
+        }
+    }
+
+    /// Has an endpoint's sockets report the outer time to live of each datagram, or no more. What
+    /// comes by an uplink has its header anyway.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn report_ttl(&self, id: UnderlayId, on: bool) -> io::Result<()> {
+        match self.queues().held.get(&id) {
+            Some((receivers, _)) => receivers.report_ttl(on),
+            None => Ok(()),
         }
     }
 
@@ -330,8 +343,10 @@ impl Runtime {
     /// Closes a tunnel endpoint's sockets and uplink; when it returns no worker uses them.
     pub fn remove_underlay(&self, id: UnderlayId) {
         if self.queues().underlays.remove(&id).is_some() {
+            let held = self.queues().held.remove(&id);
+            let claim = held.map(|(_, claim)| claim);
             self.broadcast(|done| Command::DetachUnderlay { id, done });
-            self.queues().claims.remove(&id);
+            drop(claim);
         }
     }
 

@@ -69,6 +69,8 @@ pub struct Engine {
     compiler: Compiler,
     resolver: Resolver,
     underlays: BTreeMap<UnderlayId, Endpoint>,
+    /// Those that report outer times to live.
+    ttls: BTreeSet<UnderlayId>,
     ports: Ports,
     paths: Paths,
     probing: Probing,
@@ -101,6 +103,7 @@ impl Engine {
             compiler: Compiler::new(environment),
             resolver: Resolver::default(),
             underlays: BTreeMap::new(),
+            ttls: BTreeSet::new(),
             ports: Ports::new(Arc::clone(&host)),
             paths,
             probing: Probing::default(),
@@ -141,9 +144,12 @@ impl Engine {
             if let Err(error) = self.open_underlays() {
                 tracing::error!(%error, "what was closed for the change does not open again");
             }
+            self.ttls.clear();
+            self.follow_ttls();
             return Err(error);
         }
         let delta = applied.delta;
+        self.follow_ttls();
         self.follow_tunnels();
         let tables = self.host.publish(self.compiler.tables());
         self.close_unused();
@@ -388,6 +394,16 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// Has those endpoints report outer times to live whose networks take them over: it costs
+    /// something for each datagram.
+    fn follow_ttls(&mut self) {
+        let wanted = self.compiler.copied_ttls();
+        for id in wanted.symmetric_difference(&self.ttls) {
+            self.host.report_ttl(*id, wanted.contains(id));
+        }
+        self.ttls = wanted;
     }
 
     /// Closes what the compiled tables do not name.

@@ -115,6 +115,9 @@ pub trait Host: Send + Sync + fmt::Debug {
     /// Closes the sockets of a local tunnel endpoint.
     fn close_underlay(&self, id: UnderlayId);
 
+    /// Has the sockets of a local tunnel endpoint report outer times to live, or no more.
+    fn report_ttl(&self, id: UnderlayId, on: bool);
+
     /// Looks after the device that is the wire of a tunnel endpoint; none if there is none, or it
     /// is not served now.
     fn wire(&self) -> Option<OpenWire> {

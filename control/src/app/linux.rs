@@ -338,6 +338,12 @@ impl Host for Linux {
         self.runtime.remove_underlay(id);
     }
 
+    fn report_ttl(&self, id: UnderlayId, on: bool) {
+        if let Err(error) = self.runtime.report_ttl(id, on) {
+            tracing::warn!(underlay = %id, %error, "outer times to live are not reported");
+        }
+    }
+
     fn wire(&self) -> Option<OpenWire> {
         match &self.uplinks {
             Uplinks::Wire(wire) => wire.tend(&self.runtime),

@@ -43,10 +43,10 @@ pub(super) struct NetworkArgs {
     /// How congestion marks cross: normal or compatibility; normal unless given.
     #[arg(long, default_value = "", hide_default_value = true)]
     ecn: String,
-    /// Outer DSCP: a number, or copy; 0 unless given.
+    /// Outer DSCP: a number, or copy, both ways; 0 unless given.
     #[arg(long, default_value = "", hide_default_value = true)]
     dscp: String,
-    /// Outer time to live: a number, or copy; the host's usual one unless given.
+    /// Outer time to live: a number, or copy, both ways; the host's usual one unless given.
     #[arg(long, default_value = "", hide_default_value = true)]
     ttl: String,
     /// Outer UDP checksum: on, sent (over IPv6 zero is accepted too) or off; on unless given.

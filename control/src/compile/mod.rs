@@ -28,7 +28,7 @@ use ringlay_dataplane::{
     id::{NetworkId, PortId, TunnelId, UnderlayId},
     tables::{self, Fib, Tables},
 };
-use ringlay_encap::{DscpPolicy, EcnMode, Encapsulation, MacAddr, UdpChecksum};
+use ringlay_encap::{DscpPolicy, EcnMode, Encapsulation, MacAddr, TtlPolicy, UdpChecksum};
 
 pub use self::tunnels::TunnelKey;
 pub use self::wire::Wire;
@@ -278,6 +278,13 @@ impl Compiler {
         self.underlays
             .iter()
             .map(move |(carrier, (id, _))| (*id, carrier.endpoint(local)))
+    }
+
+    /// The endpoints at which outer times to live are taken over by a network.
+    pub fn copied_ttls(&self) -> BTreeSet<UnderlayId> {
+        let tables = self.networks.values().map(|entry| &entry.table);
+        let copying = tables.filter(|table| table.ttl == Some(TtlPolicy::Copy));
+        copying.map(|table| table.underlay).collect()
     }
 
     /// The local tunnel endpoint of a network.

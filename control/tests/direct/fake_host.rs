@@ -51,6 +51,8 @@ pub(crate) struct State {
     pub(crate) generation: u64,
     /// Devices that cannot be opened.
     pub(crate) broken: BTreeSet<String>,
+    /// Endpoints that report outer times to live.
+    pub(crate) ttls: BTreeSet<UnderlayId>,
     /// UDP ports that are taken.
     pub(crate) taken: BTreeSet<u16>,
     /// Prefixes to which the kernel has a route already.
@@ -165,8 +167,20 @@ impl Host for FakeHost {
     }
 
     fn close_underlay(&self, id: UnderlayId) {
-        self.with(|state| state.underlays.remove(&id))
-            .expect("open");
+        self.with(|state| {
+            state.ttls.remove(&id);
+            state.underlays.remove(&id).expect("open");
+        });
+    }
+
+    fn report_ttl(&self, id: UnderlayId, on: bool) {
+        self.with(|state| {
+            if !on {
+                state.ttls.remove(&id);
+            } else if state.underlays.contains_key(&id) {
+                state.ttls.insert(id);
+            }
+        });
     }
 
     fn publish(&self, tables: Tables) -> u64 {

@@ -385,10 +385,12 @@ async fn a_udp_port_can_become_of_another_kind() {
     };
     let geneve = proto::Network {
         encap: "geneve".to_owned(),
+        ttl: "copy".to_owned(),
         ..vxlan.clone()
     };
     let bare = proto::Network {
         udp_checksum: "off".to_owned(),
+        ttl: "copy".to_owned(),
         ..vxlan.clone()
     };
     for (network, encapsulation, checksum) in [
@@ -414,6 +416,38 @@ async fn a_udp_port_can_become_of_another_kind() {
     let status = node.state().batch(request).await.unwrap_err();
     assert!(status.message().contains("rl2 is broken"), "{status}");
     assert_eq!(open(), Some((Encapsulation::Geneve, UdpChecksum::On)));
+    assert_eq!(node.host.with(|state| state.ttls.len()), 1, "told anew");
+}
+
+#[tokio::test]
+async fn times_to_live_are_reported_where_a_network_takes_them_over() {
+    let node = Node::start(CONFIG).await;
+    let reported = || {
+        node.host.with(|state| {
+            let ports = state.ttls.iter().map(|id| state.underlays[id].local.port());
+            ports.collect::<Vec<_>>()
+        })
+    };
+    let network = |name: &str, vni, port, ttl: &str| proto::Network {
+        name: name.to_owned(),
+        vni: Some(vni),
+        port: Some(port),
+        ttl: ttl.to_owned(),
+        ..proto::Network::default()
+    };
+    for (network, expected) in [
+        (network("red", 43, 8472, ""), &[][..]),
+        (network("red", 43, 8472, "copy"), &[8472]),
+        // They share an endpoint.
+        (network("green", 44, 8472, "9"), &[8472]),
+        (network("green", 44, 8472, "copy"), &[8472]),
+        (network("red", 43, 8472, "9"), &[8472]),
+        (network("green", 44, 4790, "copy"), &[4790]),
+        (network("green", 44, 4790, ""), &[]),
+    ] {
+        node.apply_network(&network).await.unwrap();
+        assert_eq!(reported(), expected, "{network:?}");
+    }
 }
 
 #[tokio::test]

@@ -10,6 +10,8 @@ use crate::support::node::{Node, NodeConfig, VNI};
 use crate::support::pair::{Pair, UNDERLAY_DEVICE, Underlay, output};
 use crate::support::traffic::{exchange_tcp, exchange_udp, ping};
 
+/// What makes the kernel's device neither send nor demand them.
+const WITHOUT: &str = "noudpcsum udp6zerocsumtx udp6zerocsumrx";
 const DRIVERS: [&str; 3] = ["udp", "tunnel-gso", "af_xdp"];
 const INNER: [[&str; 2]; 2] = [["10.42.1.1", "10.42.2.1"], ["fd42:1::1", "fd42:2::1"]];
 
@@ -66,7 +68,7 @@ fn has_checksums(pair: &Pair, underlay: Underlay, driver: &str, checksum: &str) 
 fn over_ipv4_they_are_left_out_both_ways() {
     for driver in DRIVERS {
         let pair = Pair::create();
-        kernel_peer::start_without_checksums(&pair, Underlay::V4);
+        kernel_peer::start_with(&pair, Underlay::V4, WITHOUT);
         let both = has_checksums(&pair, Underlay::V4, driver, "off");
         assert_eq!(both, [false, false], "{driver}");
     }
@@ -76,7 +78,7 @@ fn over_ipv4_they_are_left_out_both_ways() {
 fn over_ipv6_they_are_left_out_both_ways() {
     for driver in DRIVERS {
         let pair = Pair::create();
-        kernel_peer::start_without_checksums(&pair, Underlay::V6);
+        kernel_peer::start_with(&pair, Underlay::V6, WITHOUT);
         let both = has_checksums(&pair, Underlay::V6, driver, "off");
         assert_eq!(both, [false, false], "{driver}");
     }
@@ -85,7 +87,7 @@ fn over_ipv6_they_are_left_out_both_ways() {
 #[test]
 fn over_ipv6_a_node_may_send_them_and_demand_none() {
     let pair = Pair::create();
-    kernel_peer::start_without_checksums(&pair, Underlay::V6);
+    kernel_peer::start_with(&pair, Underlay::V6, WITHOUT);
     for driver in DRIVERS {
         let both = has_checksums(&pair, Underlay::V6, driver, "sent");
         assert_eq!(both, [true, false], "{driver}");
@@ -95,7 +97,7 @@ fn over_ipv6_a_node_may_send_them_and_demand_none() {
 #[test]
 fn over_ipv6_they_are_demanded_unless_told_otherwise() {
     let pair = Pair::create();
-    kernel_peer::start_without_checksums(&pair, Underlay::V6);
+    kernel_peer::start_with(&pair, Underlay::V6, WITHOUT);
     for driver in DRIVERS {
         let node = node(&pair, Underlay::V6, driver, "on");
         let mut ping = Command::new("ping");

@@ -40,6 +40,9 @@ fn frames_are_clean(underlay: Underlay, driver: &'static str) {
     frames.assert_outer_headers();
     frames.assert_inner_headers();
     frames.assert_flows_spread();
+    if underlay == Underlay::V6 {
+        frames.assert_labels_spread();
+    }
 }
 
 /// Captures some of every kind of traffic where it leaves the node.
@@ -180,6 +183,22 @@ impl Frames {
         );
         let distinct: BTreeSet<_> = ports_by_flow.values().flatten().collect();
         assert!(distinct.len() >= DISTINCT_PORTS_MIN, "{distinct:?}");
+    }
+
+    /// Routers that look at the flow label instead of ports see the same flows (RFC 6438).
+    fn assert_labels_spread(&self) {
+        let mut labels_by_port = BTreeMap::<_, BTreeSet<_>>::new();
+        for row in self.sent("vxlan", &["udp.srcport", "ipv6.flow"]) {
+            let (port, label) = (row[0][0].clone(), row[1][0].clone());
+            assert_ne!(label, "0x00000", "port {port}");
+            labels_by_port.entry(port).or_default().insert(label);
+        }
+        assert!(
+            labels_by_port.values().all(|labels| labels.len() == 1),
+            "{labels_by_port:?}"
+        );
+        let distinct: BTreeSet<_> = labels_by_port.values().flatten().collect();
+        assert_eq!(distinct.len(), labels_by_port.len());
     }
 }
 

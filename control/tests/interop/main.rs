@@ -11,6 +11,7 @@ mod support;
 
 mod checksum;
 mod decode;
+mod hops;
 mod ovs;
 mod presets;
 mod scapy;

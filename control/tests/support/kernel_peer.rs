@@ -45,13 +45,12 @@ pub(crate) fn start_by(pair: &Pair, underlay: Underlay, style: Style, convention
     add(pair, underlay, style, convention, "");
 }
 
-/// The same without outer checksums, neither sent nor demanded.
-pub(crate) fn start_without_checksums(pair: &Pair, underlay: Underlay) {
+/// With these options, and addresses on its link.
+pub(crate) fn start_with(pair: &Pair, underlay: Underlay, options: &str) {
     let convention = Convention {
         vni: VNI,
         port: 4789,
     };
-    let options = "noudpcsum udp6zerocsumtx udp6zerocsumrx";
     add(pair, underlay, Style::OnLink, convention, options);
 }
 

@@ -18,6 +18,7 @@ pub(crate) fn into_frame(datagram: Datagram) -> Result<Frame, DropReason> {
     let mut frame = Frame::from_slot(datagram.slot, HEADROOM, datagram.len);
     frame.meta.segment_size = datagram.segment_size;
     frame.meta.traffic_class = datagram.traffic_class;
+    frame.meta.ttl = datagram.ttl;
     if let Some(remote) = datagram.remote {
         frame.meta.remote = remote;
     }

@@ -166,7 +166,7 @@ impl Default for DriverConfig {
 /// A driver owns every frame it is given until the kernel took it (then it
 /// counts it as sent) or refused it (then it counts the drop reason), and takes
 /// the frames it receives from the worker's mempool. It sets `ingress`, `remote`
-/// (underlay), `traffic_class`, `segment_size` and `offload` of received frames.
+/// (underlay), `traffic_class`, `ttl`, `segment_size` and `offload` of received frames.
 pub trait Driver {
     /// Starts serving a queue.
     ///

@@ -20,10 +20,10 @@ pub(crate) fn into_frame(datagram: Datagram, version: IpVersion) -> Result<Frame
     if version == IpVersion::V4 {
         let outer = Ipv4Packet::new_checked(frame.data()).map_err(|_| DropReason::RxTruncated)?;
         let (header_len, total_len) = (outer.header_len(), outer.total_len());
-        let traffic_class = outer.traffic_class();
+        let (traffic_class, ttl) = (outer.traffic_class(), outer.ttl());
         frame.truncate(total_len);
         frame.trim_front(header_len);
-        frame.meta.traffic_class = traffic_class;
+        (frame.meta.traffic_class, frame.meta.ttl) = (traffic_class, ttl);
     }
     Ok(frame)
 }

@@ -175,7 +175,8 @@ impl Open {
             && self.frame.meta.ingress == carrier.meta.ingress
             && self.frame.meta.remote.ip() == carrier.meta.remote.ip()
             // As in the kernel's GRO: a congestion mark is one packet's, not its neighbours'.
-            && self.frame.meta.traffic_class == carrier.meta.traffic_class;
+            && self.frame.meta.traffic_class == carrier.meta.traffic_class
+            && self.frame.meta.ttl == carrier.meta.ttl;
         if !same_tunnel || self.frame.tailroom() < packet.len() {
             return false;
         }

@@ -9,7 +9,7 @@ use ringlay_encap::icmpv6::kind;
 use ringlay_encap::ipv6::Ipv6Packet;
 use ringlay_encap::{
     Decap, DscpPolicy, Encapsulation, EtherType, InnerType, IpFields, IpProtocol, MacAddr,
-    Propagation, TunnelKey,
+    Propagation, TtlPolicy, TunnelKey,
 };
 
 use super::{Context, Edges, geneve_decap, gre_decap, ipip_decap, put, vxlan_decap};
@@ -124,27 +124,32 @@ fn take_off(
         frame.trim_front(payload);
     }
     if let Edge::Ip = edge {
-        take_over(frame, network.dscp)?;
+        take_over(frame, network)?;
     }
     Ok(edge)
 }
 
-/// Takes over what the underlay says in the outer traffic class: congestion (RFC 6040), and, where
-/// it was copied on the way out, the DSCP. Outer times to live are not known behind sockets.
+/// Takes over what the underlay says in the outer header: congestion (RFC 6040), and, where they
+/// were copied on the way out, the DSCP (RFC 2983) and the time to live (the uniform model of
+/// RFC 3443).
 #[inline]
-fn take_over(frame: &mut Frame, dscp: DscpPolicy) -> Result<(), DropReason> {
+fn take_over(frame: &mut Frame, network: &Network) -> Result<(), DropReason> {
     const ECN: u8 = 0b11;
     let outer = IpFields {
         traffic_class: frame.meta.traffic_class,
-        ttl: u8::MAX,
+        ttl: match frame.meta.ttl {
+            0 => u8::MAX, // not known
+            ttl => ttl,
+        },
     };
-    if outer.traffic_class & ECN == 0 && dscp != DscpPolicy::Copy {
+    let propagation = Propagation {
+        dscp: network.dscp,
+        ttl: network.ttl.unwrap_or_default(),
+    };
+    let copies = propagation.dscp == DscpPolicy::Copy || propagation.ttl == TtlPolicy::Copy;
+    if outer.traffic_class & ECN == 0 && !copies {
         return Ok(());
     }
-    let propagation = Propagation {
-        dscp,
-        ..Propagation::default()
-    };
     propagation
         .decapsulate(frame.data_mut(), outer)
         .map_err(|_| DropReason::EcnCongestion)

@@ -45,6 +45,7 @@ pub(super) fn strip(
     frame.meta.ingress = Ingress::Underlay(id);
     frame.meta.remote = datagram.source;
     frame.meta.traffic_class = datagram.traffic_class;
+    frame.meta.ttl = datagram.ttl;
     leave_the_rest(frame, &offload, datagram.payload, endpoint.encapsulation)?;
     let datagrams = frame.datagrams() as u64;
     context.counters.segmented.add(datagrams - 1);
@@ -56,6 +57,7 @@ struct Datagram {
     source: SocketAddr,
     destination: SocketAddr,
     traffic_class: u8,
+    ttl: u8,
     /// Where its payload begins and ends, in bytes from the outer Ethernet header.
     payload: usize,
     end: usize,
@@ -66,7 +68,7 @@ impl Datagram {
     fn parse(data: &[u8], offload: &Offload, endpoint: Endpoint) -> Result<Self, DropReason> {
         let foreign = |_: ParseError| DropReason::UplinkForeign;
         let frame = EthernetFrame::new_checked(data).map_err(foreign)?;
-        let (source, destination, traffic_class, protocol, payload, pseudo_header) =
+        let (source, destination, fields, protocol, payload, pseudo_header) =
             match frame.ethertype() {
                 EtherType::IPV4 => {
                     let ip = Ipv4Packet::new_checked(frame.payload()).map_err(foreign)?;
@@ -76,8 +78,8 @@ impl Datagram {
                     let (from, to) = (ip.src_addr().into(), ip.dst_addr().into());
                     let payload = ip.header_len()..ip.total_len();
                     let pseudo_header = ip.pseudo_header(payload.len() as u16);
-                    let class = ip.traffic_class();
-                    (from, to, class, ip.protocol(), payload, pseudo_header)
+                    let fields = (ip.traffic_class(), ip.ttl());
+                    (from, to, fields, ip.protocol(), payload, pseudo_header)
                 }
                 EtherType::IPV6 => {
                     let ip = Ipv6Packet::new_checked(frame.payload()).map_err(foreign)?;
@@ -89,7 +91,7 @@ impl Datagram {
                     (
                         from.into(),
                         to.into(),
-                        ip.traffic_class(),
+                        (ip.traffic_class(), ip.hop_limit()),
                         ip.next_header(),
                         payload,
                         pseudo_header,
@@ -126,7 +128,8 @@ impl Datagram {
         Ok(Self {
             source: SocketAddr::new(source, udp.src_port()),
             destination: SocketAddr::new(destination, udp.dst_port()),
-            traffic_class,
+            traffic_class: fields.0,
+            ttl: fields.1,
             payload: start + udp::HEADER_LEN,
             end: start + usize::from(udp.length()),
         })

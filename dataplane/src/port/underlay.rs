@@ -10,16 +10,18 @@ mod spread;
 mod udp;
 
 use std::io;
-use std::net::IpAddr;
-use std::os::fd::OwnedFd;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, OwnedFd};
 
 use ringlay_encap::IpProtocol;
+use ringlay_encap::ip::IpVersion;
 use thiserror::Error;
 
 pub use self::raw::Claim;
 use crate::driver::{Queue, RawSocket};
 use crate::endpoint::Endpoint;
 use crate::id::UnderlayId;
+use crate::sys::sockopt;
 
 /// Bytes that a receiver holds while its worker is busy: some 4,000 full frames
 /// as the kernel accounts for them.
@@ -52,6 +54,50 @@ pub struct UnderlaySockets {
     /// What keeps others from the endpoint where sockets do not; to be held as long as the
     /// sockets are in use.
     pub claim: Option<Claim>,
+    /// The receiving ones, to be told what to report; to be given up before the workers close theirs.
+    pub receivers: Receivers,
+}
+
+/// The sockets that an endpoint receives by.
+#[derive(Debug)]
+pub struct Receivers {
+    version: IpVersion,
+    /// Copies, as far as they have to be told.
+    sockets: Vec<OwnedFd>,
+}
+
+impl Receivers {
+    fn of(local: SocketAddr, queues: &[UnderlayQueue]) -> io::Result<Self> {
+        let version = match local {
+            SocketAddr::V4(_) => IpVersion::V4,
+            SocketAddr::V6(_) => IpVersion::V6,
+        };
+        let told = |queue: &UnderlayQueue| match queue {
+            UnderlayQueue::Udp { receiver, .. } => vec![receiver.try_clone()],
+            // Those deliver the whole header over IPv4.
+            UnderlayQueue::Raw { .. } if version == IpVersion::V4 => Vec::new(),
+            UnderlayQueue::Raw { sockets } => {
+                sockets.iter().map(|socket| socket.fd.try_clone()).collect()
+            }
+        };
+        let sockets = queues.iter().flat_map(told).collect::<Result<_, _>>()?;
+        Ok(Self { version, sockets })
+    }
+
+    /// Has the outer time to live, or hop limit, of each datagram reported from now on, or no more.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn report_ttl(&self, on: bool) -> io::Result<()> {
+        let report = match self.version {
+            IpVersion::V4 => sockopt::report_ttl_v4,
+            IpVersion::V6 => sockopt::report_ttl_v6,
+        };
+        self.sockets
+            .iter()
+            .try_for_each(|socket| report(socket.as_fd(), on))
+    }
 }
 
 /// The sockets of one worker, non-blocking.
@@ -166,11 +212,19 @@ pub fn bind(config: &UnderlayConfig) -> Result<UnderlaySockets, BindUnderlayErro
         let endpoint = config.endpoint;
         return Err(BindUnderlayError::InvalidConfig { endpoint });
     }
-    if config.endpoint.protocols().is_empty() {
-        udp::bind(config)
+    let (queues, claim) = if config.endpoint.protocols().is_empty() {
+        (udp::bind(config)?, None)
     } else {
-        raw::bind(config)
-    }
+        let (queues, claim) = raw::bind(config)?;
+        (queues, Some(claim))
+    };
+    let receivers = Receivers::of(config.endpoint.local, &queues)
+        .map_err(failed(config, "copy a socket's descriptor"))?;
+    Ok(UnderlaySockets {
+        queues,
+        claim,
+        receivers,
+    })
 }
 
 fn bind_error(config: &UnderlayConfig, error: io::Error) -> BindUnderlayError {

@@ -1,6 +1,5 @@
 //! The control messages of underlay sockets: how large the datagrams of a train are, and
-//! the traffic class of their outer IP headers; received and to be sent alike. Also the time to
-//! live of what is sent.
+//! the traffic class and the time to live of their outer IP headers; received and to be sent alike.
 //!
 //! Messages are encoded and parsed as bytes, with every length checked.
 
@@ -34,6 +33,8 @@ pub struct Ancillary {
     pub segment_size: u16,
     /// Traffic class of the IP header (`IP_TOS`: `ip(7)`, `IPV6_TCLASS`: RFC 3542).
     pub traffic_class: u8,
+    /// Time to live or hop limit (`IP_TTL`: `ip(7)`, `IPV6_HOPLIMIT`: RFC 3542); zero if not said.
+    pub ttl: u8,
 }
 
 /// Encodes what the kernel must be told to send `frame`, and returns how many bytes count:
@@ -94,9 +95,9 @@ pub fn parse(mut control: &[u8]) -> Ancillary {
             (libc::IPPROTO_IP, libc::IP_TOS) => {
                 ancillary.traffic_class = data.first().copied().unwrap_or(0);
             }
-            (libc::IPPROTO_IPV6, libc::IPV6_TCLASS) => {
-                let class = integer(data).and_then(|class| u8::try_from(class).ok());
-                ancillary.traffic_class = class.unwrap_or(0);
+            (libc::IPPROTO_IPV6, libc::IPV6_TCLASS) => ancillary.traffic_class = byte(data),
+            (libc::IPPROTO_IP, libc::IP_TTL) | (libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT) => {
+                ancillary.ttl = byte(data);
             }
             _ => {}
         }
@@ -119,6 +120,13 @@ fn first(control: &[u8]) -> Option<(i32, i32, &[u8], &[u8])> {
 #[inline]
 fn integer(data: &[u8]) -> Option<i32> {
     take(data, 0).map(i32::from_ne_bytes)
+}
+
+/// The integer, if it fits.
+#[inline]
+fn byte(data: &[u8]) -> u8 {
+    let byte = integer(data).and_then(|value| u8::try_from(value).ok());
+    byte.unwrap_or(0)
 }
 
 #[inline]
@@ -157,6 +165,7 @@ mod tests {
         let whole = Ancillary {
             segment_size: 1400,
             traffic_class: 0xb9,
+            ttl: 0,
         };
         assert_eq!(parse(&control), whole);
         assert_eq!(parse(&[]), Ancillary::default());
@@ -165,6 +174,7 @@ mod tests {
             let cut_short = Ancillary {
                 segment_size: 0,
                 traffic_class: class,
+                ttl: 0,
             };
             assert_eq!(parse(&control[..cut]), cut_short, "cut to {cut}");
         }
@@ -194,8 +204,21 @@ mod tests {
         }
         for value in [-1, 256] {
             let class = i32::to_ne_bytes(value);
-            let control = message(libc::IPPROTO_IPV6, libc::IPV6_TCLASS, &class);
-            assert_eq!(parse(&control), Ancillary::default());
+            for kind in [libc::IPV6_TCLASS, libc::IPV6_HOPLIMIT] {
+                let control = message(libc::IPPROTO_IPV6, kind, &class);
+                assert_eq!(parse(&control), Ancillary::default());
+            }
+        }
+    }
+
+    #[test]
+    fn the_time_to_live_is_read() {
+        for (level, kind) in [
+            (libc::IPPROTO_IP, libc::IP_TTL),
+            (libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT),
+        ] {
+            let control = message(level, kind, &255i32.to_ne_bytes());
+            assert_eq!(parse(&control).ttl, 255);
         }
     }
 

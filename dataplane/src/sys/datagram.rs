@@ -18,6 +18,9 @@ pub struct Datagram {
     pub segment_size: u16,
     /// Traffic class of the outer IP header, where the socket was told to report it.
     pub traffic_class: u8,
+    /// Time to live or hop limit of the outer IP header, where the socket was told to report it;
+    /// otherwise zero.
+    pub ttl: u8,
     /// The slot was too small and the rest is lost.
     pub truncated: bool,
 }

@@ -98,6 +98,7 @@ impl ReceiveArray {
             remote: sockaddr::decode(name),
             segment_size: ancillary.segment_size,
             traffic_class: ancillary.traffic_class,
+            ttl: ancillary.ttl,
             truncated: header.msg_flags & libc::MSG_TRUNC != 0,
             slot,
         })

@@ -53,6 +53,29 @@ pub fn report_traffic_class_v6(socket: BorrowedFd<'_>) -> io::Result<()> {
     set(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVTCLASS, 1)
 }
 
+/// Reports the time to live of each received IPv4 packet, or no more (`IP_RECVTTL`: `ip(7)`).
+///
+/// # Errors
+///
+/// `ENOPROTOOPT` when it is no IPv4 socket.
+pub fn report_ttl_v4(socket: BorrowedFd<'_>, on: bool) -> io::Result<()> {
+    set(socket, libc::IPPROTO_IP, libc::IP_RECVTTL, i32::from(on))
+}
+
+/// Reports the hop limit of each received IPv6 packet, or no more (`IPV6_RECVHOPLIMIT`: RFC 3542).
+///
+/// # Errors
+///
+/// `ENOPROTOOPT` when it is no IPv6 socket.
+pub fn report_ttl_v6(socket: BorrowedFd<'_>, on: bool) -> io::Result<()> {
+    set(
+        socket,
+        libc::IPPROTO_IPV6,
+        libc::IPV6_RECVHOPLIMIT,
+        i32::from(on),
+    )
+}
+
 /// Sends UDP datagrams without a checksum over IPv4 (`SO_NO_CHECK`: `socket(7)`). `UDP_SEGMENT`
 /// fails on such sockets.
 ///

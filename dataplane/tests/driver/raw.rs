@@ -13,12 +13,13 @@ use ringlay_encap::Encapsulation::{self, Gre, Ipip};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::ip::ip;
-use crate::rig::{Rig, pattern, raw_endpoint, sizes};
+use crate::rig::{Rig, bind, pattern, raw_endpoint, sizes};
 
 crate::scenarios!(
     every_size_arrives_intact_with_its_sender,
     a_train_leaves_packet_by_packet,
     the_traffic_class_crosses_with_its_packets,
+    the_time_to_live_is_told_where_it_is_asked_for,
     flow_labels_tell_flows_apart,
     each_packet_reaches_one_worker,
     both_protocols_of_ip_in_ip_are_served,
@@ -149,6 +150,31 @@ fn the_traffic_class_crosses_with_its_packets(kind: DriverKind) {
             let frames = rig.collect(3 * classes.len());
             let arrived: Vec<_> = frames.iter().map(|f| f.meta.traffic_class).collect();
             assert_eq!(arrived, classes.map(|class| [class; 3]).concat());
+        });
+    }
+}
+
+fn the_time_to_live_is_told_where_it_is_asked_for(kind: DriverKind) {
+    for [from, to] in VERSIONS {
+        alone(|| {
+            let mut rig = Rig::new(kind);
+            let out = attach(&mut rig, 1, from, Gre);
+            let mut sockets = bind(address(to), Gre, |_| ());
+            let queue = sockets.queues.remove(0);
+            rig.attach(queue.into_queues(UnderlayId(2)).remove(0));
+            // Over IPv4 the header comes along anyway.
+            for asked in [false, true] {
+                sockets.receivers.report_ttl(asked).unwrap();
+                for ttl in [1, 255] {
+                    let mut frame = rig.frame(b"packet", address(to));
+                    frame.meta.ttl = ttl;
+                    rig.driver.send(out, frame);
+                    rig.driver.flush();
+                    let told = rig.collect(1)[0].meta.ttl;
+                    let expected = asked || from.contains('.');
+                    assert_eq!(told, if expected { ttl } else { 0 });
+                }
+            }
         });
     }
 }

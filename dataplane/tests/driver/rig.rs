@@ -20,7 +20,7 @@ use ringlay_dataplane::frame::Frame;
 use ringlay_dataplane::id::{PortId, UnderlayId};
 use ringlay_dataplane::mempool::Mempool;
 use ringlay_dataplane::port::tun::{self, Life, TunConfig, TunDevice, TunOffloads};
-use ringlay_dataplane::port::underlay::{self, UnderlayConfig, UnderlayQueue};
+use ringlay_dataplane::port::underlay::{self, UnderlayConfig, UnderlayQueue, UnderlaySockets};
 use ringlay_dataplane::sys::eventfd::Waker;
 use ringlay_encap::{Encapsulation, UdpChecksum};
 
@@ -147,32 +147,18 @@ pub(crate) fn private_address() -> SocketAddr {
 
 /// A tunnel endpoint over UDP at `local` for one worker with `senders` sockets.
 pub(crate) fn endpoint(local: SocketAddr, senders: usize, gro: bool) -> UnderlayQueue {
-    udp_endpoint(local, senders, gro, UdpChecksum::On)
+    let sockets = bind(local, Encapsulation::Vxlan, |config| {
+        (config.senders, config.gro) = (senders, gro);
+    });
+    { sockets }.queues.remove(0)
 }
 
 /// The same with one socket, and this way with checksums.
 pub(crate) fn endpoint_with(local: SocketAddr, checksum: UdpChecksum) -> UnderlayQueue {
-    udp_endpoint(local, 1, true, checksum)
-}
-
-fn udp_endpoint(
-    local: SocketAddr,
-    senders: usize,
-    gro: bool,
-    checksum: UdpChecksum,
-) -> UnderlayQueue {
-    let config = UnderlayConfig {
-        endpoint: Endpoint {
-            checksum,
-            local,
-            encapsulation: Encapsulation::Vxlan,
-        },
-        workers: 1,
-        senders,
-        dont_fragment: false,
-        gro,
-    };
-    underlay::bind(&config).unwrap().queues.remove(0)
+    let sockets = bind(local, Encapsulation::Vxlan, |config| {
+        config.endpoint.checksum = checksum;
+    });
+    { sockets }.queues.remove(0)
 }
 
 /// The sockets of a tunnel endpoint right above IP, for each worker.
@@ -181,18 +167,28 @@ pub(crate) fn raw_endpoint(
     encapsulation: Encapsulation,
     workers: usize,
 ) -> Vec<UnderlayQueue> {
-    let config = UnderlayConfig {
+    bind(local, encapsulation, |config| config.workers = workers).queues
+}
+
+/// The sockets of a tunnel endpoint for one worker, unless `adjust` wants something else.
+pub(crate) fn bind(
+    local: SocketAddr,
+    encapsulation: Encapsulation,
+    adjust: impl FnOnce(&mut UnderlayConfig),
+) -> UnderlaySockets {
+    let mut config = UnderlayConfig {
         endpoint: Endpoint {
             checksum: UdpChecksum::On,
             local,
             encapsulation,
         },
-        workers,
+        workers: 1,
         senders: 1,
         dont_fragment: false,
         gro: true,
     };
-    underlay::bind(&config).unwrap().queues
+    adjust(&mut config);
+    underlay::bind(&config).unwrap()
 }
 
 pub(crate) fn underlay(id: u16, queue: UnderlayQueue) -> Queue {

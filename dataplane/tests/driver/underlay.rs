@@ -7,8 +7,9 @@ use ringlay_dataplane::driver::DriverKind;
 use ringlay_dataplane::drop_reason::DropReason;
 use ringlay_dataplane::frame::Ingress;
 use ringlay_dataplane::id::UnderlayId;
+use ringlay_encap::Encapsulation;
 
-use crate::rig::{Rig, endpoint, pattern, private_address, sizes, underlay};
+use crate::rig::{Rig, bind, endpoint, pattern, private_address, sizes, underlay};
 
 /// The largest UDP payload over IPv4.
 const LARGEST: usize = 65_507;
@@ -20,6 +21,7 @@ crate::scenarios!(
     a_flow_keeps_its_source_port,
     a_train_stays_whole,
     the_traffic_class_crosses_with_its_datagrams,
+    the_time_to_live_is_told_where_it_is_asked_for,
     an_empty_datagram_is_a_frame,
     a_refused_datagram_does_not_disturb_its_neighbours,
     a_batch_takes_few_system_calls,
@@ -171,6 +173,32 @@ fn the_traffic_class_crosses_with_its_datagrams(kind: DriverKind) {
             assert_eq!(frame.meta.traffic_class, class);
             assert_eq!(frame.meta.segment_size > 0, number % 2 == 0);
             assert_eq!(frame.data(), pattern(number as u64, 4_321));
+        }
+    }
+}
+
+fn the_time_to_live_is_told_where_it_is_asked_for(kind: DriverKind) {
+    let v6 = || UdpSocket::bind("[::1]:0").unwrap().local_addr().unwrap();
+    let v4 = private_address;
+    for (from, to) in [(v4(), v4()), (v6(), v6())] {
+        let mut rig = Rig::new(kind);
+        let (out, _) = rig.attach(underlay(1, endpoint(from, 1, false)));
+        let mut sockets = bind(to, Encapsulation::Vxlan, |_| ());
+        rig.attach(underlay(2, sockets.queues.remove(0)));
+        for asked in [false, true, false] {
+            sockets.receivers.report_ttl(asked).unwrap();
+            for (number, ttl) in [1, 9, 255].into_iter().enumerate() {
+                let mut train = rig.frame(&pattern(1, 4_321), to);
+                train.meta.segment_size = if number % 2 == 0 { 1_400 } else { 0 };
+                train.meta.ttl = ttl;
+                train.meta.traffic_class = 0xb9;
+                rig.driver.send(out, train);
+                rig.driver.flush();
+                let meta = rig.collect(1)[0].meta;
+                assert_eq!(meta.ttl, if asked { ttl } else { 0 });
+                assert_eq!(meta.traffic_class, 0xb9);
+                assert_eq!(meta.segment_size > 0, number % 2 == 0);
+            }
         }
     }
 }

@@ -118,6 +118,7 @@ fn over_ipv6_zero_is_taken_where_the_port_is_configured_so_and_from_peers() {
             let frame = from_peer(&rig, &packet, offload);
             let (ports, _) = rig.run([frame]);
             assert_eq!(ports.len(), usize::from(reason.is_none()));
+            assert!(ports.iter().all(|port| port.meta.ttl == 64), "as outside");
             if let Some(reason) = reason {
                 rig.assert_only_drop(reason);
             }

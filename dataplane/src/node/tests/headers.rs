@@ -121,6 +121,52 @@ fn sockets_are_told_the_outer_class_and_time_to_live() {
     }
 }
 
+/// The time to live of an inner packet with 64 that came in an outer one.
+fn life_after(ttl: Option<TtlPolicy>, outer: u8) -> Vec<u8> {
+    let packets = [
+        (0x0800, udp4("10.42.2.1", "10.42.1.1", 64, b"x")),
+        (0x86dd, udp6("fd42:2::1", "fd42:1::1", 64, b"x")),
+    ];
+    let lives = packets.map(|(ethertype, packet)| {
+        let mut rig = Rig::new();
+        set(&mut rig, DscpPolicy::default(), EcnMode::Normal, ttl, false);
+        let data = vxlan(VNI, OUR_MAC, PEER_MAC, ethertype, &packet);
+        let mut frame = rig.frame(Ingress::Underlay(UNDERLAY), &data);
+        frame.meta.remote = SocketAddr::new(IpAddr::V4(PEER_VTEP), 55_555);
+        frame.meta.ttl = outer;
+        let (ports, _) = rig.run([frame]);
+        if ports.is_empty() {
+            rig.assert_only_drop(DropReason::TtlExpired);
+            rig.collect();
+        }
+        let life = |it: &Frame| match it.data()[0] >> 4 {
+            4 => {
+                let packet = ringlay_encap::ipv4::Ipv4Packet::new_unchecked(it.data());
+                assert!(packet.verify_checksum());
+                packet.ttl()
+            }
+            _ => it.data()[7],
+        };
+        ports.first().map_or(0, life)
+    });
+    lives.to_vec()
+}
+
+#[test]
+fn what_the_underlay_left_of_a_copied_time_to_live_is_the_inner_one_again() {
+    let copy = Some(TtlPolicy::Copy);
+    // This node is a hop too.
+    assert_eq!(life_after(copy, 9), [8, 8]);
+    assert_eq!(life_after(copy, 64), [63, 63]);
+    assert_eq!(life_after(copy, 255), [63, 63], "it never grows");
+    assert_eq!(life_after(copy, 0), [63, 63], "it is not known");
+    assert_eq!(life_after(copy, 1), [0, 0], "it is over");
+    let set = Some(TtlPolicy::Set(NonZeroU8::new(5).unwrap()));
+    for policy in [None, set] {
+        assert_eq!(life_after(policy, 9), [63, 63]);
+    }
+}
+
 #[test]
 fn uplinks_get_the_same_in_the_header() {
     let mut rig = Rig::new();

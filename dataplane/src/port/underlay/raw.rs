@@ -20,8 +20,8 @@ use ringlay_encap::ip::IpVersion;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{
-    BindUnderlayError, RECEIVE_BUFFER, SEND_BUFFER, UnderlayConfig, UnderlayQueue, UnderlaySockets,
-    bind_error, failed, spread,
+    BindUnderlayError, RECEIVE_BUFFER, SEND_BUFFER, UnderlayConfig, UnderlayQueue, bind_error,
+    failed, spread,
 };
 use crate::driver::RawSocket;
 use crate::sys::{filter, sockopt};
@@ -52,7 +52,9 @@ impl Claim {
 }
 
 /// Makes the sockets, for each worker.
-pub(super) fn bind(config: &UnderlayConfig) -> Result<UnderlaySockets, BindUnderlayError> {
+pub(super) fn bind(
+    config: &UnderlayConfig,
+) -> Result<(Vec<UnderlayQueue>, Claim), BindUnderlayError> {
     let protocols = config.endpoint.protocols();
     let address = config.endpoint.local.ip();
     let claim = Claim::of(address, protocols).map_err(|(protocol, error)| {
@@ -75,10 +77,7 @@ pub(super) fn bind(config: &UnderlayConfig) -> Result<UnderlaySockets, BindUnder
         let sockets = sockets.collect::<Result<_, _>>()?;
         Ok(UnderlayQueue::Raw { sockets })
     });
-    Ok(UnderlaySockets {
-        queues: queues.collect::<Result<_, _>>()?,
-        claim: Some(claim),
-    })
+    Ok((queues.collect::<Result<_, _>>()?, claim))
 }
 
 fn version(config: &UnderlayConfig) -> IpVersion {

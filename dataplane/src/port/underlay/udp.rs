@@ -16,8 +16,8 @@ use ringlay_encap::ip::IpVersion;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{
-    BindUnderlayError, RECEIVE_BUFFER, SEND_BUFFER, UnderlayConfig, UnderlayQueue, UnderlaySockets,
-    bind_error, failed,
+    BindUnderlayError, RECEIVE_BUFFER, SEND_BUFFER, UnderlayConfig, UnderlayQueue, bind_error,
+    failed,
 };
 use crate::sys::sockopt;
 
@@ -30,7 +30,7 @@ const RELEASE_TIME: Duration = Duration::from_secs(1);
 const RELEASE_POLL: Duration = Duration::from_millis(2);
 
 /// Makes the sockets, for each worker.
-pub(super) fn bind(config: &UnderlayConfig) -> Result<UnderlaySockets, BindUnderlayError> {
+pub(super) fn bind(config: &UnderlayConfig) -> Result<Vec<UnderlayQueue>, BindUnderlayError> {
     let endpoint = config.endpoint;
     if config.senders == 0 || endpoint.local.port() == 0 {
         return Err(BindUnderlayError::InvalidConfig { endpoint });
@@ -51,10 +51,7 @@ pub(super) fn bind(config: &UnderlayConfig) -> Result<UnderlaySockets, BindUnder
             trains: config.endpoint.checksum.is_sent(),
         })
     });
-    Ok(UnderlaySockets {
-        queues: queues.collect::<Result<_, _>>()?,
-        claim: None,
-    })
+    queues.collect()
 }
 
 /// With SO_REUSEPORT two daemons of one user would share the port, and each would

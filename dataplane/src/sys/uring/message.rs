@@ -44,6 +44,7 @@ pub(super) fn parse(
         remote,
         segment_size: ancillary.segment_size,
         traffic_class: ancillary.traffic_class,
+        ttl: ancillary.ttl,
         truncated,
     })
 }
