@@ -46,6 +46,9 @@ const EVENT_QUEUE: usize = 1024;
 /// How often [`Runtime::wait_confirmed`] looks.
 const CONFIRM_POLL: Duration = Duration::from_micros(50);
 
+/// How long it looks all the time before: a worker that sleeps wakes up in less.
+const CONFIRM_SPIN: Duration = Duration::from_micros(200);
+
 /// The rank of workers that sleep when there is no work: before the applications whose
 /// packets they carry, as the kernel's own packet processing is. A worker that waits until an
 /// application has used up its time slice lets all its flows wait.
@@ -368,12 +371,13 @@ impl Runtime {
     /// Waits until every worker forwards by `generation` or a later one; false if
     /// the time is over first.
     pub fn wait_confirmed(&self, generation: u64, timeout: Duration) -> bool {
-        let deadline = Instant::now() + timeout;
+        let begun = Instant::now();
         while self.confirmed() < generation {
-            if Instant::now() >= deadline {
-                return false;
+            match begun.elapsed() {
+                waited if waited >= timeout => return false,
+                waited if waited < CONFIRM_SPIN => std::thread::yield_now(),
+                _ => std::thread::sleep(CONFIRM_POLL),
             }
-            std::thread::sleep(CONFIRM_POLL);
         }
         true
     }
@@ -430,16 +434,15 @@ impl Runtime {
         }
     }
 
-    /// Gives each worker its queues; stops at the first that refuses.
+    /// Gives each worker its queues, all at the same time.
     fn attach(
         &self,
         queues: impl Iterator<Item = Vec<Queue>>,
     ) -> Result<Vec<Arc<QueueCounters>>, AttachError> {
-        let mut attached = Vec::with_capacity(self.workers.len());
         let queues = self.workers.iter().zip(queues);
         let queues =
             queues.flat_map(|(worker, queues)| queues.into_iter().map(move |q| (worker, q)));
-        for (worker, queue) in queues {
+        let told = queues.map(|(worker, queue)| {
             let counters = Arc::new(QueueCounters::default());
             let (done, result) = bounded(1);
             worker.tell(Command::Attach {
@@ -447,14 +450,15 @@ impl Runtime {
                 counters: Arc::clone(&counters),
                 done,
             });
-            let id = worker.id;
-            result
-                .recv()
-                .map_err(|_| AttachError::Stopped { worker: id })?
-                .map_err(|source| AttachError::Driver { worker: id, source })?;
-            attached.push(counters);
-        }
-        Ok(attached)
+            (worker.id, counters, result)
+        });
+        let told: Vec<_> = told.collect();
+        let attached = told.into_iter().map(|(worker, counters, result)| {
+            let result = result.recv().map_err(|_| AttachError::Stopped { worker })?;
+            result.map_err(|source| AttachError::Driver { worker, source })?;
+            Ok(counters)
+        });
+        attached.collect()
     }
 
     /// Tells every worker the same and waits until each has done it or is gone.
