@@ -1,12 +1,13 @@
 //! What the engine needs of the machine: devices, sockets, workers. The engine decides, this does.
 
-use std::{collections::BTreeMap, error::Error, fmt, net::IpAddr, time::Duration};
+use std::{collections::BTreeMap, error::Error, fmt, net::IpAddr, thread, time::Duration};
 
 use ipnet::IpNet;
 use ringlay_dataplane::{
     driver::probe::DriverReport,
     endpoint::Endpoint,
     id::{PortId, TunnelId, UnderlayId},
+    port::tun::Keeper,
     stats::Stats,
     tables::Tables,
 };
@@ -29,6 +30,30 @@ pub struct OpenPort {
     pub mtu: u32,
     /// What it offers and Ringlay uses, and what was refused and why.
     pub mode: String,
+}
+
+/// Devices of containers that nothing serves any more. They are gone when this is dropped, for
+/// which the kernel takes its time, less for each if many go at once: no lock should be held.
+#[derive(Debug, Default)]
+pub struct Leaving(pub(super) Vec<Keeper>);
+
+/// Devices that go at the same time.
+const LEAVE_AT_ONCE: usize = 16;
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        if self.0.len() < 2 {
+            return;
+        }
+        let share = self.0.len().div_ceil(LEAVE_AT_ONCE);
+        thread::scope(|scope| {
+            while !self.0.is_empty() {
+                let rest = self.0.len().saturating_sub(share);
+                let some = self.0.split_off(rest);
+                scope.spawn(move || drop(some));
+            }
+        });
+    }
 }
 
 /// Something on the machine failed; says what and why.
@@ -75,8 +100,14 @@ pub trait Host: Send + Sync + fmt::Debug {
     /// If that cannot be done; then nothing is left of it.
     fn open_port(&self, id: PortId, port: &Port, mtu: u32) -> Result<OpenPort, HostError>;
 
-    /// Closes a port's device, which is then gone.
+    /// Closes a port's device, which is then gone; that of a container is when what
+    /// [`Self::take_leaving`] returns is dropped.
     fn close_port(&self, id: PortId);
+
+    /// What is left of containers' devices that were closed since the last call.
+    fn take_leaving(&self) -> Leaving {
+        Leaving::default()
+    }
 
     /// Stops serving a port, whose device stays if it is a container's: the daemon ends.
     fn leave_port(&self, id: PortId) {

@@ -27,7 +27,7 @@ use ringlay_dataplane::{
 };
 use thiserror::Error;
 
-use super::host::{Host, HostError, OpenPort, PortChange};
+use super::host::{Host, HostError, Leaving, OpenPort, PortChange};
 use super::wire::{OpenWire, Wire};
 use crate::{
     mtu::Way,
@@ -59,6 +59,7 @@ pub(super) struct Linux {
     hooks: Mutex<BTreeMap<UnderlayId, Hook>>,
     /// What keeps the devices of containers in being.
     keepers: Mutex<BTreeMap<PortId, Keeper>>,
+    leaving: Mutex<Leaving>,
     started: Instant,
 }
 
@@ -104,6 +105,7 @@ impl Linux {
             dont_fragment,
             hooks: Mutex::default(),
             keepers: Mutex::default(),
+            leaving: Mutex::default(),
             started: Instant::now(),
         }
     }
@@ -134,6 +136,10 @@ impl Linux {
 
     fn keepers(&self) -> MutexGuard<'_, BTreeMap<PortId, Keeper>> {
         self.keepers.lock().expect("no holder of this lock panics")
+    }
+
+    fn leaving(&self) -> MutexGuard<'_, Leaving> {
+        self.leaving.lock().expect("no holder of this lock panics")
     }
 
     /// Opens a device of the node's own. When a daemon is killed the kernel takes a moment to close
@@ -199,7 +205,7 @@ fn open_guest(config: TunConfig, port: &Port, guest: &Guest) -> Result<TunDevice
         }
     };
     match netns {
-        Some(path) => netns::run_in(&path, open)
+        Some(path) => netns::visit(&path, open)
             .map_err(|source| HostError::new(OpenTunError::Netns { path, source }))?,
         None => open(),
     }
@@ -250,7 +256,11 @@ impl Host for Linux {
         let _ = keeper.as_ref().map(Keeper::release);
         self.runtime.remove_port(id);
         // Last, so that it is not a worker who waits until the device is gone.
-        drop(keeper);
+        self.leaving().0.extend(keeper);
+    }
+
+    fn take_leaving(&self) -> Leaving {
+        std::mem::take(&mut self.leaving())
     }
 
     fn leave_port(&self, id: PortId) {

@@ -23,7 +23,7 @@ pub use self::{
     daemon::{RunError, check, run},
     engine::{CannotProbe, Done, Engine, Identity, Loaded, PeerMtu},
     error::{ChangeError, ReloadError},
-    host::{Host, HostError, OpenPort, PortChange},
+    host::{Host, HostError, Leaving, OpenPort, PortChange},
     ports::{Entry, Ports},
     underlay::{Local, LocalError},
 };

@@ -28,6 +28,7 @@ impl Attachments {
                 tracing::warn!(file = %path.display(), %error, "not detached as noted");
             }
         }
+        drop(engine.host().take_leaving());
     }
 
     fn replay_one(&mut self, engine: &mut Engine, path: &Path) -> io::Result<()> {

@@ -54,11 +54,14 @@ impl AttachBackend {
     ) -> Result<(Option<Instance>, T), Status> {
         let this = self.clone();
         let worked = spawn_blocking(move || {
+            // Of a change that fails, too; it goes when the locks are free again.
+            let _leaving;
             let (changed, instance, host) = {
                 let mut attachments = this.attachments();
                 let mut engine = this.engine();
-                let changed = work(&mut attachments, &mut engine)?;
-                (changed, view::instance(&engine), Arc::clone(engine.host()))
+                let changed = work(&mut attachments, &mut engine);
+                _leaving = engine.host().take_leaving();
+                (changed?, view::instance(&engine), Arc::clone(engine.host()))
             };
             match changed.done.and_then(|done| done.tables) {
                 Some(tables) if !host.wait_confirmed(tables, CONFIRM_TIMEOUT) => Err(unconfirmed()),
