@@ -72,13 +72,18 @@ impl Netns {
 
     /// Runs `work` on a thread inside.
     pub(crate) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        let file = fs::File::open(self.path()).unwrap();
-        let inside = || {
-            nix::sched::setns(&file, nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
-            work()
-        };
-        thread::scope(|scope| scope.spawn(inside).join()).unwrap()
+        run_in(&self.path(), work)
     }
+}
+
+/// Runs `work` on a thread inside a namespace.
+pub(crate) fn run_in<T: Send>(netns: &Path, work: impl FnOnce() -> T + Send) -> T {
+    let file = fs::File::open(netns).unwrap();
+    let inside = || {
+        nix::sched::setns(&file, nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+        work()
+    };
+    thread::scope(|scope| scope.spawn(inside).join()).unwrap()
 }
 
 impl Drop for Netns {
@@ -181,6 +186,19 @@ impl Host {
         let mut daemon = self.daemon.take().unwrap();
         run("kill", &["-s", signal, &daemon.id().to_string()]);
         daemon.wait().unwrap();
+    }
+
+    /// Makes the node read its configuration again, and waits until it has.
+    pub(crate) fn reload(&self) {
+        let reloads = || self.log().matches("configuration reloaded").count();
+        let before = reloads();
+        let daemon = self.daemon.as_ref().unwrap();
+        run("kill", &["-s", "HUP", &daemon.id().to_string()]);
+        let deadline = Instant::now() + PATIENCE;
+        while reloads() == before {
+            assert!(Instant::now() < deadline, "no reload:\n{}", self.log());
+            thread::sleep(Duration::from_millis(2));
+        }
     }
 
     /// What `ringlay ARGUMENTS` prints.

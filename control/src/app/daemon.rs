@@ -148,6 +148,7 @@ pub fn run(file: &Path, socket: &Path) -> Result<(), RunError> {
         }
     };
     let engine = Arc::new(Mutex::new(engine));
+    let masquerade = Arc::new(Mutex::new(masquerade));
     let result = EventThread::spawn(Arc::clone(&engine), events)
         .map_err(|source| RunError::Step {
             step: "start a thread",
@@ -155,7 +156,12 @@ pub fn run(file: &Path, socket: &Path) -> Result<(), RunError> {
         })
         .and_then(|events| {
             let wire = follow_wire(&engine, has_wire)?;
-            let served = serve(&engine, attachments, listener, routers, file);
+            let reload = {
+                let (engine, masquerade) = (Arc::clone(&engine), Arc::clone(&masquerade));
+                let file = file.to_owned();
+                move || reload(&engine, &masquerade, &file)
+            };
+            let served = serve(&engine, attachments, listener, routers, reload);
             if let Some(wire) = wire {
                 wire.stop();
             }
@@ -178,10 +184,11 @@ fn attach_containers(
 ) -> Result<(Attachments, Masquerade), RunError> {
     let settings = engine.identity().settings.clone();
     let state = attach::state_directory(settings.state.as_deref(), socket);
-    let mut attachments = Attachments::open(&state, settings.pools.clone())?;
+    let mut attachments = Attachments::open(&state)?;
     attachments.restore(engine);
     attachments.replay(engine, socket);
-    let masquerade = Masquerade::start(engine, &settings.pools)?;
+    let mut masquerade = Masquerade::default();
+    masquerade.follow(engine)?;
     Ok((attachments, masquerade))
 }
 
@@ -312,7 +319,7 @@ fn serve(
     attachments: Attachments,
     listener: Listener,
     routers: Option<Routers>,
-    file: &Path,
+    reload: impl Fn() + Clone + Send + 'static,
 ) -> Result<(), RunError> {
     let step = |step| move |source| RunError::Step { step, source };
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -338,9 +345,7 @@ fn serve(
         if let Err(error) = notify::ready() {
             tracing::warn!(%error, "cannot tell the service manager");
         }
-        signals(engine, file)
-            .await
-            .map_err(step("listen to signals"))?;
+        signals(reload).await.map_err(step("listen to signals"))?;
         follower.abort();
         routers.inspect(|it| it.abort());
         let _ = stop.send(());
@@ -381,7 +386,7 @@ async fn follow_underlay(engine: Arc<Mutex<Engine>>) {
 }
 
 /// Reloads at each SIGHUP; returns at SIGTERM or SIGINT.
-async fn signals(engine: &Arc<Mutex<Engine>>, file: &Path) -> io::Result<()> {
+async fn signals(reload: impl Fn() + Clone + Send + 'static) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
@@ -390,9 +395,8 @@ async fn signals(engine: &Arc<Mutex<Engine>>, file: &Path) -> io::Result<()> {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             _ = hangup.recv() => {
-                let (engine, file) = (Arc::clone(engine), file.to_owned());
                 // A panic in there has been reported, and changes nothing here.
-                let _ = tokio::task::spawn_blocking(move || reload(&engine, &file)).await;
+                let _ = tokio::task::spawn_blocking(reload.clone()).await;
             }
         }
     }
@@ -410,13 +414,21 @@ fn raise_file_limit() {
     }
 }
 
-fn reload(engine: &Mutex<Engine>, file: &Path) {
+fn reload(engine: &Mutex<Engine>, masquerade: &Mutex<Masquerade>, file: &Path) {
+    let mut masquerade = masquerade.lock().unwrap_or_else(PoisonError::into_inner);
     let mut engine = engine.lock().unwrap_or_else(PoisonError::into_inner);
     let reloaded = Config::read(file)
         .map_err(Into::into)
         .and_then(|config| engine.reload(&config));
     match reloaded {
         Ok(done) => {
+            if let Err(error) = masquerade.follow(&mut engine) {
+                let error = HostError::chain(&error);
+                tracing::error!(
+                    error,
+                    "masquerade stays as it was: mend this and reload again"
+                );
+            }
             let changes = done.delta.iter().count();
             tracing::info!(file = %file.display(), changes, "configuration reloaded");
         }

@@ -217,11 +217,16 @@ impl Engine {
             return Err(ReloadError::Setting(setting));
         }
         let objects = config.objects.clone();
-        self.apply_snapshot(Source::Static, 0, objects)
-            .map_err(|error| match error {
-                ChangeError::Apply(error) => config.locate(&error).into(),
-                other => ReloadError::Change(other),
-            })
+        let done =
+            self.apply_snapshot(Source::Static, 0, objects)
+                .map_err(|error| match error {
+                    ChangeError::Apply(error) => config.locate(&error).into(),
+                    other => ReloadError::Change(other),
+                })?;
+        // Containers keep the addresses that they have.
+        let pools = config.settings.pools.clone();
+        self.identity.settings.pools = pools;
+        Ok(done)
     }
 
     /// Takes note of what workers told.
@@ -478,7 +483,6 @@ impl Settings {
             ("node.name", self.name != other.name),
             ("node.socket", self.socket != other.socket),
             ("node.state", self.state != other.state),
-            ("ipam", self.pools != other.pools),
             ("dataplane.workers", self.workers != other.workers),
             ("dataplane.driver", self.driver != other.driver),
             (

@@ -6,6 +6,7 @@
 use std::{
     fs,
     io::{self, Write},
+    net::IpAddr,
     process::{Command, Stdio},
 };
 
@@ -15,7 +16,7 @@ use thiserror::Error;
 use crate::{
     app::{ChangeError, Engine},
     ipam::Pool,
-    object::{DeviceName, Name, Object, Port, Route, Source, Target},
+    object::{DeviceName, Key, Name, Object, Port, Route, RouteKey, Source, Target},
     rib::Operation,
 };
 
@@ -49,38 +50,54 @@ pub enum MasqueradeError {
 }
 
 /// Rules that are in force until this goes.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Masquerade {
-    tables: Vec<String>,
+    /// Those that want it.
+    pools: Vec<Pool>,
 }
 
 impl Masquerade {
-    /// Puts the rules of all pools that want them in force.
+    /// Puts the rules of all pools that want them in force, and takes back those of pools that no
+    /// longer do.
     ///
     /// # Errors
     ///
-    /// If they cannot be; then none is.
-    pub fn start(engine: &mut Engine, pools: &[Pool]) -> Result<Self, MasqueradeError> {
-        let mut this = Self { tables: Vec::new() };
-        for pool in pools.iter().filter(|pool| pool.masquerade) {
+    /// If they cannot be; then the rules are as they were.
+    pub fn follow(&mut self, engine: &mut Engine) -> Result<(), MasqueradeError> {
+        let all = engine.identity().settings.pools.iter();
+        let wanted: Vec<_> = all.filter(|pool| pool.masquerade).cloned().collect();
+        if wanted == self.pools {
+            return Ok(());
+        }
+        let stays = |pool: &&Pool| wanted.iter().any(|it| it.network == pool.network);
+        let mut script = String::new();
+        for pool in &wanted {
             let port = exit(engine, &pool.network)?;
             add_default_routes(engine, pool, &port)?;
             forward(pool)?;
-            let table = format!("ringlay-{}", pool.network);
-            nft(&rules(&table, pool, &port.device))?;
-            tracing::info!(network = %pool.network, device = %port.device, table, "masquerade");
-            this.tables.push(table);
+            script.push_str(&rules(pool, &port.device));
         }
-        Ok(this)
+        let gone: Vec<_> = self.pools.iter().filter(|pool| !stays(pool)).collect();
+        script.extend(gone.iter().map(|pool| no_rules(pool)));
+        nft(&script)?;
+        for pool in gone {
+            delete_default_routes(engine, pool)?;
+        }
+        for pool in &wanted {
+            tracing::info!(network = %pool.network, table = table(pool), "masquerade");
+        }
+        self.pools = wanted;
+        Ok(())
     }
 }
 
 impl Drop for Masquerade {
     fn drop(&mut self) {
-        for table in &self.tables {
-            if let Err(error) = nft(&format!("delete table inet {table}\n")) {
-                tracing::warn!(table, %error, "rules of masquerade are left behind");
-            }
+        let script: String = self.pools.iter().map(no_rules).collect();
+        if !script.is_empty()
+            && let Err(error) = nft(&script)
+        {
+            tracing::warn!(%error, "rules of masquerade are left behind");
         }
     }
 }
@@ -94,20 +111,37 @@ fn exit(engine: &Engine, network: &Name) -> Result<Port, MasqueradeError> {
 
 /// A default route that is configured comes first, as objects of the configuration file do.
 fn add_default_routes(engine: &mut Engine, pool: &Pool, port: &Port) -> Result<(), ChangeError> {
-    let defaults = pool.sets().into_iter().map(|set| match set[0].is_ipv4() {
-        true => "0.0.0.0/0",
-        false => "::/0",
-    });
-    let operations = defaults.map(|prefix| Operation::Apply {
+    let operations = defaults(pool).into_iter().map(|prefix| Operation::Apply {
         object: Object::Route(Route {
             network: pool.network.clone(),
-            prefix: prefix.parse::<IpNet>().expect("a prefix"),
+            prefix,
             target: Target::Port(port.name.clone()),
             via: None,
         }),
         exist_ok: true,
     });
     engine.apply(Source::Cni, operations.collect()).map(drop)
+}
+
+fn delete_default_routes(engine: &mut Engine, pool: &Pool) -> Result<(), ChangeError> {
+    let operations = defaults(pool).into_iter().map(|prefix| Operation::Delete {
+        key: Key::Route(RouteKey {
+            network: pool.network.clone(),
+            prefix,
+        }),
+        missing_ok: true,
+    });
+    engine.apply(Source::Cni, operations.collect()).map(drop)
+}
+
+/// Everything of the IP versions that a pool has addresses of.
+fn defaults(pool: &Pool) -> Vec<IpNet> {
+    let default = |v4| match v4 {
+        true => IpNet::new(IpAddr::from([0_u8; 4]), 0),
+        false => IpNet::new(IpAddr::from([0_u8; 16]), 0),
+    };
+    let sets = pool.sets().into_iter();
+    sets.flat_map(|set| default(set[0].is_ipv4())).collect()
 }
 
 /// Makes the kernel forward packets of the IP versions that the pool has.
@@ -127,15 +161,26 @@ fn forward(pool: &Pool) -> Result<(), MasqueradeError> {
     Ok(())
 }
 
+fn table(pool: &Pool) -> String {
+    format!("ringlay-{}", pool.network)
+}
+
+/// A script that removes the table, if it is there.
+fn no_rules(pool: &Pool) -> String {
+    let table = table(pool);
+    format!("table inet {table}\ndelete table inet {table}\n")
+}
+
 /// A script that replaces the table as a whole.
-fn rules(table: &str, pool: &Pool, device: &DeviceName) -> String {
+fn rules(pool: &Pool, device: &DeviceName) -> String {
     let rule = |range: &crate::ipam::AddressRange| {
         let family = if range.is_ipv4() { "ip" } else { "ip6" };
         format!("    {family} saddr {range} oifname != \"{device}\" masquerade\n")
     };
     let rules: String = pool.ranges.iter().map(rule).collect();
+    let (table, removal) = (table(pool), no_rules(pool));
     format!(
-        "table inet {table}\ndelete table inet {table}\ntable inet {table} {{\n  \
+        "{removal}table inet {table} {{\n  \
          chain postrouting {{\n    type nat hook postrouting priority 100; policy accept;\n\
          {rules}  }}\n}}\n"
     )
@@ -176,7 +221,7 @@ mod tests {
             exclude: Vec::new(),
             masquerade: true,
         };
-        let script = rules("ringlay-blue", &pool, &"rl0".parse().unwrap());
+        let script = rules(&pool, &"rl0".parse().unwrap());
         assert_eq!(
             script,
             "table inet ringlay-blue\n\

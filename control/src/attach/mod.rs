@@ -2,7 +2,7 @@
 //! it across restarts, and takes it all back.
 //!
 //! An attachment is a port of source `cni` and a record on disk. The record is written before the
-//! device is made and removed after it is gone, so that nothing is ever there without one.
+//! device is made and removed after it is let go, so that nothing is ever there without one.
 
 mod error;
 pub mod inspect;
@@ -53,24 +53,22 @@ pub struct Attachment {
 pub struct Attachments {
     store: Store,
     boot_id: String,
-    pools: Vec<Pool>,
     entries: BTreeMap<AttachmentKey, Attachment>,
     /// Who has an address, by network.
     owners: BTreeMap<(String, IpAddr), AttachmentKey>,
 }
 
 impl Attachments {
-    /// What is remembered in `state`, to be served again, with these addresses for new ones.
+    /// What is remembered in `state`, to be served again.
     ///
     /// # Errors
     ///
     /// If the directory cannot be had or read.
-    pub fn open(state: &Path, pools: Vec<Pool>) -> Result<Self, StoreError> {
+    pub fn open(state: &Path) -> Result<Self, StoreError> {
         let store = Store::open(state.join("attachments"))?;
         let mut attachments = Self {
             store,
             boot_id: boot_id(),
-            pools,
             entries: BTreeMap::new(),
             owners: BTreeMap::new(),
         };
@@ -197,17 +195,10 @@ impl Attachments {
             return Err(AttachError::UnknownNetwork(network.clone()));
         }
         if addresses {
-            let sets = self.pool(network)?.sets();
+            let sets = pool(engine, network)?.sets();
             self.choose(engine, network, &sets, "anybody")?;
         }
         Ok(())
-    }
-
-    fn pool(&self, network: &Name) -> Result<&Pool, AttachError> {
-        let mut pools = self.pools.iter();
-        pools
-            .find(|pool| pool.network == *network)
-            .ok_or_else(|| AttachError::NoPool(network.clone()))
     }
 
     fn insert(&mut self, record: Record, problem: Option<String>) -> Attachment {
@@ -220,6 +211,14 @@ impl Attachments {
             .insert(attachment.record.key.clone(), attachment.clone());
         attachment
     }
+}
+
+/// The addresses for containers of a network.
+fn pool<'a>(engine: &'a Engine, network: &Name) -> Result<&'a Pool, AttachError> {
+    let mut pools = engine.identity().settings.pools.iter();
+    pools
+        .find(|pool| pool.network == *network)
+        .ok_or_else(|| AttachError::NoPool(network.clone()))
 }
 
 /// Makes the port of an attachment.

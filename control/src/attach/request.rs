@@ -5,7 +5,7 @@ use std::{net::IpAddr, path::PathBuf};
 use ipnet::IpNet;
 
 use super::{
-    AttachError, Attachments,
+    AttachError, Attachments, pool,
     record::{AttachmentKey, NetnsId, Record},
 };
 use crate::{
@@ -93,7 +93,7 @@ impl Attachments {
                 .collect();
         }
         let sets = match request.sets.is_empty() {
-            true => self.pool(network)?.sets(),
+            true => pool(engine, network)?.sets(),
             false => request.sets.clone(),
         };
         self.choose(engine, network, &sets, &request.key.to_string())
@@ -107,7 +107,7 @@ impl Attachments {
         sets: &[Vec<AddressRange>],
         identity: &str,
     ) -> Result<Vec<IpNet>, AttachError> {
-        let excluded = self.pool(network).map(|pool| pool.exclude.as_slice());
+        let excluded = pool(engine, network).map(|pool| pool.exclude.as_slice());
         let excluded = excluded.unwrap_or_default();
         let choose = |ranges: &Vec<AddressRange>| {
             let taken = |address| {
@@ -132,7 +132,7 @@ impl Attachments {
         network: &Name,
         address: IpAddr,
     ) -> Result<IpNet, AttachError> {
-        let (pool, network) = (self.pool(network)?, network.clone());
+        let (pool, network) = (pool(engine, network)?, network.clone());
         if !pool.contains(address) {
             return Err(AttachError::NotInPool { address, network });
         }

@@ -11,14 +11,16 @@ use crate::{
 
 /// The configuration file that leads to these settings and the objects in force.
 ///
-/// Objects from other sources than `static` are there too, each below a comment that says so.
+/// Objects from other sources than `static` are there too, each below a comment that says so. Ports
+/// of containers are not: no file leads to those.
 pub fn print(settings: &Settings, rib: &Rib) -> String {
     let mut out = Printer::default();
     out.settings(settings);
     rib.networks()
         .for_each(|(source, network)| out.network(source, network));
-    rib.ports()
-        .for_each(|(source, port)| out.port(source, port));
+    let (guests, ports): (Vec<_>, Vec<_>) = rib.ports().partition(|(_, it)| it.guest.is_some());
+    let ports = ports.into_iter();
+    ports.for_each(|(source, port)| out.port(source, port));
     rib.vteps()
         .for_each(|(source, vtep)| out.vtep(source, vtep));
     rib.routes()
@@ -26,6 +28,12 @@ pub fn print(settings: &Settings, rib: &Rib) -> String {
     rib.neighbours()
         .for_each(|(source, neighbour)| out.neighbour(source, neighbour));
     settings.pools.iter().for_each(|pool| out.pool(pool));
+    if !guests.is_empty() {
+        let count = guests.len();
+        out.table(&format!(
+            "# Attached containers: {count}; see `ringlay attachment list`."
+        ));
+    }
     out.text
 }
 

@@ -82,8 +82,7 @@ impl Node {
             .unwrap();
         let engine = Arc::new(Mutex::new(engine));
         let folder = tempfile::tempdir().unwrap();
-        let pools = config.settings.pools.clone();
-        let attachments = Attachments::open(folder.path(), pools).unwrap();
+        let attachments = Attachments::open(folder.path()).unwrap();
         let attachments = Arc::new(Mutex::new(attachments));
         let socket = folder.path().join("ringlay.sock");
         let incoming = UnixListenerStream::new(UnixListener::bind(&socket).unwrap());
