@@ -1,6 +1,7 @@
 //! Containers of containerd and runc, with networks as `ctr run --cni` sets them up.
 
 use std::fs;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -11,6 +12,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::host::{Host, PATIENCE, run, two_hosts};
+use crate::traffic::{NAMED, name_server};
 
 /// A containerd of its own on a host, stopped when dropped.
 struct Containerd {
@@ -99,12 +101,9 @@ impl Containerd {
     }
 
     /// Starts a container that goes on.
-    fn start_detached(&self, id: &str) {
+    fn start_detached(&self, id: &str, command: &str) {
         let rootfs = self.at("rootfs");
-        let run = format!(
-            "run -d --cni --rootfs {} {id} /bin/sleep 600",
-            rootfs.display()
-        );
+        let run = format!("run -d --cni --rootfs {} {id} {command}", rootfs.display());
         let output = self.ctr(&run);
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{stderr}");
@@ -127,7 +126,7 @@ impl Drop for Containerd {
             let log = fs::read_to_string(self.at("log")).unwrap_or_default();
             eprintln!("log of containerd:\n{log}");
         }
-        for id in ["server", "client"] {
+        for id in ["server", "neighbour", "client"] {
             self.ctr(&format!("task kill --signal 9 {id}"));
             self.ctr(&format!("task rm --force {id}"));
         }
@@ -140,46 +139,60 @@ impl Drop for Containerd {
 }
 
 /// A command in a network namespace, to be completed.
-fn inside(netns: &Path) -> Command {
+pub(crate) fn inside(netns: &Path) -> Command {
     let mut command = Command::new("nsenter");
     command.arg(format!("--net={}", netns.display()));
     command
 }
 
-/// A root file system with nothing but busybox in it.
-fn make_rootfs(rootfs: &Path) {
+/// A root file system with nothing but busybox in it, and something to be fetched.
+pub(crate) fn make_rootfs(rootfs: &Path) {
     for folder in ["bin", "proc", "sys", "dev", "etc", "tmp"] {
         fs::create_dir_all(rootfs.join(folder)).unwrap();
     }
     let busybox = run("sh", &["-c", "command -v busybox"]);
     fs::copy(busybox.trim(), rootfs.join("bin/busybox")).unwrap();
-    for applet in ["sh", "ping", "sleep", "ip", "wget", "httpd"] {
+    for applet in ["ping", "ip", "wget", "httpd", "nslookup"] {
         symlink("busybox", rootfs.join("bin").join(applet)).unwrap();
     }
+    fs::write(rootfs.join("etc/hello"), "hello from here\n").unwrap();
 }
 
 #[test]
 fn containers_of_containerd_are_on_the_overlay() {
     let [one, two] = two_hosts();
     let (near, far) = (Containerd::start(&one), Containerd::start(&two));
-    far.start_detached("server");
-    let [server] = two.attachments().try_into().unwrap();
-    assert_eq!(server["container"], "default-server");
-    for address in server["addresses"].as_array().unwrap() {
-        let address = address.as_str().unwrap().split('/').next().unwrap();
-        let said = near
-            .run("client", &format!("/bin/ping -c 3 -W 3 {address}"))
-            .unwrap();
-        assert!(said.contains(" 0% packet loss"), "{said}");
+    far.start_detached("server", "/bin/httpd -f -h /etc");
+    near.start_detached("neighbour", "/bin/httpd -f -h /etc");
+    for (host, name) in [(&two, "server"), (&one, "neighbour")] {
+        let [server] = host.attachments().try_into().unwrap();
+        assert_eq!(server["container"], format!("default-{name}"));
+        for address in server["addresses"].as_array().unwrap() {
+            let address = address.as_str().unwrap().split('/').next().unwrap();
+            let ping = format!("/bin/ping -c 3 -W 3 {address}");
+            let said = near.run("client", &ping).unwrap();
+            assert!(said.contains(" 0% packet loss"), "{said}");
+            let address: IpAddr = address.parse().unwrap();
+            let url = format!("http://{}/hello", SocketAddr::new(address, 80));
+            let said = near.run("client", &format!("/bin/wget -q -O - {url}"));
+            assert_eq!(said.unwrap(), "hello from here\n", "{url}");
+            let netns = Path::new(server["netns"].as_str().unwrap());
+            let said = name_server(netns, address, || {
+                let lookup = format!("/bin/nslookup -type=a ringlay.test {address}");
+                near.run("client", &lookup).unwrap()
+            });
+            assert!(said.contains(NAMED), "{said}");
+        }
     }
     let shown = near.run("client", "/bin/ip address show eth0").unwrap();
     assert!(
         shown.contains("inet 10.42.1.") && shown.contains("mtu 1450"),
         "{shown}"
     );
-    one.assert_clean();
-    far.remove("server");
-    // A container that was started in the background has no client that would detach it.
-    two.ringlay("attachment delete default-server");
-    two.assert_clean();
+    for (runtime, host, name) in [(&far, &two, "server"), (&near, &one, "neighbour")] {
+        runtime.remove(name);
+        // A container that was started in the background has no client that would detach it.
+        host.ringlay(&format!("attachment delete default-{name}"));
+        host.assert_clean();
+    }
 }

@@ -10,6 +10,7 @@ mod containerd;
 mod host;
 mod life;
 mod outside;
+mod podman;
 mod restart;
 mod runtime;
 mod traffic;

@@ -2,9 +2,10 @@
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::path::Path;
 use std::thread;
 
-use crate::host::{Netns, PATIENCE, two_hosts};
+use crate::host::{Netns, PATIENCE, run_in, two_hosts};
 use crate::runtime::{Runtime, container};
 
 #[test]
@@ -67,7 +68,19 @@ fn large_datagram(from: &Netns, to: &Netns, address: IpAddr) {
 
 /// A name server in one container answers a resolver in the other.
 fn resolve(from: &Netns, to: &Netns, address: IpAddr) {
-    let server = to.run(|| UdpSocket::bind((address, 53)).unwrap());
+    let said = name_server(&to.path(), address, || {
+        let lookup = format!("busybox nslookup -type=a ringlay.test {address}");
+        String::from_utf8(from.exec(&lookup).stdout).unwrap()
+    });
+    assert!(said.contains(NAMED), "{said}");
+}
+
+/// The address that every name has.
+pub(crate) const NAMED: &str = "192.0.2.7";
+
+/// Answers one question about a name in a namespace while `asks` runs.
+pub(crate) fn name_server<T>(netns: &Path, address: IpAddr, asks: impl FnOnce() -> T) -> T {
+    let server = run_in(netns, || UdpSocket::bind((address, 53)).unwrap());
     server.set_read_timeout(Some(PATIENCE)).unwrap();
     thread::scope(|scope| {
         let answering = scope.spawn(|| {
@@ -75,12 +88,10 @@ fn resolve(from: &Netns, to: &Netns, address: IpAddr) {
             let (len, client) = server.recv_from(&mut query).unwrap();
             server.send_to(&dns_answer(&query[..len]), client).unwrap();
         });
-        let lookup = format!("busybox nslookup -type=a ringlay.test {address}");
-        let output = from.exec(&lookup);
+        let said = asks();
         answering.join().unwrap();
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(text.contains("192.0.2.7"), "{text}");
-    });
+        said
+    })
 }
 
 /// An answer with one address to a query with one question (RFC 1035 section 4).
