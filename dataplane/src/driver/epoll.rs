@@ -179,7 +179,7 @@ impl Driver for EpollDriver {
                 id,
                 version: socket.version,
                 receiver: socket.fd.try_clone()?,
-                sender: PacketSender::new(socket.fd),
+                sender: PacketSender::new(socket.fd).with_fragmenting(socket.fragmenting),
             },
         };
         // Ready until read: what came before the registration makes no edge.

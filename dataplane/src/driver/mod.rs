@@ -88,6 +88,8 @@ pub enum Queue {
 pub struct RawSocket {
     /// The descriptor, non-blocking.
     pub fd: OwnedFd,
+    /// A second one, to send oversized frames from, if the first does not fragment.
+    pub fragmenting: Option<OwnedFd>,
     /// The version of the outer IP header.
     pub version: IpVersion,
     /// What that header announces.

@@ -3,7 +3,7 @@
 //! packets is as many messages, for which one system call costs less than as many io_uring requests.
 
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::batch::BATCH_SIZE;
 use crate::counters::QueueCounters;
@@ -12,17 +12,29 @@ use crate::driver::ledger::Ledger;
 use crate::frame::Frame;
 use crate::sys::mmsg::{self, SendArray};
 
-/// A socket and the frames to leave by it, in order.
+/// A socket, perhaps another one for oversized frames, and the frames to leave by them, in order.
 #[derive(Debug)]
 pub(crate) struct PacketSender {
     socket: OwnedFd,
+    fragmenting: Option<OwnedFd>,
     pending: Vec<Frame>,
 }
 
 impl PacketSender {
     pub(crate) fn new(socket: OwnedFd) -> Self {
-        let pending = Vec::with_capacity(BATCH_SIZE);
-        Self { socket, pending }
+        Self {
+            socket,
+            fragmenting: None,
+            pending: Vec::with_capacity(BATCH_SIZE),
+        }
+    }
+
+    /// The same, with another socket for oversized frames if there is one.
+    pub(crate) fn with_fragmenting(self, fragmenting: Option<OwnedFd>) -> Self {
+        Self {
+            fragmenting,
+            ..self
+        }
     }
 
     /// Queues a frame; true if [`Self::flush`] must come before the next one.
@@ -62,30 +74,44 @@ impl PacketSender {
         ledger: &Ledger,
         counters: &QueueCounters,
     ) {
-        let mut rest = Rest {
-            frames: &self.pending,
-            packets: 0,
-        };
-        while !rest.frames.is_empty() {
-            ledger.system_calls(1);
-            let sent = sends.send_each(self.socket.as_fd(), rest.frames, rest.packets);
-            let error = match sent {
-                Ok(sent) => {
-                    rest.take(sent, |len| ledger.sent_packet(counters, len));
-                    continue;
-                }
-                Err(error) => error.raw_os_error().unwrap_or(0),
-            };
-            // A full socket is full for all of them; any other error is about one.
-            let refused = match error {
-                libc::EINTR => 0,
-                error if errors::is_full(error) => usize::MAX,
-                _ => 1,
-            };
-            let reason = errors::underlay_drop_reason(error);
-            rest.take(refused, |_| ledger.dropped_packet(reason));
+        let alike = |a: &Frame, b: &Frame| a.meta.oversized == b.meta.oversized;
+        for frames in self.pending.chunk_by(alike) {
+            let fragmenting = self.fragmenting.as_ref();
+            let socket = fragmenting.filter(|_| frames[0].meta.oversized);
+            let socket = socket.unwrap_or(&self.socket).as_fd();
+            send_all(socket, frames, sends, ledger, counters);
         }
         self.pending.clear();
+    }
+}
+
+/// Sends all of these frames, or drops those that the kernel refuses.
+fn send_all(
+    socket: BorrowedFd<'_>,
+    frames: &[Frame],
+    sends: &mut SendArray,
+    ledger: &Ledger,
+    counters: &QueueCounters,
+) {
+    let mut rest = Rest { frames, packets: 0 };
+    while !rest.frames.is_empty() {
+        ledger.system_calls(1);
+        let sent = sends.send_each(socket, rest.frames, rest.packets);
+        let error = match sent {
+            Ok(sent) => {
+                rest.take(sent, |len| ledger.sent_packet(counters, len));
+                continue;
+            }
+            Err(error) => error.raw_os_error().unwrap_or(0),
+        };
+        // A full socket is full for all of them; any other error is about one.
+        let refused = match error {
+            libc::EINTR => 0,
+            error if errors::is_full(error) => usize::MAX,
+            _ => 1,
+        };
+        let reason = errors::underlay_drop_reason(error);
+        rest.take(refused, |_| ledger.dropped_packet(reason));
     }
 }
 

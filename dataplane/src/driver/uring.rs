@@ -138,7 +138,8 @@ impl UringDriver {
                 let kind = Kind::Raw {
                     id,
                     version: socket.version,
-                    sender: PacketSender::new(socket.fd.try_clone()?),
+                    sender: PacketSender::new(socket.fd.try_clone()?)
+                        .with_fragmenting(socket.fragmenting),
                 };
                 (socket.fd, ReceiveMode::Message, HEADROOM - PREFIX_LEN, kind)
             }

@@ -145,6 +145,7 @@ fn encapsulate_in_ip(
     let stamp = Stamp {
         ident: idents.take(count),
         ttl: inside.ttl.saturating_add(1),
+        dont_fragment: !frame.meta.oversized,
         ..inside
     };
     if !put_headers(frame, template, &stamp) {

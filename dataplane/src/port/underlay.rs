@@ -1,9 +1,9 @@
 //! The sockets of a local tunnel endpoint, a set for each worker: UDP sockets (`udp`) or,
 //! for encapsulations that have no port, raw IP sockets (`raw`).
 //!
-//! Don't fragment: what fits a tunnel's MTU is sent with the DF bit over UDP, if the
-//! configuration wants it so, and routers tell if their links are narrower. What has to be
-//! fragmented leaves by a socket without it. Raw sockets never set it.
+//! Don't fragment: what fits a tunnel's MTU is sent with the DF bit, if the configuration
+//! wants it so, and routers tell if their links are narrower. What has to be fragmented
+//! leaves by a socket without it.
 
 mod raw;
 mod spread;

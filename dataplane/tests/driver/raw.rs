@@ -27,6 +27,7 @@ crate::scenarios!(
     a_refused_packet_does_not_disturb_its_neighbours,
     a_batch_takes_few_system_calls,
     nothing_is_answered_while_somebody_listens,
+    only_what_is_marked_so_is_fragmented,
 );
 
 const GRE: i32 = 47;
@@ -389,4 +390,28 @@ fn nothing_is_answered_while_somebody_listens(kind: DriverKind) {
         peer.send_to(b"anything", &address(to).into()).unwrap();
         assert!(icmp.recv(&mut buffer).is_ok(), "no ICMP error");
     });
+}
+
+fn only_what_is_marked_so_is_fragmented(kind: DriverKind) {
+    for [from, to] in VERSIONS {
+        alone(|| {
+            ip("link set lo mtu 1500");
+            let mut sockets = bind(address(from), Gre, |config| config.dont_fragment = true);
+            let queue = sockets.queues.remove(0);
+            let mut rig = Rig::new(kind);
+            let queue = queue.into_queues(UnderlayId(1)).remove(0);
+            let (out, _) = rig.attach(queue);
+            attach(&mut rig, 2, to, Gre);
+            let sizes = [3_000, 1_000, 3_001, 3_002, 1_001];
+            for (size, oversized) in sizes.into_iter().zip([true, false, false, true, true]) {
+                let mut frame = rig.frame(&pattern(1, size), address(to));
+                frame.meta.oversized = oversized;
+                rig.driver.send(out, frame);
+            }
+            rig.driver.flush();
+            let arrived: Vec<_> = rig.collect(4).iter().map(|it| it.len()).collect();
+            assert_eq!(arrived, [3_000, 1_000, 3_002, 1_001]);
+            assert_eq!(rig.drops(DropReason::UnderlayTxError), 1);
+        });
+    }
 }

@@ -1,6 +1,7 @@
 //! Raw IP sockets of a local tunnel endpoint, for encapsulations right above IP.
 //!
-//! Each worker has one socket for each IP protocol, to receive and to send. The kernel gives
+//! Each worker has one socket for each IP protocol, to receive and to send, and another one for
+//! what has to be fragmented if that does not. The kernel gives
 //! each of them a copy of every packet; a filter leaves it to one (see [`spread`]). Fragments
 //! are put together before. While there is such a socket the kernel answers nothing to the
 //! protocol's packets itself, unless it has a tunnel driver of its own for it.
@@ -11,7 +12,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{self, UnixDatagram};
 
@@ -66,11 +67,11 @@ pub(super) fn bind(
     })?;
     let queues = (0..config.workers).map(|worker| {
         let sockets = protocols.iter().map(|&protocol| {
-            let fd = open(config, protocol, worker)?.into();
-            let version = version(config);
+            let fragmenting = config.dont_fragment.then(|| open_deaf(config, protocol));
             Ok(RawSocket {
-                fd,
-                version,
+                fd: open(config, protocol, worker)?.into(),
+                fragmenting: fragmenting.transpose()?.map(OwnedFd::from),
+                version: version(config),
                 protocol,
             })
         });
@@ -87,11 +88,36 @@ fn version(config: &UnderlayConfig) -> IpVersion {
     }
 }
 
+/// A worker's socket, to receive and send.
 fn open(
     config: &UnderlayConfig,
     protocol: IpProtocol,
     worker: usize,
 ) -> Result<Socket, BindUnderlayError> {
+    let socket = open_bound(config, protocol)?;
+    set_options(&socket, version(config), config.dont_fragment)
+        .map_err(failed(config, "set the options of a socket"))?;
+    let program = spread::program(version(config), protocol, worker, config.workers);
+    attach(&socket, &program).map_err(failed(config, "spread packets over the workers"))?;
+    Ok(socket)
+}
+
+/// A socket that fragments what it sends. It is connected to this host itself, so that the kernel
+/// does not go as far as to copy packets for it to be filtered; where each packet goes is told
+/// with it all the same.
+fn open_deaf(config: &UnderlayConfig, protocol: IpProtocol) -> Result<Socket, BindUnderlayError> {
+    let socket = open_bound(config, protocol)?;
+    set_options(&socket, version(config), false)
+        .map_err(failed(config, "set the options of a socket"))?;
+    let own = SocketAddr::new(config.endpoint.local.ip(), 0);
+    socket
+        .connect(&own.into())
+        .map_err(failed(config, "connect a socket"))?;
+    Ok(socket)
+}
+
+/// A socket that takes nothing.
+fn open_bound(config: &UnderlayConfig, protocol: IpProtocol) -> Result<Socket, BindUnderlayError> {
     let domain = Domain::for_address(config.endpoint.local);
     let number = Protocol::from(i32::from(protocol.0));
     let socket = Socket::new(domain, Type::RAW.nonblocking(), Some(number)).map_err(|error| {
@@ -111,9 +137,6 @@ fn open(
     socket
         .bind(&address.into())
         .map_err(|error| bind_error(config, error))?;
-    set_options(&socket, version(config)).map_err(failed(config, "set the options of a socket"))?;
-    let program = spread::program(version(config), protocol, worker, config.workers);
-    attach(&socket, &program).map_err(failed(config, "spread packets over the workers"))?;
     Ok(socket)
 }
 
@@ -121,15 +144,20 @@ fn attach(socket: &Socket, program: &[filter::Instruction]) -> io::Result<()> {
     filter::attach(socket.as_fd(), program)
 }
 
-fn set_options(socket: &Socket, version: IpVersion) -> io::Result<()> {
+fn set_options(socket: &Socket, version: IpVersion, dont_fragment: bool) -> io::Result<()> {
     let fd = socket.as_fd();
     sockopt::set_receive_buffer(fd, RECEIVE_BUFFER)?;
     sockopt::set_send_buffer(fd, SEND_BUFFER)?;
+    match (version, dont_fragment) {
+        (IpVersion::V4, true) => sockopt::forbid_fragments_v4(fd)?,
+        (IpVersion::V4, false) => sockopt::allow_fragments_v4(fd)?,
+        (IpVersion::V6, true) => sockopt::forbid_fragments_v6(fd)?,
+        (IpVersion::V6, false) => sockopt::allow_fragments_v6(fd)?,
+    }
     match version {
         // The traffic class is in the header, which such sockets deliver.
-        IpVersion::V4 => sockopt::allow_fragments_v4(fd),
+        IpVersion::V4 => Ok(()),
         IpVersion::V6 => {
-            sockopt::allow_fragments_v6(fd)?;
             sockopt::report_traffic_class_v6(fd)?;
             sockopt::send_flow_labels(fd)
         }
