@@ -10,9 +10,12 @@ use ringlay_dataplane::{
     endpoint::Endpoint,
     tables::{self, IPV6_MTU_MIN},
 };
-use ringlay_encap::{EtherType, MacAddr, Template, UdpChecksum, flow, template, udp};
+use ringlay_encap::{
+    EtherType, Ipv4Packet, Ipv6Packet, MacAddr, Template, UdpChecksum, flow, ip::IpVersion, ipv6,
+    template, udp,
+};
 
-use super::{Compiler, Environment, TunnelKey, path_tunnels};
+use super::{Compiler, Environment, NetworkEntry, TunnelKey, path_tunnels};
 use crate::{
     mtu::{Sizes, icmp::Quote},
     object::{Inner, MssClamp, Name, Network, Path},
@@ -20,6 +23,9 @@ use crate::{
 
 /// The least that a tunnel is said to take: the smallest MTU of an IPv4 link (RFC 791).
 const MTU_MIN: u16 = 68;
+
+/// Of an inner packet, so much must be quoted for its destination to be looked at: a whole header.
+const INNER_SEEN: usize = ipv6::HEADER_LEN;
 
 /// The MTU of a network, and what it comes from.
 #[derive(Clone, Copy, Debug, Default)]
@@ -56,12 +62,13 @@ impl NetworkMtus {
     }
 }
 
-/// Whether tunnels of a network send what is quoted, as far as it is.
-fn may_have_sent(network: &tables::Network, has_frames: bool, quote: &Quote<'_>) -> bool {
+/// What is quoted of the inner packet or frame, if the headers in front of it are what tunnels of a
+/// network send, as far as they are quoted.
+fn inner_of<'a>(network: &tables::Network, quote: &Quote<'a>) -> Option<&'a [u8]> {
     let payload = match quote.udp_ports() {
         Some((source, destination)) => {
             if destination != network.port || !flow::SOURCE_PORTS.contains(&source) {
-                return false;
+                return None;
             }
             quote.payload.get(udp::HEADER_LEN..).unwrap_or_default()
         }
@@ -74,21 +81,34 @@ fn may_have_sent(network: &tables::Network, has_frames: bool, quote: &Quote<'_>)
                 checksum: UdpChecksum::On,
             };
             if !endpoint.protocols().contains(&quote.protocol) {
-                return false;
+                return None;
             }
             quote.payload
         }
     };
     // Some routers quote no more than eight bytes behind the IP header.
     let Some((header, inner)) = payload.split_at_checked(network.key.header_len()) else {
-        return true;
+        return Some(&[]);
     };
     let mut expected = header.to_vec();
     network.key.emit(EtherType::IPV4, &mut expected);
     // Only the type of the inner packet may differ, which the third and fourth byte tell.
-    let same = |at: &usize| (2..4).contains(at) || header[*at] == expected[*at];
-    let source_mac = inner.get(6..12).filter(|_| has_frames);
-    (0..header.len()).all(|at| same(&at)) && source_mac.is_none_or(|mac| mac == network.mac.0)
+    let same = |at: usize| (2..4).contains(&at) || header[at] == expected[at];
+    (0..header.len()).all(same).then_some(inner)
+}
+
+/// Where the packet was going whose beginning is quoted; nothing if too little is.
+fn inner_destination(inner: &[u8]) -> Option<IpAddr> {
+    match IpVersion::of(inner).ok()? {
+        IpVersion::V4 => {
+            let packet = Ipv4Packet::new_header_checked(inner).ok()?;
+            Some(packet.dst_addr().into())
+        }
+        IpVersion::V6 => {
+            let packet = Ipv6Packet::new_header_checked(inner).ok()?;
+            Some(packet.dst_addr().into())
+        }
+    }
 }
 
 impl Compiler {
@@ -133,8 +153,31 @@ impl Compiler {
             let mut ends = self.tunnels.of(name);
             ends.any(|key| key.vtep == quote.destination)
         });
-        to_there
-            .any(|(_, entry)| may_have_sent(&entry.table, entry.inner == Inner::Ethernet, quote))
+        to_there.any(|(_, entry)| {
+            let inner = inner_of(&entry.table, quote);
+            inner.is_some_and(|inner| match entry.inner {
+                Inner::Ethernet => inner.get(6..12).is_none_or(|mac| mac == entry.table.mac.0),
+                Inner::Ip => inner.len() < INNER_SEEN || self.routes_there(entry, inner, quote),
+            })
+        })
+    }
+
+    /// Whether the inner packet that is quoted goes to that far end: by a route, or as a probe.
+    fn routes_there(&self, entry: &NetworkEntry, inner: &[u8], quote: &Quote<'_>) -> bool {
+        let Some(destination) = inner_destination(inner) else {
+            return false;
+        };
+        let fib = &entry.table.fib;
+        let route = match destination {
+            IpAddr::V4(destination) => fib.v4.lookup(destination),
+            IpAddr::V6(destination) => fib.v6.lookup(destination),
+        };
+        let leads_there = |id| {
+            let key = self.tunnels.key(id);
+            key.is_some_and(|key| key.vtep == quote.destination)
+        };
+        destination == quote.destination
+            || route.is_some_and(|id| self.next_hops.any_tunnel(*id, &leads_there))
     }
 
     /// What goes all the way along a path of a network's routes.

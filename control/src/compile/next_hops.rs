@@ -101,6 +101,15 @@ impl NextHops {
         }
     }
 
+    /// Whether an entry, or a member of it, is a tunnel of which something holds.
+    pub(super) fn any_tunnel(&self, id: NextHopId, holds: &impl Fn(TunnelId) -> bool) -> bool {
+        match &self.entries[id.index()].hop {
+            Hop::Tunnel(tunnel) => holds(*tunnel),
+            Hop::Group(members) => members.iter().any(|it| self.any_tunnel(*it, holds)),
+            Hop::Port(_) | Hop::Drop => false,
+        }
+    }
+
     /// Whether nobody uses any entry.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {

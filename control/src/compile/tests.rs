@@ -1,5 +1,6 @@
 mod history;
 mod many;
+mod quotes;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
