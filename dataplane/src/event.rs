@@ -32,4 +32,13 @@ pub enum Event {
         /// Whether it was told in answer to a request, rather than with one.
         answered: bool,
     },
+    /// A tunnel's far end answered a probe.
+    ProbeAnswered {
+        /// The outer address of the VTEP that sent it.
+        vtep: IpAddr,
+        /// That of the request.
+        token: u64,
+        /// That of the request.
+        number: u16,
+    },
 }

@@ -34,6 +34,7 @@ pub mod id;
 pub mod mempool;
 pub mod node;
 pub mod port;
+pub mod probe;
 pub mod runtime;
 pub mod snapshot;
 pub mod stats;

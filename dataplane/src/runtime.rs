@@ -382,8 +382,8 @@ impl Runtime {
         true
     }
 
-    /// Sends an Ethernet frame of this node's own (ARP, neighbour discovery)
-    /// through a tunnel of the latest tables.
+    /// Sends an Ethernet frame of this node's own (ARP, neighbour discovery), or an IP packet where
+    /// there are none (a probe), through a tunnel of the latest tables.
     pub fn inject(&self, tunnel: TunnelId, frame: Vec<u8>) {
         if let Some(worker) = self.workers.first() {
             worker.tell(Command::Inject { tunnel, frame });

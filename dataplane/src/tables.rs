@@ -123,6 +123,13 @@ impl Tunnel {
             IpVersion::V6 => self.mtu.max(IPV6_MTU_MIN),
         }
     }
+
+    /// Whether there are Ethernet frames in it, rather than IP packets.
+    pub fn carries_frames(&self, network: &Network) -> bool {
+        let headers = self.template.as_ref().map(|it| it.tunnel_bytes().len());
+        // Only where there are, headers have to wait for a MAC address.
+        headers.is_none_or(|len| len > network.key.header_len())
+    }
 }
 
 impl Network {

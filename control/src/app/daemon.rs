@@ -21,6 +21,7 @@ use tokio::{
     net::UnixListener,
     signal::unix::{SignalKind, signal},
     sync::{Notify, oneshot},
+    task::JoinHandle,
     time,
 };
 use tokio_stream::wrappers::UnixListenerStream;
@@ -28,16 +29,18 @@ use tonic::transport::Server;
 
 use super::{
     chosen::{Chosen, Facts},
+    echoes,
     engine::{Engine, Identity},
     error::ChangeError,
     events::EventThread,
     host::HostError,
+    icmp::{Hear, IcmpSocket},
     linux::{Linux, NoUplink, Uplinks},
     listener::{ListenError, Listener},
     neighbourhood::WireThread,
     notify,
     privileges::{self, MissingCapability},
-    routers::Routers,
+    routers,
     underlay::{Local, LocalError},
     wire::Wire,
 };
@@ -139,6 +142,11 @@ pub fn run(file: &Path, socket: &Path) -> Result<(), RunError> {
     let routers = listen_to_routers(local.address);
     let dont_fragment = config.settings.df == Df::Set && routers.is_some();
     let (mut engine, events) = start_or_fall_back(&config, &local, chosen, dont_fragment)?;
+    let echoes = echoes::listen(local.address, engine.probe_token());
+    let ears = [
+        (routers, routers::hear as Hear),
+        (echoes.ok(), echoes::hear),
+    ];
     log_networks(&engine);
     let (attachments, masquerade) = match attach_containers(&mut engine, &listener.path) {
         Ok(all) => all,
@@ -161,7 +169,7 @@ pub fn run(file: &Path, socket: &Path) -> Result<(), RunError> {
                 let file = file.to_owned();
                 move || reload(&engine, &masquerade, &file)
             };
-            let served = serve(&engine, attachments, listener, routers, reload);
+            let served = serve(&engine, attachments, listener, ears, reload);
             if let Some(wire) = wire {
                 wire.stop();
             }
@@ -194,8 +202,8 @@ fn attach_containers(
 
 /// Without it nobody would hear that packets are too big, so they must not be marked so that they
 /// are dropped.
-fn listen_to_routers(local: IpAddr) -> Option<Routers> {
-    let routers = Routers::listen(local);
+fn listen_to_routers(local: IpAddr) -> Option<IcmpSocket> {
+    let routers = routers::listen(local);
     let warn = |error: &io::Error| {
         let effect = "outer packets are sent without DF, and path MTUs are not learned";
         tracing::warn!(%error, effect, "cannot listen to routers, which takes CAP_NET_RAW");
@@ -318,7 +326,7 @@ fn serve(
     engine: &Arc<Mutex<Engine>>,
     attachments: Attachments,
     listener: Listener,
-    routers: Option<Routers>,
+    ears: [(Option<IcmpSocket>, Hear); 2],
     reload: impl Fn() + Clone + Send + 'static,
 ) -> Result<(), RunError> {
     let step = |step| move |source| RunError::Step { step, source };
@@ -340,14 +348,15 @@ fn serve(
         });
         let server = tokio::spawn(server);
         let follower = tokio::spawn(follow_underlay(Arc::clone(engine)));
-        let routers = routers.map(|it| tokio::spawn(it.tell(Arc::clone(engine))));
+        let ears = ears
+            .map(|(socket, hear)| socket.map(|it| tokio::spawn(it.tell(Arc::clone(engine), hear))));
         tracing::info!(socket = %listener.path.display(), "ready");
         if let Err(error) = notify::ready() {
             tracing::warn!(%error, "cannot tell the service manager");
         }
         signals(reload).await.map_err(step("listen to signals"))?;
         follower.abort();
-        routers.inspect(|it| it.abort());
+        ears.iter().flatten().for_each(JoinHandle::abort);
         let _ = stop.send(());
         // Watchers would keep the server for ever.
         match time::timeout(DRAIN, server).await {

@@ -24,7 +24,11 @@ use ringlay_dataplane::{
 use tokio::sync::broadcast;
 
 use self::probe::Probing;
-pub use self::{load::Loaded, mtu::PeerMtu, probe::CannotProbe};
+pub use self::{
+    load::Loaded,
+    mtu::PeerMtu,
+    probe::{CannotProbe, Probed},
+};
 use super::{
     chosen::Chosen,
     error::{ChangeError, ReloadError},
@@ -253,6 +257,11 @@ impl Engine {
                     }
                     changed.extend(self.resolver.heard(network, vtep, address, mac, now));
                 }
+                Event::ProbeAnswered {
+                    vtep,
+                    token,
+                    number,
+                } => self.probe_answered(vtep, token, number),
             }
         }
         self.learn(&changed);

@@ -2,12 +2,14 @@
 
 mod chosen;
 mod daemon;
+mod echoes;
 mod engine;
 mod error;
 mod events;
 mod facts;
 pub(crate) mod firewall;
 mod host;
+mod icmp;
 mod linux;
 mod listener;
 mod neighbourhood;
@@ -21,7 +23,7 @@ mod wire;
 pub use self::{
     chosen::{Chosen, Device, Facts},
     daemon::{RunError, check, run},
-    engine::{CannotProbe, Done, Engine, Identity, Loaded, PeerMtu},
+    engine::{CannotProbe, Done, Engine, Identity, Loaded, PeerMtu, Probed},
     error::{ChangeError, ReloadError},
     host::{Host, HostError, Leaving, OpenPort, PortChange},
     ports::{Entry, Ports},

@@ -73,6 +73,7 @@ fn line(peer: &PeerMtu) -> String {
         .word("mtu", peer.mtu)
         .word("reason", format!("({})", peer.reason))
         .optional("expires", expires)
+        .word("probes", &peer.probes)
         .done()
 }
 
@@ -87,5 +88,6 @@ fn value(peer: &PeerMtu) -> Value {
         "reason": peer.reason,
         "router": or_null(&peer.router),
         "expires_seconds": peer.expires_seconds,
+        "probes": peer.probes,
     })
 }

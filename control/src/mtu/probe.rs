@@ -79,10 +79,11 @@ impl Prober {
         self.searches.remove(&end);
     }
 
-    /// An end answered.
-    pub fn heard(&mut self, end: IpAddr, now: Instant) {
+    /// An end answered, a request of this `size` if it says so.
+    pub fn heard(&mut self, end: IpAddr, size: Option<u16>, now: Instant) {
         if let Some(search) = self.searches.get_mut(&end)
             && search.sent > 0
+            && size.is_none_or(|size| size == search.size)
         {
             search.answers += 1;
             (search.sent, search.due) = (0, now);
@@ -169,7 +170,7 @@ mod tests {
             };
             assert!((least..=most).contains(&size));
             if size <= path && count % drop != 0 {
-                prober.heard(END, now);
+                prober.heard(END, None, now);
             } else {
                 now = prober.deadline().unwrap();
             }
@@ -208,9 +209,9 @@ mod tests {
     #[test]
     fn answers_to_nothing_are_ignored() {
         let (mut prober, now) = (Prober::default(), Instant::now());
-        prober.heard(END, now);
+        prober.heard(END, None, now);
         prober.start(END, 552, 1500, now);
-        prober.heard(END, now);
+        prober.heard(END, None, now);
         assert_eq!(
             prober.poll(now).0,
             [Probe {
@@ -218,5 +219,11 @@ mod tests {
                 size: 1500
             }]
         );
+        for size in [1400, 1400, 1500] {
+            prober.heard(END, Some(size), now);
+        }
+        assert_eq!(prober.poll(now).0.len(), 1, "one more answer is needed");
+        prober.heard(END, Some(1500), now);
+        assert_eq!(prober.poll(now).1, [(END, Outcome::Fits(1500))]);
     }
 }

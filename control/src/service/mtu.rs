@@ -87,5 +87,6 @@ fn show(peer: &PeerMtu) -> proto::PeerMtu {
             .map(|it| it.to_string())
             .unwrap_or_default(),
         expires_seconds: peer.expires.map(|it| it.as_secs()),
+        probes: peer.probed.name().to_owned(),
     }
 }

@@ -11,20 +11,20 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::support::pair::ip;
 use crate::support::traffic::{exchange_tcp, exchange_udp, wait_for_ping};
-use crate::topology::{Topology, Version, inner};
+use crate::topology::{Encap, Topology, Version, inner};
 
 /// Two nodes whose own links are wide, and the second has a narrower one in front of it.
-fn narrow_beyond_the_router(version: Version, underlay: &str) -> Topology {
-    let mut topology = Topology::new(version, 1500);
+fn narrow_beyond_the_router(encap: Encap, version: Version, underlay: &str) -> Topology {
+    let mut topology = Topology::with(encap, version, 1500);
     topology.set_mtu(1, 1400);
     topology.start_both(underlay, "");
     topology
 }
 
-fn is_discovered(version: Version, underlay: &str) {
-    let topology = narrow_beyond_the_router(version, underlay);
+fn is_discovered(encap: Encap, version: Version, underlay: &str) {
+    let topology = narrow_beyond_the_router(encap, version, underlay);
     let [a, b] = &topology.hosts;
-    let fits = 1400 - version.overhead();
+    let fits = 1400 - encap.overhead(version);
     for address in inner(1) {
         wait_for_ping(a, address);
         exchange_tcp(a, b, address, 2_000_000);
@@ -53,28 +53,56 @@ fn is_discovered(version: Version, underlay: &str) {
 
 #[test]
 fn by_sockets_over_ipv4() {
-    is_discovered(Version::V4, "driver = \"udp\"");
+    is_discovered(Encap::Vxlan, Version::V4, "driver = \"udp\"");
 }
 
 #[test]
 fn by_sockets_over_ipv6() {
-    is_discovered(Version::V6, "driver = \"udp\"");
+    is_discovered(Encap::Vxlan, Version::V6, "driver = \"udp\"");
 }
 
 #[test]
 fn by_an_uplink_over_ipv4() {
-    is_discovered(Version::V4, "driver = \"tunnel-gso\"");
+    is_discovered(Encap::Vxlan, Version::V4, "driver = \"tunnel-gso\"");
 }
 
 #[test]
 fn by_an_uplink_over_ipv6() {
-    is_discovered(Version::V6, "driver = \"tunnel-gso\"");
+    is_discovered(Encap::Vxlan, Version::V6, "driver = \"tunnel-gso\"");
+}
+
+#[test]
+fn by_raw_sockets() {
+    for (encap, version) in above_ip() {
+        is_discovered(encap, version, "driver = \"udp\"");
+    }
+}
+
+#[test]
+fn by_uplinks_for_what_is_right_above_ip() {
+    for (encap, version) in above_ip() {
+        is_discovered(encap, version, "driver = \"tunnel-gso\"");
+    }
+}
+
+/// The encapsulations without a UDP header, over both versions of IP.
+pub(crate) fn above_ip() -> impl Iterator<Item = (Encap, Version)> {
+    let each = |encap| [(encap, Version::V4), (encap, Version::V6)];
+    [Encap::Gre, Encap::Ipip].into_iter().flat_map(each)
 }
 
 #[test]
 fn without_df_the_router_fragments() {
-    for driver in ["udp", "tunnel-gso"] {
+    for (encap, driver) in [
+        (Encap::Vxlan, "udp"),
+        (Encap::Vxlan, "tunnel-gso"),
+        (Encap::Gre, "udp"),
+        (Encap::Gre, "tunnel-gso"),
+        (Encap::Ipip, "udp"),
+        (Encap::Ipip, "tunnel-gso"),
+    ] {
         let topology = narrow_beyond_the_router(
+            encap,
             Version::V4,
             &format!("df = \"clear\"\ndriver = \"{driver}\""),
         );

@@ -46,6 +46,36 @@ impl Version {
     }
 }
 
+/// How packets cross the underlay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Encap {
+    Vxlan,
+    /// With IP packets inside.
+    Gre,
+    Ipip,
+}
+
+impl Encap {
+    /// The keys of a network.
+    fn keys(self) -> &'static str {
+        match self {
+            Self::Vxlan => "vni = 42",
+            Self::Gre => "encap = \"gre\"",
+            Self::Ipip => "encap = \"ipip\"",
+        }
+    }
+
+    /// What it takes of the underlay's MTU.
+    pub(crate) fn overhead(self, version: Version) -> u32 {
+        let ip = if version == Version::V4 { 20 } else { 40 };
+        match self {
+            Self::Vxlan => version.overhead(),
+            Self::Gre => ip + 4,
+            Self::Ipip => ip,
+        }
+    }
+}
+
 /// Inner addresses of a host, of both versions.
 pub(crate) fn inner(host: usize) -> [IpAddr; 2] {
     let number = host + 1;
@@ -60,6 +90,7 @@ pub(crate) struct Topology {
     pub(crate) hosts: [Namespace; 2],
     pub(crate) router: Namespace,
     version: Version,
+    encap: Encap,
     cleanup: Cleanup,
     directory: TempDir,
     nodes: [Option<Process>; 2],
@@ -68,6 +99,11 @@ pub(crate) struct Topology {
 impl Topology {
     /// Makes hosts and router, with links of this MTU on both sides.
     pub(crate) fn new(version: Version, mtu: u32) -> Self {
+        Self::with(Encap::Vxlan, version, mtu)
+    }
+
+    /// The same, for nodes that use this encapsulation.
+    pub(crate) fn with(encap: Encap, version: Version, mtu: u32) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let cleanup = Cleanup::new();
@@ -81,6 +117,7 @@ impl Topology {
             hosts,
             router,
             version,
+            encap,
             cleanup,
             directory,
             nodes: [None, None],
@@ -151,14 +188,14 @@ impl Topology {
     }
 
     fn config(&self, host: usize, underlay: &str, network: &str) -> String {
-        let (version, far) = (self.version, 1 - host);
+        let (version, far, keys) = (self.version, 1 - host, self.encap.keys());
         let (local, remote) = (version.host(host), version.host(far));
         let [v4, v6] = inner(host);
         let mut text = format!(
             "[node]\nsocket = \"{}\"\n\
              [dataplane]\nworkers = 1\n\
              [underlay]\naddress = \"{local}\"\n{underlay}\n\
-             [[network]]\nname = \"blue\"\nvni = 42\n{network}\n\
+             [[network]]\nname = \"blue\"\n{keys}\n{network}\n\
              [[port]]\nnetwork = \"blue\"\ndevice = \"rl0\"\naddresses = [\"{v4}/24\", \"{v6}/64\"]\n\
              [[vtep]]\nnetwork = \"blue\"\naddress = \"{remote}\"\n",
             self.socket(host).display()

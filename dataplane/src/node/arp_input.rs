@@ -63,5 +63,5 @@ fn reply(frame: &mut Frame, network: &Network, request: &ArpRepr) {
     ethernet.emit(frame.prepend(eth::HEADER_LEN));
     let remote = SocketAddr::new(frame.meta.remote.ip(), network.port);
     frame.meta.ingress = Ingress::Node;
-    frame_output::encapsulate(frame, network, remote);
+    frame_output::encapsulate(frame, network, remote, EtherType::BRIDGED);
 }

@@ -17,6 +17,7 @@ use crate::batch::Batch;
 use crate::drop_reason::DropReason;
 use crate::frame::{Frame, Ingress};
 use crate::id::{NetworkId, UnderlayId};
+use crate::probe;
 use crate::tables::{Network, Tables};
 
 /// Where an inner frame goes.
@@ -24,6 +25,7 @@ enum Edge {
     Ip,
     Arp,
     Ndisc,
+    Probe,
 }
 
 /// The reasons that an encapsulation has names of its own for.
@@ -62,6 +64,7 @@ pub(super) fn each(
             Ok(Edge::Ip) => put(&mut edges.ip_input, frame),
             Ok(Edge::Arp) => put(&mut edges.arp_input, frame),
             Ok(Edge::Ndisc) => put(&mut edges.ndisc_input, frame),
+            Ok(Edge::Probe) => put(&mut edges.probe_input, frame),
             Err(reason) => context.discard(frame, reason),
         }
     }
@@ -122,8 +125,10 @@ fn take_off(
             EthernetRepr::parse(frame.data()).map_err(|_| reasons.malformed)?;
         edge = accept(network, &ethernet, &frame.data()[payload..])?;
         frame.trim_front(payload);
+    } else if probe::seems_one(frame.data()) {
+        edge = Edge::Probe;
     }
-    if let Edge::Ip = edge {
+    if let Edge::Ip | Edge::Probe = edge {
         take_over(frame, network)?;
     }
     Ok(edge)

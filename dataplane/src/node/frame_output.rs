@@ -1,5 +1,5 @@
-//! The tunnel header in front of an Ethernet frame that this node made itself (ARP, neighbour
-//! discovery). Forwarded packets take `tunnel_encap`, which has a template.
+//! The tunnel header in front of what this node made itself: Ethernet frames (ARP, neighbour
+//! discovery), or IP packets (probes). Forwarded packets take `tunnel_encap`, which has a template.
 
 use std::net::SocketAddr;
 
@@ -8,10 +8,15 @@ use ringlay_encap::EtherType;
 use crate::frame::Frame;
 use crate::tables::Network;
 
-/// Prepends the tunnel header and addresses the frame to `remote`.
-pub(super) fn encapsulate(frame: &mut Frame, network: &Network, remote: SocketAddr) {
+/// Prepends the tunnel header, which says that this is inside, and addresses the frame to `remote`.
+pub(super) fn encapsulate(
+    frame: &mut Frame,
+    network: &Network,
+    remote: SocketAddr,
+    inside: EtherType,
+) {
     let key = network.key;
-    key.emit(EtherType::BRIDGED, frame.prepend(key.header_len()));
+    key.emit(inside, frame.prepend(key.header_len()));
     frame.meta.underlay = network.underlay;
     frame.meta.remote = remote;
     frame.meta.traffic_class = 0;

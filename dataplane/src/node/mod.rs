@@ -18,6 +18,7 @@ mod ipip_decap;
 mod mss_clamp;
 mod ndisc_input;
 mod nesting;
+mod probe_input;
 mod segment;
 mod tunnel_encap;
 mod uplink_input;
@@ -32,7 +33,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use crossbeam::channel::Sender;
-use ringlay_encap::Encapsulation;
+use ringlay_encap::{Encapsulation, EtherType};
 
 use crate::batch::{BATCH_SIZE, Batch};
 use crate::counters::WorkerCounters;
@@ -105,6 +106,7 @@ struct Edges {
     ip_input: Batch,
     arp_input: Batch,
     ndisc_input: Batch,
+    probe_input: Batch,
     mss_clamp: Batch,
     ip_lookup: Batch,
     tunnel_encap: Batch,
@@ -125,6 +127,7 @@ impl Default for Edges {
             ip_input: Batch::new(),
             arp_input: Batch::new(),
             ndisc_input: Batch::new(),
+            probe_input: Batch::new(),
             mss_clamp: Batch::new(),
             ip_lookup: Batch::new(),
             tunnel_encap: Batch::new(),
@@ -223,7 +226,8 @@ impl Graph {
         self.forward(context, output);
     }
 
-    /// Sends an Ethernet frame of this node's own through a tunnel.
+    /// Sends something of this node's own through a tunnel: an Ethernet frame, or an IP packet if
+    /// the tunnel [has no such](crate::tables::Tunnel::carries_frames).
     pub fn inject(
         &mut self,
         mut frame: Frame,
@@ -239,7 +243,12 @@ impl Graph {
         let Some((tunnel, network)) = known else {
             return context.discard(frame, DropReason::TunnelGone);
         };
-        frame_output::encapsulate(&mut frame, network, tunnel.remote);
+        let inside = if tunnel.carries_frames(network) {
+            EtherType::BRIDGED
+        } else {
+            tunnel_encap::ethertype(&frame)
+        };
+        frame_output::encapsulate(&mut frame, network, tunnel.remote, inside);
         put(&mut self.edges.underlay_output, frame);
         self.forward(context, output);
     }
@@ -307,6 +316,7 @@ impl Graph {
         run!(ipip_decap);
         run!(arp_input);
         run!(ndisc_input);
+        run!(probe_input);
         run!(ip_input, self.hash_seed);
         run!(mss_clamp);
         run!(ip_lookup);

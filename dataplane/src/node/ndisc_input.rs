@@ -130,6 +130,6 @@ fn answer(
     ethernet.emit(frame.prepend(eth::HEADER_LEN));
     frame.meta.ingress = Ingress::Node;
     let remote = SocketAddr::new(frame.meta.remote.ip(), network.port);
-    frame_output::encapsulate(frame, network, remote);
+    frame_output::encapsulate(frame, network, remote, EtherType::BRIDGED);
     true
 }

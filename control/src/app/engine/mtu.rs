@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::Engine;
+use super::{Engine, Probed};
 use crate::{
     compile::TunnelKey,
     mtu::{Finding, Limit, NotBelieved, icmp::TooBig},
@@ -32,6 +32,8 @@ pub struct PeerMtu {
     pub origin: Origin,
     /// How long what was found out is still believed, if it was.
     pub expires: Option<Duration>,
+    /// Whether larger packets that vanish without a word would be noticed.
+    pub probed: Probed,
 }
 
 /// What decides how large packets may be.
@@ -125,6 +127,7 @@ impl Engine {
                 Origin::Path(limit)
             },
             expires,
+            probed: self.probed(vtep),
         })
     }
 

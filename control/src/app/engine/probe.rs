@@ -3,11 +3,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    hash::{BuildHasher, RandomState},
     net::IpAddr,
     time::{Duration, Instant},
 };
 
-use ringlay_dataplane::id::TunnelId;
+use ringlay_dataplane::{id::TunnelId, probe};
 use ringlay_encap::eth;
 use tokio::sync::oneshot;
 
@@ -31,19 +32,62 @@ pub enum CannotProbe {
     Unknown(IpAddr),
     /// There is nothing to ask it for.
     #[error(
-        "no tunnel to {0} has an inner Ethernet header, and an inner address behind it that could \
-         be asked for: add a route that leads there"
+        "no inner address behind {0} is known that could be asked for: add a route that leads there"
     )]
     NoTarget(IpAddr),
 }
 
+/// What became of the probing of a far end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probed {
+    /// Nobody wants it.
+    Off,
+    /// There is nothing to ask it for.
+    NoTarget,
+    /// It was not yet.
+    NotYet,
+    /// It answered.
+    Answered,
+    /// It answered nothing: what is dropped on the way there without a word is not found out.
+    Silent,
+}
+
+impl Probed {
+    /// One word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::NoTarget => "no-target",
+            Self::NotYet => "pending",
+            Self::Answered => "answered",
+            Self::Silent => "silent",
+        }
+    }
+}
+
 /// When to probe, and who waits for it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Probing {
     prober: Prober,
+    /// What our requests are known by, where the far end's inner MAC address is of no help.
+    token: u64,
+    /// Whether each far end answered last time.
+    answered: BTreeMap<IpAddr, bool>,
     /// When each far end is probed next.
     next: BTreeMap<IpAddr, Instant>,
     waiting: BTreeMap<IpAddr, Vec<oneshot::Sender<Option<u16>>>>,
+}
+
+impl Default for Probing {
+    fn default() -> Self {
+        Self {
+            prober: Prober::default(),
+            token: RandomState::new().hash_one(()),
+            answered: BTreeMap::new(),
+            next: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+        }
+    }
 }
 
 impl Engine {
@@ -68,7 +112,31 @@ impl Engine {
 
     /// A far end was heard through its tunnel.
     pub(super) fn heard_from(&mut self, end: IpAddr) {
-        self.probing.prober.heard(end, Instant::now());
+        self.probing.prober.heard(end, None, Instant::now());
+    }
+
+    /// A far end answered a probe of this size, which is ours if its token is.
+    pub fn probe_answered(&mut self, end: IpAddr, token: u64, size: u16) {
+        if token == self.probing.token {
+            let now = Instant::now();
+            self.probing.prober.heard(end, Some(size), now);
+        }
+    }
+
+    /// What our probes are known by.
+    pub fn probe_token(&self) -> u64 {
+        self.probing.token
+    }
+
+    /// What became of the probing of a far end.
+    pub(super) fn probed(&self, end: IpAddr) -> Probed {
+        match self.probing.answered.get(&end) {
+            Some(true) => Probed::Answered,
+            Some(false) => Probed::Silent,
+            None if self.identity.settings.probe.is_none() => Probed::Off,
+            None if self.probe_frame(end, 0).is_none() => Probed::NoTarget,
+            None => Probed::NotYet,
+        }
     }
 
     /// Lets these far ends be probed soon.
@@ -115,6 +183,7 @@ impl Engine {
         for end in due {
             if !self.paths.contains(end) {
                 self.probing.next.remove(&end);
+                self.probing.answered.remove(&end);
                 continue;
             }
             self.probing.next.insert(end, now + interval);
@@ -124,6 +193,8 @@ impl Engine {
 
     /// What has ended; returns the far end if packets to it may now have another size.
     fn ended(&mut self, (end, outcome): (IpAddr, Outcome)) -> Option<IpAddr> {
+        let answers = outcome != Outcome::Silent;
+        self.probing.answered.insert(end, answers);
         let (found, changed) = match outcome {
             Outcome::Silent => (None, false),
             Outcome::Fits(size) => (Some(size), self.paths.measured(end, size, Instant::now())),
@@ -151,17 +222,20 @@ impl Engine {
     fn probe_frame(&self, end: IpAddr, size: u16) -> Option<(TunnelId, Vec<u8>)> {
         let networks = self.rib.networks().map(|(_, network)| &network.name);
         let mut tunnels = networks.flat_map(|name| self.compiler.tunnels_of(name));
-        let (id, view, target, overhead) = tunnels.find_map(|key| {
+        tunnels.find_map(|key| {
             let id = self.compiler.tunnel(key).filter(|_| key.vtep == end)?;
-            let view = self.compiler.view(&self.rib, id);
-            let view = view.filter(|view| view.needs_mac)?;
+            let view = self.compiler.view(&self.rib, id)?;
+            let overhead = self.compiler.overhead(&key.network)?;
+            let inner = usize::from(size.saturating_sub(overhead));
+            if !view.needs_mac {
+                let (local, token) = (self.rib.local(), self.probing.token);
+                return Some((id, probe::request(local, end, token, size, inner)));
+            }
             let target = self.resolver.status(id, Instant::now())?.target?;
-            Some((id, view, target, self.compiler.overhead(&key.network)?))
-        })?;
-        let mut frame = solicit(view.mac, &view.addresses, target);
-        // The overhead has the inner Ethernet header.
-        let inner = usize::from(size.saturating_sub(overhead)) + eth::HEADER_LEN;
-        frame.resize(inner.max(frame.len()), 0);
-        Some((id, frame))
+            let mut frame = solicit(view.mac, &view.addresses, target);
+            // The overhead has the inner Ethernet header.
+            frame.resize(frame.len().max(inner + eth::HEADER_LEN), 0);
+            Some((id, frame))
+        })
     }
 }

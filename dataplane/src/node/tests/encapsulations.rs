@@ -37,7 +37,7 @@ fn remotes() -> [IpAddr; 2] {
 }
 
 /// Like [`Rig::new`], with a peer at `remote` that is reached by this encapsulation.
-fn rig(key: TunnelKey, inner: Inner, remote: IpAddr) -> Rig {
+pub(super) fn rig(key: TunnelKey, inner: Inner, remote: IpAddr) -> Rig {
     let mut rig = Rig::new();
     let mut network = rig.tables.network(NET).unwrap().clone();
     let endpoint = endpoint(key.encapsulation());

@@ -7,6 +7,7 @@ mod headers;
 mod malformed;
 mod mss_clamp;
 mod nesting;
+mod probe;
 mod resolve;
 mod super_frames;
 mod tell;
