@@ -115,6 +115,8 @@ pub enum Icmpv4Error {
     NetUnreachable,
     /// The next hop does not answer ARP.
     HostUnreachable,
+    /// Nobody here listens on the UDP port that the packet is for.
+    PortUnreachable,
     /// Policy forbids it.
     AdminProhibited,
     /// The time to live ran out.
@@ -132,6 +134,7 @@ impl Icmpv4Error {
         match self {
             Self::NetUnreachable => (kind::UNREACHABLE, 0),
             Self::HostUnreachable => (kind::UNREACHABLE, 1),
+            Self::PortUnreachable => (kind::UNREACHABLE, 3),
             Self::FragmentationNeeded { .. } => (kind::UNREACHABLE, 4),
             Self::AdminProhibited => (kind::UNREACHABLE, 13),
             Self::TimeExceeded => (kind::TIME_EXCEEDED, 0),

@@ -125,6 +125,8 @@ pub enum Icmpv6Error {
     AdminProhibited,
     /// The next hop does not answer neighbour solicitations.
     AddressUnreachable,
+    /// Nobody here listens on the UDP port that the packet is for.
+    PortUnreachable,
     /// The packet is too big for the next hop.
     PacketTooBig {
         /// MTU of the next hop, in bytes.
@@ -140,6 +142,7 @@ impl Icmpv6Error {
             Self::NoRoute => (kind::UNREACHABLE, 0),
             Self::AdminProhibited => (kind::UNREACHABLE, 1),
             Self::AddressUnreachable => (kind::UNREACHABLE, 3),
+            Self::PortUnreachable => (kind::UNREACHABLE, 4),
             Self::PacketTooBig { .. } => (kind::PACKET_TOO_BIG, 0),
             Self::TimeExceeded => (kind::TIME_EXCEEDED, 0),
         }

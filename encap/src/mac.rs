@@ -2,7 +2,7 @@
 //!
 //! Does not know which addresses are in use: learning and resolving is the dataplane's work.
 
-use core::{fmt, str::FromStr};
+use core::{fmt, net::Ipv6Addr, str::FromStr};
 
 use thiserror::Error;
 
@@ -62,6 +62,30 @@ impl MacAddr {
         hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         let [a, b, c, d, e, f, ..] = (hash ^ (hash >> 31)).to_be_bytes();
         Self([(a & 0xfc) | 0x02, b, c, d, e, f])
+    }
+
+    /// The IPv6 link-local address of the interface that has this address (RFC 2464, section 5).
+    pub const fn link_local(self) -> Ipv6Addr {
+        let [a, b, c, d, e, f] = self.0;
+        let octets = [
+            0xfe,
+            0x80,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            a ^ 0x02,
+            b,
+            c,
+            0xff,
+            0xfe,
+            d,
+            e,
+            f,
+        ];
+        Ipv6Addr::from_octets(octets)
     }
 }
 
@@ -124,6 +148,15 @@ mod tests {
         assert_eq!(format!("{mac:?}"), "02:11:22:aa:0b:ff");
         assert_eq!("02:11:22:AA:0b:ff".parse(), Ok(mac));
         assert_eq!("02-11-22-aa-0b-ff".parse(), Ok(mac));
+    }
+
+    #[test]
+    fn makes_link_local_addresses() {
+        // The example of RFC 4291, appendix A, and one with the bit set already.
+        let mac = MacAddr([0x34, 0x56, 0x78, 0x9a, 0xbc, 0xde]);
+        assert_eq!(mac.link_local().to_string(), "fe80::3656:78ff:fe9a:bcde");
+        let mac = MacAddr([0x02, 0, 0, 0, 0, 1]);
+        assert_eq!(mac.link_local().to_string(), "fe80::ff:fe00:1");
     }
 
     #[test]
