@@ -23,6 +23,7 @@ pub struct Instruction {
 }
 
 /// The part of `union bpf_attr` that `BPF_PROG_LOAD` needs.
+#[derive(Clone, Copy)]
 #[repr(C)]
 struct ProgramLoad {
     program_type: u32,
@@ -93,6 +94,9 @@ const BPF_XDP: u32 = 37;
 const XDP_FLAGS_SKB_MODE: u32 = 1 << 1;
 const XDP_FLAGS_DRV_MODE: u32 = 1 << 2;
 
+/// Attempts to load a program: as many as libbpf makes.
+const LOAD_ATTEMPTS: u32 = 5;
+
 /// What runs a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProgramKind {
@@ -139,9 +143,18 @@ pub fn load(kind: ProgramKind, program: &[Instruction]) -> io::Result<OwnedFd> {
         kernel_version: 0,
         flags: 0,
     };
-    // SAFETY: `attributes` is what BPF_PROG_LOAD reads, with zeroes for what is left out; it
-    // points to `count` instructions and to a zero-terminated string that outlive the call.
-    unsafe { open(BPF_PROG_LOAD, attributes) }
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        // SAFETY: `attributes` is what BPF_PROG_LOAD reads, with zeroes for what is left out; it
+        // points to `count` instructions and to a zero-terminated string that outlive the call.
+        match unsafe { open(BPF_PROG_LOAD, attributes) } {
+            // The verifier stops for whatever else the thread has to do.
+            Err(error)
+                if error.raw_os_error() == Some(libc::EAGAIN) && attempts < LOAD_ATTEMPTS => {}
+            loaded => return loaded,
+        }
+    }
 }
 
 /// Runs `program` on all that the device with this index receives, until the returned
