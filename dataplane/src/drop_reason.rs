@@ -40,6 +40,16 @@ drop_reasons! {
     Hairpin = "ip_hairpin",
     /// The packet does not fit the network's MTU.
     TooBig = "ip_too_big",
+    /// A frame from an Ethernet port is shorter than its header.
+    EtherMalformed = "ether_malformed",
+    /// Its destination MAC is neither ours nor a group, or its source can be none.
+    EtherMacForeign = "ether_mac_foreign",
+    /// It has a VLAN tag.
+    EtherVlan = "ether_vlan",
+    /// It is none of ARP, IPv4 and IPv6.
+    EtherProtocolUnknown = "ether_protocol_unknown",
+    /// It is for this node itself, and for nothing that the node serves.
+    LocalUnserved = "local_unserved",
     /// The uplink handed over something that is no UDP packet for its tunnel endpoint.
     UplinkForeign = "uplink_foreign",
     /// The outer UDP checksum is wrong, or missing over IPv6.
@@ -87,7 +97,7 @@ drop_reasons! {
     ArpMalformed = "arp_malformed",
     /// A neighbour discovery message that does not parse or breaks RFC 4861 section 7.1.
     NdiscMalformed = "ndisc_malformed",
-    /// No MAC address was found for the tunnel's far end in time.
+    /// No MAC address was found for the tunnel's far end, or the host on the port, in time.
     NeighbourUnresolved = "neighbour_unresolved",
     /// Too many frames were already waiting for MAC addresses.
     HoldFull = "neighbour_hold_full",

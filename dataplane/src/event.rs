@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use ringlay_encap::MacAddr;
 
-use crate::id::{NetworkId, TunnelId};
+use crate::id::{NetworkId, PortId, TunnelId};
 
 /// Something the control plane should know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,5 +40,23 @@ pub enum Event {
         token: u64,
         /// That of the request.
         number: u16,
+    },
+    /// A packet waits because a host on an Ethernet port has no known MAC address.
+    HostUnresolved {
+        /// The port.
+        port: PortId,
+        /// The host, or the router that a route names.
+        address: IpAddr,
+    },
+    /// A host on an Ethernet port told, by ARP or neighbour discovery, which MAC address it has.
+    HostHeard {
+        /// The port.
+        port: PortId,
+        /// The host.
+        address: IpAddr,
+        /// Its MAC address.
+        mac: MacAddr,
+        /// Whether it was told in answer to a request, rather than with one.
+        answered: bool,
     },
 }

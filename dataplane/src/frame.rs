@@ -16,6 +16,8 @@ use crate::sys::arena::Slot;
 pub enum Ingress {
     /// An access port; the data starts at the IP header.
     Port(PortId),
+    /// An Ethernet port; the data starts at the Ethernet header.
+    Ethernet(PortId),
     /// The underlay; the data starts at the tunnel header.
     Underlay(UnderlayId),
     /// The uplink of an underlay; the data starts at the outer Ethernet header.
@@ -57,7 +59,7 @@ pub struct Encapsulation {
 /// The checksum and segmentation metadata of a virtio-net header, in host order.
 ///
 /// Offsets count from the first byte of the frame: on a port that of the IP header, on
-/// an uplink that of the outer Ethernet header.
+/// an Ethernet port or an uplink that of the (outer) Ethernet header.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Offload {
     /// Bytes `csum_start..` still need a checksum at `csum_start + csum_offset`.
@@ -97,7 +99,8 @@ pub struct Meta {
     pub underlay: UnderlayId,
     /// Why it is dropped, once it is on its way to `icmp_error`.
     pub fault: DropReason,
-    /// Outer source of a frame from the underlay; outer destination of one to it.
+    /// Outer source of a frame from the underlay; outer destination of one to it. Of one to an
+    /// Ethernet port the host, or router, that it is to go to.
     pub remote: SocketAddr,
     /// Size of each datagram, the last perhaps shorter, in a train of them from or to
     /// the underlay; zero if the frame is a single one.

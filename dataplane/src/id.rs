@@ -47,6 +47,12 @@ id!(
     TunnelId,
     u32
 );
+
+impl TunnelId {
+    /// Of no tunnel.
+    pub const NONE: Self = Self(u32::MAX);
+}
+
 id!(
     /// An entry of `Tables::next_hops`.
     NextHopId,

@@ -34,6 +34,7 @@ use crate::snapshot::Publisher;
 use crate::stats::{QueueStats, Stats, WorkerStats};
 use crate::sys::affinity;
 use crate::sys::eventfd::Waker;
+use crate::sys::tun::Layer;
 use crate::tables::Tables;
 use crate::worker::{Command, Wiring, Worker};
 
@@ -211,7 +212,11 @@ impl Runtime {
         if self.queues().ports.contains_key(&id) {
             return Err(AttachError::InUse);
         }
-        let queue = |fd: OwnedFd| vec![Queue::Tun { port: id, fd }];
+        let port = id;
+        let queue = |fd: OwnedFd| match device.layer {
+            Layer::Ip => vec![Queue::Tun { port, fd }],
+            Layer::Ethernet => vec![Queue::Tap { port, fd }],
+        };
         match self.attach(device.queues.into_iter().map(queue)) {
             Ok(counters) => {
                 self.queues().ports.insert(id, counters);
@@ -387,6 +392,13 @@ impl Runtime {
     pub fn inject(&self, tunnel: TunnelId, frame: Vec<u8>) {
         if let Some(worker) = self.workers.first() {
             worker.tell(Command::Inject { tunnel, frame });
+        }
+    }
+
+    /// Sends an Ethernet frame of this node's own out of an Ethernet port.
+    pub fn inject_link(&self, port: PortId, frame: Vec<u8>) {
+        if let Some(worker) = self.workers.first() {
+            worker.tell(Command::InjectLink { port, frame });
         }
     }
 

@@ -6,6 +6,8 @@
 //! afterwards. Forwarding tables are persistent structures, so that a snapshot
 //! that differs by one route shares the rest with its predecessor.
 
+mod link;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -16,6 +18,8 @@ use ringlay_lpm::{Ipv4Table, Ipv6Table};
 
 use crate::endpoint::Endpoint;
 use crate::id::{NetworkId, NextHopId, PortId, TunnelId, UnderlayId};
+
+pub use self::link::{Link, Neighbours};
 
 /// The source of ICMP errors where this node has no IPv4 address that the
 /// receiver would accept: the IPv4 dummy address (RFC 7600 section 4.8). The
@@ -34,6 +38,12 @@ pub const IPV6_MTU_MIN: usize = 1280;
 pub enum NextHop {
     /// Out of an access port.
     Port(PortId),
+    /// Out of an Ethernet port, to the very host that the packet is for.
+    Link(PortId),
+    /// Out of an Ethernet port, to a router there.
+    Gateway(PortId, IpAddr),
+    /// To this node itself.
+    Local,
     /// Through a tunnel.
     Tunnel(TunnelId),
     /// One of several, chosen by the flow's hash. Never nested.
@@ -188,6 +198,8 @@ pub struct Tables {
     networks: Vec<Option<Network>>,
     tunnels: Vec<Option<Tunnel>>,
     ports: Vec<Option<Port>>,
+    /// Of the ports that have one.
+    links: Vec<Option<Link>>,
     underlays: Vec<Option<Endpoint>>,
     /// The largest IP packet of each endpoint whose uplink is a wire.
     wires: Vec<Option<usize>>,
@@ -244,6 +256,11 @@ impl Tables {
         place(&mut self.ports, id.index(), port);
     }
 
+    /// Says that a port is an Ethernet port, and what is known of it.
+    pub fn insert_link(&mut self, id: PortId, link: Link) {
+        place(&mut self.links, id.index(), link);
+    }
+
     /// Adds or replaces a local tunnel endpoint. What comes by one that is not here is dropped.
     pub fn insert_underlay(&mut self, id: UnderlayId, endpoint: Endpoint) {
         place(&mut self.underlays, id.index(), endpoint);
@@ -281,6 +298,12 @@ impl Tables {
     #[inline]
     pub fn port(&self, id: PortId) -> Option<&Port> {
         self.ports.get(id.index())?.as_ref()
+    }
+
+    /// What is known of an Ethernet port.
+    #[inline]
+    pub fn link(&self, id: PortId) -> Option<&Link> {
+        self.links.get(id.index())?.as_ref()
     }
 
     /// The local tunnel endpoint with this identifier.

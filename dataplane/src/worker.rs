@@ -82,6 +82,10 @@ pub(crate) enum Command {
         tunnel: TunnelId,
         frame: Vec<u8>,
     },
+    InjectLink {
+        port: PortId,
+        frame: Vec<u8>,
+    },
     Stop,
 }
 
@@ -239,7 +243,16 @@ impl<D: Driver> Worker<D> {
                     self.detach_uplink(id);
                     let _ = done.send(Ok(()));
                 }
-                Command::Inject { tunnel, frame } => self.inject(tunnel, &frame),
+                Command::Inject { tunnel, frame } => {
+                    self.inject(&frame, |graph, frame, context, output| {
+                        graph.inject(frame, tunnel, context, output);
+                    });
+                }
+                Command::InjectLink { port, frame } => {
+                    self.inject(&frame, |graph, frame, context, output| {
+                        graph.inject_link(frame, port, context, output);
+                    });
+                }
                 Command::Stop => return false,
             }
         }
@@ -248,7 +261,7 @@ impl<D: Driver> Worker<D> {
 
     fn attach(&mut self, queue: Queue, counters: Arc<QueueCounters>) -> io::Result<()> {
         let (table, index) = match &queue {
-            Queue::Tun { port, .. } => (&mut self.ports, port.index()),
+            Queue::Tun { port, .. } | Queue::Tap { port, .. } => (&mut self.ports, port.index()),
             Queue::Underlay { id, .. } => (&mut self.underlays, id.index()),
             Queue::Raw { id, socket } if socket.protocol == IpProtocol::IPV6 => {
                 (&mut self.ipv6, id.index())
@@ -294,14 +307,18 @@ impl<D: Driver> Worker<D> {
         }
     }
 
-    fn inject(&mut self, tunnel: TunnelId, data: &[u8]) {
+    fn inject(
+        &mut self,
+        data: &[u8],
+        enter: impl FnOnce(&mut Graph, Frame, &Context<'_>, &mut Queues<'_, D>),
+    ) {
         self.wiring.reader.refresh();
         let copy = self.wiring.pool.copy_of(data);
         let (graph, _, context, output) = &mut self.split(Instant::now());
         match copy {
             Some(mut frame) => {
                 frame.meta.ingress = Ingress::Node;
-                graph.inject(frame, tunnel, context, output);
+                enter(graph, frame, context, output);
             }
             None => {
                 context.counters.originated.add(1);

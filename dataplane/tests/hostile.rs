@@ -1,4 +1,4 @@
-//! Whatever the underlay brings, by any encapsulation: no panic, and each frame goes by exactly one
+//! Whatever the underlay brings, by any encapsulation, and hosts on a port: no panic, and each frame goes by exactly one
 //! way. The frames are those of real peers (`encap/tests/vectors/`), damaged, the same ones each time.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
@@ -15,11 +15,11 @@ use ringlay_dataplane::batch::{BATCH_SIZE, Batch};
 use ringlay_dataplane::counters::WorkerCounters;
 use ringlay_dataplane::drop_reason::DropReason;
 use ringlay_dataplane::endpoint::Endpoint;
-use ringlay_dataplane::frame::{Frame, Ingress};
+use ringlay_dataplane::frame::{Frame, Gso, Ingress, Offload};
 use ringlay_dataplane::id::{NetworkId, PortId, TunnelId, UnderlayId};
 use ringlay_dataplane::mempool::Mempool;
 use ringlay_dataplane::node::{Context, Graph, Output};
-use ringlay_dataplane::tables::{Fib, Network, NextHop, Port, Tables, Tunnel};
+use ringlay_dataplane::tables::{Fib, Link, Network, NextHop, Port, Tables, Tunnel};
 use ringlay_encap::template::Template;
 use ringlay_encap::{DscpPolicy, Encapsulation, GreKey, MacAddr, TunnelKey, UdpChecksum, Vni};
 
@@ -49,7 +49,14 @@ const EXPECTED: &[DropReason] = &[
     DropReason::NdiscMalformed,
     DropReason::UplinkForeign,
     DropReason::UnderlayBadChecksum,
+    DropReason::EtherMalformed,
+    DropReason::EtherMacForeign,
+    DropReason::EtherProtocolUnknown,
 ];
+
+/// A port with Ethernet, and the node's MAC address there.
+const LINK: PortId = PortId(1);
+const ROUTER: MacAddr = MacAddr([2, 0, 0, 0, 1, 1]);
 
 /// A tunnel packet of a real peer.
 struct Sample {
@@ -177,6 +184,8 @@ fn tables() -> Tables {
     let remote: IpAddr = "192.168.77.1".parse().unwrap();
     let port = tables.insert_next_hop(NextHop::Port(PortId(0)));
     let tunnel = tables.insert_next_hop(NextHop::Tunnel(TunnelId(0)));
+    let link = tables.insert_next_hop(NextHop::Link(LINK));
+    let own = tables.insert_next_hop(NextHop::Local);
     let vni = |vni| Vni::new(vni).unwrap();
     // By key, and the subnet whose number is in the MAC addresses.
     let networks = [
@@ -200,6 +209,8 @@ fn tables() -> Tables {
         fib.v6.insert("::/0".parse().unwrap(), tunnel);
         fib.v4.insert("10.42.0.0/16".parse().unwrap(), port);
         fib.v6.insert("fd42::/16".parse().unwrap(), port);
+        fib.v4.insert("192.168.77.0/31".parse().unwrap(), link);
+        fib.v4.insert("192.168.77.2/32".parse().unwrap(), own);
         let kind = Encapsulation::ALL
             .iter()
             .position(|kind| *kind == key.encapsulation());
@@ -221,6 +232,8 @@ fn tables() -> Tables {
     }
     let network = NetworkId(0);
     tables.insert_port(PortId(0), Port { network });
+    tables.insert_port(LINK, Port { network });
+    tables.insert_link(LINK, link_table(remote));
     let [dst, src] = [
         MacAddr([2, 0, 0, 0, 0x42, 0x0a]),
         MacAddr([2, 0, 0, 0, 0x42, 0x0b]),
@@ -235,6 +248,18 @@ fn tables() -> Tables {
     };
     tables.insert_tunnel(TunnelId(0), tunnel);
     tables
+}
+
+/// A port where one host is known.
+fn link_table(host: IpAddr) -> Link {
+    Link {
+        mac: ROUTER,
+        addresses: vec!["192.168.77.2".parse().unwrap()],
+        proxy: true,
+        mtu: 1450,
+        offloads: false,
+        neighbours: [(host, MacAddr([2, 0, 0, 0, 1, 2]))].into_iter().collect(),
+    }
 }
 
 /// Counts what leaves.
@@ -302,6 +327,26 @@ fn hostile(random: &mut Random, pool: &Mempool, kind: usize, samples: &[Sample])
     frame
 }
 
+/// A frame from a host, which may lie about what is to be done to it.
+fn from_host(random: &mut Random, pool: &Mempool, samples: &[Sample]) -> Frame {
+    let mut bytes = samples[random.below(samples.len())].frame.clone();
+    bytes[..6].copy_from_slice(&ROUTER.0);
+    random.damage(&mut bytes);
+    let mut frame = pool.copy_of(&bytes).unwrap();
+    frame.meta.ingress = Ingress::Ethernet(LINK);
+    let gso = [Gso::None, Gso::TcpV4, Gso::TcpV6, Gso::UdpL4];
+    frame.meta.offload = Offload {
+        needs_checksum: random.below(2) == 0,
+        gso: gso[random.below(16) % 7 % gso.len()],
+        header_len: random.below(128) as u16,
+        gso_size: random.below(2000) as u16,
+        csum_start: random.below(64) as u16,
+        csum_offset: [6, 16, 2, 60_000][random.below(4)],
+        ..Offload::default()
+    };
+    frame
+}
+
 #[test]
 fn whatever_comes_is_counted_once() {
     let tables = tables();
@@ -317,7 +362,10 @@ fn whatever_comes_is_counted_once() {
         let before = left.ports;
         for round in 0..FRAMES / BATCH_SIZE {
             for _ in 0..BATCH_SIZE {
-                let frame = hostile(&mut random, &pool, kind, &samples);
+                let frame = match random.below(8) {
+                    0 => from_host(&mut random, &pool, &samples),
+                    _ => hostile(&mut random, &pool, kind, &samples),
+                };
                 received += frame.datagrams();
                 batch.push(frame).unwrap();
             }

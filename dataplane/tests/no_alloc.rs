@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::bounded;
+use crossbeam::utils::CachePadded;
 use etherparse::PacketBuilder;
 use ringlay_dataplane::batch::Batch;
 use ringlay_dataplane::counters::WorkerCounters;
@@ -17,7 +18,7 @@ use ringlay_dataplane::id::{NetworkId, PortId, TunnelId, UnderlayId};
 use ringlay_dataplane::mempool::Mempool;
 use ringlay_dataplane::node::{Context, Graph, Output};
 use ringlay_dataplane::port::uplink;
-use ringlay_dataplane::tables::{Fib, Network, NextHop, Port, Tables, Tunnel};
+use ringlay_dataplane::tables::{Fib, Link, Network, NextHop, Port, Tables, Tunnel};
 use ringlay_encap::template::Template;
 use ringlay_encap::{DscpPolicy, Encapsulation, MacAddr, TunnelKey, UdpChecksum, Vni};
 
@@ -110,9 +111,12 @@ fn datagram(vni: u8, ethertype: u16, payload: &[u8]) -> Vec<u8> {
 /// How to change a frame's `meta`.
 type Change = fn(&mut Meta);
 
+/// A frame, where it comes from, and what is told of it.
+type Packet = (Ingress, Vec<u8>, Change);
+
 /// One packet for every kind of treatment: forwarded both ways, cut, merged,
 /// refused with an ICMP error, answered, held, dropped.
-fn traffic() -> Vec<(Ingress, Vec<u8>, Change)> {
+fn traffic() -> Vec<Packet> {
     let (here, there) = ([10, 42, 1, 1], [10, 42, 2, 1]);
     let port = Ingress::Port(PortId(0));
     let underlay = Ingress::Underlay(UnderlayId(0));
@@ -204,20 +208,42 @@ fn forwarding_by_a_wire_allocates_nothing() {
     forward(tables, 7);
 }
 
+/// Rounds that are counted.
+const ROUNDS: u64 = 5_000;
+
 /// Forwards all of the traffic, of which so many frames leave by the uplink each time.
 fn forward(tables: Tables, by_uplink: usize) {
-    const ROUNDS: u64 = 5_000;
+    let (count, counters) = run(&tables, &traffic());
+    let rounds = ROUNDS as usize;
+    // Of each of the four repetitions of the list: one datagram as it is, six of
+    // the super-frame, one ARP reply; and the four received ones are merged.
+    assert!(
+        count.datagrams >= rounds * 4 * 8,
+        "{} datagrams",
+        count.datagrams
+    );
+    assert_eq!(count.by_uplink, rounds * 4 * by_uplink);
+    assert!(
+        count.super_frames >= rounds,
+        "{} super-frames",
+        count.super_frames
+    );
+    assert!(count.packets > count.super_frames, "and ICMP errors");
+    assert!(counters.icmp_limited.value() > 0 && counters.originated.value() > 0);
+}
+
+/// Forwards rounds of 60 packets of the traffic, which must allocate nothing.
+fn run(tables: &Tables, traffic: &[Packet]) -> (Count, CachePadded<WorkerCounters>) {
     let pool = Mempool::new(256).unwrap();
     let counters = WorkerCounters::new();
     let (events, _receiver) = bounded(16);
-    let traffic = traffic();
     let start = Instant::now();
     let mut graph = Graph::new(pool.clone(), 1, start);
     let mut batch = Batch::new();
     let mut round = |n: u64, count: &mut Count| {
         let now = start + Duration::from_millis(n);
         let context = Context {
-            tables: &tables,
+            tables,
             counters: &counters,
             events: &events,
             now,
@@ -240,22 +266,83 @@ fn forward(tables: Tables, by_uplink: usize) {
     let before = allocations();
     (100..100 + ROUNDS).for_each(|n| round(n, &mut count));
     assert_eq!(allocations() - before, 0);
-    let rounds = ROUNDS as usize;
-    // Of each of the four repetitions of the list: one datagram as it is, six of
-    // the super-frame, one ARP reply; and the four received ones are merged.
-    assert!(
-        count.datagrams >= rounds * 4 * 8,
-        "{} datagrams",
-        count.datagrams
-    );
-    assert_eq!(count.by_uplink, rounds * 4 * by_uplink);
-    assert!(
-        count.super_frames >= rounds,
-        "{} super-frames",
-        count.super_frames
-    );
-    assert!(count.packets > count.super_frames, "and ICMP errors");
-    assert!(counters.icmp_limited.value() > 0 && counters.originated.value() > 0);
+    (count, counters)
+}
+
+#[test]
+fn routing_for_hosts_on_a_link_allocates_nothing() {
+    for offloads in [true, false] {
+        let (mut tables, link) = (tables(), PortId(1));
+        let [on_link, own] = [NextHop::Link(link), NextHop::Local];
+        let [on_link, own] = [on_link, own].map(|it| tables.insert_next_hop(it));
+        let mut network = tables.network(NetworkId(0)).unwrap().clone();
+        let v4 = &mut network.fib.v4;
+        v4.insert("10.42.5.0/24".parse().unwrap(), on_link);
+        v4.insert("10.42.5.1/32".parse().unwrap(), own);
+        tables.insert_network(NetworkId(0), network);
+        let network = NetworkId(0);
+        tables.insert_port(link, Port { network });
+        let host: IpAddr = "10.42.5.9".parse().unwrap();
+        let table = Link {
+            mac: OUR_MAC,
+            addresses: vec!["10.42.5.1".parse().unwrap()],
+            proxy: true,
+            mtu: 1450,
+            offloads,
+            neighbours: [(host, PEER_MAC)].into_iter().collect(),
+        };
+        tables.insert_link(link, table);
+        let (count, counters) = run(&tables, &traffic_of_hosts(link));
+        let rounds = ROUNDS as usize;
+        assert!(count.packets > rounds * 3 && count.datagrams >= rounds);
+        assert_eq!(count.super_frames > 0, offloads);
+        assert!(counters.held.value() > 0 && counters.consumed.value() > 0);
+    }
+}
+
+/// From hosts and to them: forwarded, cut, answered, held, dropped.
+fn traffic_of_hosts(link: PortId) -> Vec<Packet> {
+    let (pod, host, router) = ([10, 42, 1, 1], [10, 42, 5, 9], [10, 42, 5, 1]);
+    let [link, port] = [Ingress::Ethernet(link), Ingress::Port(PortId(0))];
+    let ethernet = |ethertype, packet: &[u8]| datagram(42, ethertype, packet).split_off(8);
+    let mut arp = vec![0, 1, 8, 0, 6, 4, 0, 1];
+    arp.extend(PEER_MAC.0);
+    arp.extend(host);
+    arp.extend([0; 6]);
+    arp.extend(router);
+    let mut echo = Vec::new();
+    PacketBuilder::ipv4(host, router, 64)
+        .icmpv4_echo_request(1, 1)
+        .write(&mut echo, b"echo")
+        .unwrap();
+    let plain: Change = |_| ();
+    vec![
+        (link, ethernet(0x0800, &udp(host, pod, 64)), plain),
+        (
+            link,
+            ethernet(0x0800, &udp(host, [10, 42, 2, 1], 64)),
+            plain,
+        ),
+        (
+            link,
+            ethernet(0x0800, &udp(host, [10, 42, 5, 7], 64)),
+            plain,
+        ),
+        (link, ethernet(0x0806, &arp), plain),
+        (link, ethernet(0x0800, &echo), plain),
+        (link, ethernet(0x88cc, &echo), plain),
+        (port, udp(pod, host, 64), plain),
+        (port, udp(pod, host, 64), |meta| {
+            meta.offload = Offload {
+                needs_checksum: true,
+                gso: Gso::UdpL4,
+                gso_size: 100,
+                csum_start: 20,
+                csum_offset: 6,
+                ..Offload::default()
+            };
+        }),
+    ]
 }
 
 #[test]

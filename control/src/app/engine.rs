@@ -4,6 +4,7 @@
 //! old ones go after the tables no longer do, so that other traffic does not notice. The engine
 //! knows neither gRPC nor files.
 
+mod links;
 mod load;
 mod mtu;
 mod probe;
@@ -39,7 +40,7 @@ use crate::{
     compile::{Compiler, Environment, TunnelKey, Wire},
     config::{Config, Settings},
     mtu::Paths,
-    neighbour::{Resolver, Status},
+    neighbour::{Resolver, Status, hosts::Hosts},
     object::{Key, Name, Object, Source, VtepKey},
     rib::{Delta, Operation, Rib},
 };
@@ -72,6 +73,7 @@ pub struct Engine {
     rib: Rib,
     compiler: Compiler,
     resolver: Resolver,
+    hosts: Hosts,
     underlays: BTreeMap<UnderlayId, Endpoint>,
     /// Those that report outer times to live.
     ttls: BTreeSet<UnderlayId>,
@@ -106,6 +108,7 @@ impl Engine {
             rib: Rib::new(environment.local),
             compiler: Compiler::new(environment),
             resolver: Resolver::default(),
+            hosts: Hosts::default(),
             underlays: BTreeMap::new(),
             ttls: BTreeSet::new(),
             ports: Ports::new(Arc::clone(&host)),
@@ -135,6 +138,7 @@ impl Engine {
             });
         }
         self.look_up_new(&applied.delta);
+        let closing = self.closing_links(&applied.delta);
         // Only these can fail to be opened; other changes are spared the copy.
         let opens = !(applied.delta.networks.is_empty() && applied.delta.ports.is_empty());
         let before = opens.then(|| self.compiler.clone());
@@ -155,6 +159,7 @@ impl Engine {
         let delta = applied.delta;
         self.follow_ttls();
         self.follow_tunnels();
+        self.follow_links(&closing, &delta);
         let tables = self.host.publish(self.compiler.tables());
         self.close_unused();
         if !delta.vteps.is_empty() {
@@ -236,7 +241,7 @@ impl Engine {
     /// Takes note of what workers told.
     pub fn handle(&mut self, events: impl IntoIterator<Item = Event>) {
         let now = Instant::now();
-        let mut changed = Vec::new();
+        let (mut changed, mut hosts) = (Vec::new(), Vec::new());
         for event in events {
             match event {
                 Event::Unresolved {
@@ -262,9 +267,19 @@ impl Engine {
                     token,
                     number,
                 } => self.probe_answered(vtep, token, number),
+                Event::HostUnresolved { port, address } => {
+                    self.hosts.unresolved(port, address, now);
+                }
+                Event::HostHeard {
+                    port,
+                    address,
+                    mac,
+                    answered,
+                } => hosts.extend(self.hosts.heard(port, address, mac, answered, now)),
             }
         }
         self.learn(&changed);
+        self.learn_hosts(&hosts);
         self.poll();
     }
 
@@ -277,6 +292,7 @@ impl Engine {
         for request in requests {
             self.host.inject(request.tunnel, request.frame);
         }
+        self.poll_hosts();
     }
 
     /// Takes note of what the wire is like now, or that there is none.
@@ -296,6 +312,7 @@ impl Engine {
     pub fn deadline(&self) -> Option<Instant> {
         let deadlines = [
             self.resolver.deadline(),
+            self.hosts.deadline(),
             self.paths.deadline(),
             self.probe_deadline(),
         ];

@@ -164,6 +164,9 @@ pub trait Host: Send + Sync + fmt::Debug {
     /// Sends an Ethernet frame through a tunnel.
     fn inject(&self, tunnel: TunnelId, frame: Vec<u8>);
 
+    /// Sends an Ethernet frame out of an Ethernet port.
+    fn inject_link(&self, port: PortId, frame: Vec<u8>);
+
     /// All counters.
     fn stats(&self) -> Stats;
 

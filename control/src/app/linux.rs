@@ -16,7 +16,8 @@ use ringlay_dataplane::{
     id::{PortId, TunnelId, UnderlayId},
     port::{
         classifier::Hook,
-        tun::{self, Keeper, Life, OpenTunError, TunConfig, TunDevice, TunOffloads},
+        tap,
+        tun::{self, Keeper, Layer, Life, OpenTunError, TunConfig, TunDevice, TunOffloads},
         underlay::{self, UnderlayConfig},
         uplink::{self, UplinkConfig},
     },
@@ -32,7 +33,7 @@ use super::wire::{OpenWire, Wire};
 use crate::{
     mtu::Way,
     netlink::{self, Device, RouteChange},
-    object::{Guest, Port},
+    object::{Guest, Port, PortKind},
 };
 
 /// How long after the start devices of a daemon that was killed may still be there.
@@ -144,9 +145,9 @@ impl Linux {
 
     /// Opens a device of the node's own. When a daemon is killed the kernel takes a moment to close
     /// its devices; one that starts right afterwards waits for that.
-    fn open_own(&self, config: &TunConfig) -> Result<TunDevice, OpenTunError> {
+    fn open_own(&self, kind: PortKind, config: &TunConfig) -> Result<TunDevice, OpenTunError> {
         loop {
-            match tun::open(config) {
+            match open_kind(kind, config) {
                 Err(OpenTunError::InUse { .. }) if self.started.elapsed() < PREDECESSOR => {
                     thread::sleep(PREDECESSOR / 500);
                 }
@@ -176,8 +177,15 @@ impl Linux {
         };
         match &port.guest {
             Some(guest) => open_guest(config, port, guest),
-            None => self.open_own(&config).map_err(HostError::new),
+            None => self.open_own(port.kind, &config).map_err(HostError::new),
         }
+    }
+}
+
+fn open_kind(kind: PortKind, config: &TunConfig) -> Result<TunDevice, OpenTunError> {
+    match kind {
+        PortKind::Tun => tun::open(config),
+        PortKind::Tap => tap::open(config),
     }
 }
 
@@ -189,7 +197,7 @@ fn open_guest(config: TunConfig, port: &Port, guest: &Guest) -> Result<TunDevice
         ..config
     };
     let open = || {
-        let device = tun::open(&here).map_err(HostError::new)?;
+        let device = open_kind(port.kind, &here).map_err(HostError::new)?;
         if port.addresses.iter().any(|net| net.addr().is_ipv6()) {
             // Some runtimes switch it off until a plugin says otherwise.
             let switch = format!("/proc/sys/net/ipv6/conf/{}/disable_ipv6", here.name);
@@ -243,9 +251,10 @@ impl Host for Linux {
             return Ok(open);
         }
         // Dropping the device on an error removes it.
-        open.device
-            .add_addresses(&port.addresses)
-            .map_err(HostError::new)?;
+        if !port.kind.is_ethernet() {
+            let added = open.device.add_addresses(&port.addresses);
+            added.map_err(HostError::new)?;
+        }
         self.runtime.add_port(id, tun).map_err(HostError::new)?;
         Ok(open)
     }
@@ -373,6 +382,10 @@ impl Host for Linux {
         self.runtime.inject(tunnel, frame);
     }
 
+    fn inject_link(&self, port: PortId, frame: Vec<u8>) {
+        self.runtime.inject_link(port, frame);
+    }
+
     fn stats(&self) -> Stats {
         self.runtime.stats()
     }
@@ -384,7 +397,11 @@ impl Host for Linux {
 
 /// What a device offers and we use, in words.
 fn mode(tun: &TunDevice) -> String {
-    let mut mode = format!("multi-queue tun, offloads: {}", tun.offloads);
+    let kind = match tun.layer {
+        Layer::Ip => PortKind::Tun,
+        Layer::Ethernet => PortKind::Tap,
+    };
+    let mut mode = format!("multi-queue {kind}, offloads: {}", tun.offloads);
     for (kind, error) in &tun.refused {
         mode.push_str(&format!("; refused {kind}: {error}"));
     }

@@ -269,7 +269,12 @@ impl Ports {
             .get_mut(&port.name)
             .expect("the caller found it");
         let missing = |from: &[IpNet], net: &&IpNet| !from.contains(net);
-        let (old, new) = (&entry.port.addresses, &port.addresses);
+        // A router's addresses are none of the device's.
+        let of_device = |port: &'_ Port| match port.kind.is_ethernet() {
+            true => Vec::new(),
+            false => port.addresses.clone(),
+        };
+        let (old, new) = (&of_device(&entry.port), &of_device(port));
         let change = PortChange {
             add: new
                 .iter()

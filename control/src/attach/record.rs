@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ipam::hash,
-    object::{DeviceName, Guest, GuestRoute, Name, Port},
+    object::{DeviceName, Guest, GuestRoute, Name, Port, PortKind},
 };
 
 /// What distinguishes two attachments.
@@ -81,9 +81,12 @@ impl Record {
         Some(Port {
             name: self.key.port(),
             network: self.network.parse().ok()?,
+            kind: PortKind::Tun,
             device: self.key.device.parse::<DeviceName>().ok()?,
             netns: Some(self.netns.clone()),
             addresses: self.addresses.clone(),
+            mac: None,
+            proxy: false,
             queues: None,
             routes: false,
             guest: Some(Guest {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     failure::Failure,
-    print::{self, Line},
+    print::{self, Line, or_null},
     session::session,
     verbs::{NetworkFilter, Verb},
 };
@@ -140,6 +140,7 @@ fn line(neighbour: &Neighbour) -> String {
     Line::new(&neighbour.address)
         .word("network", &neighbour.network)
         .word("vtep", &neighbour.vtep)
+        .word("port", &neighbour.port)
         .word("mac", &neighbour.mac)
         .word("state", &status.state)
         .optional("age", learned.then(|| format!("{}s", status.age_seconds)))
@@ -156,7 +157,8 @@ fn value(neighbour: &Neighbour) -> Value {
     json!({
         "address": neighbour.address,
         "network": neighbour.network,
-        "vtep": neighbour.vtep,
+        "vtep": or_null(&neighbour.vtep),
+        "port": or_null(&neighbour.port),
         "mac": neighbour.mac,
         "state": status.state,
         "age_seconds": status.age_seconds,

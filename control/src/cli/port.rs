@@ -27,15 +27,24 @@ pub(super) struct PortArgs {
     /// Its network.
     #[arg(long)]
     network: String,
+    /// Its sort: `tun` (IP packets) or `tap` (Ethernet frames).
+    #[arg(long, default_value = "tun")]
+    kind: String,
     /// Name of the device.
     #[arg(long)]
     device: Option<String>,
     /// Path of the network namespace that the device lives in.
     #[arg(long, default_value = "", hide_default_value = true)]
     netns: String,
-    /// Addresses of the device, ADDRESS/LENGTH each.
+    /// Addresses of the device, or with Ethernet Ringlay's own on it, ADDRESS/LENGTH each.
     #[arg(long = "address", value_name = "ADDRESS/LENGTH", value_delimiter = ',')]
     addresses: Vec<String>,
+    /// With Ethernet: Ringlay's own MAC address; derived from its names unless given.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    mac: String,
+    /// With Ethernet: answer address resolution for whatever is routed elsewhere.
+    #[arg(long)]
+    proxy: bool,
     /// Queues of the device; one for each worker unless given.
     #[arg(long)]
     queues: Option<u32>,
@@ -50,10 +59,13 @@ impl PortArgs {
             device: self.device.unwrap_or_else(|| self.name.clone()),
             name: self.name,
             network: self.network,
+            kind: self.kind,
             netns: self.netns,
             addresses: self.addresses,
+            mac: self.mac,
+            proxy: self.proxy,
             queues: self.queues,
-            routes: Some(!self.no_routes),
+            routes: self.no_routes.then_some(false),
             ..Port::default()
         }
     }
@@ -144,6 +156,8 @@ fn line(port: &Port) -> String {
         .word("device", &port.device)
         .word("netns", &port.netns)
         .word("address", port.addresses.join(","))
+        .word("mac", &status.mac)
+        .flag("proxy", port.proxy)
         .word("mtu", status.mtu)
         .word("queues", status.queues)
         .flag("routes", port.routes.unwrap_or(true))
@@ -174,6 +188,8 @@ fn value(port: &Port) -> Value {
         "device": port.device,
         "netns": or_null(&port.netns),
         "addresses": port.addresses,
+        "mac": or_null(&status.mac),
+        "proxy": port.proxy,
         "index": status.index,
         "mtu": status.mtu,
         "queues": status.queues,

@@ -48,19 +48,19 @@ impl Compiler {
                 .any(|net| net.addr() == key.prefix.addr())
         };
         let port = rib.ports_of(&key.network).find(owns)?;
-        Some(Way::only(Hop::Port(self.ports[&port.name].id)))
+        Some(Way::only(self.ports[&port.name].own_address()))
     }
 
     fn connected(&self, rib: &Rib, key: &RouteKey) -> Option<Vec<Way>> {
         let reaches = |port: &&Port| port.addresses.iter().any(|net| net.trunc() == key.prefix);
         let port = rib.ports_of(&key.network).find(reaches)?;
-        Some(Way::only(Hop::Port(self.ports[&port.name].id)))
+        Some(Way::only(self.ports[&port.name].hop(None)))
     }
 
     /// The ways that routes along a path lead.
     pub(super) fn ways(&self, network: &Name, path: &Path) -> Vec<Way> {
         match &path.target {
-            Target::Port(name) => Way::only(Hop::Port(self.ports[name].id)),
+            Target::Port(name) => Way::only(self.ports[name].hop(path.via)),
             Target::Drop => Way::only(Hop::Drop),
             Target::Vteps(_) => path_tunnels(network, path)
                 .filter_map(|key| {

@@ -6,6 +6,7 @@
 
 mod fib;
 mod id_pool;
+mod links;
 mod load;
 mod mtus;
 mod next_hops;
@@ -30,11 +31,13 @@ use ringlay_dataplane::{
 };
 use ringlay_encap::{DscpPolicy, EcnMode, Encapsulation, MacAddr, TtlPolicy, UdpChecksum};
 
+pub use self::links::LinkView;
 pub use self::tunnels::TunnelKey;
 pub use self::wire::Wire;
 use self::{
     fib::{first_host, host},
     id_pool::IdPool,
+    links::PortEntry,
     mtus::{NetworkMtus, overhead},
     next_hops::NextHops,
     tunnels::Tunnels,
@@ -119,12 +122,6 @@ impl NetworkEntry {
     }
 }
 
-#[derive(Clone, Debug)]
-struct PortEntry {
-    id: PortId,
-    network: Name,
-}
-
 /// What one tunnel's far end must be asked with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TunnelView {
@@ -184,7 +181,7 @@ impl Compiler {
         delta
             .ports
             .iter()
-            .for_each(|change| self.put_port(change, &mut prefixes));
+            .for_each(|change| self.put_port(rib, change, &mut prefixes));
         for vtep in delta.vteps.iter().filter(|change| change.before.is_none()) {
             let vtep = vtep.latest();
             self.tunnels
@@ -242,6 +239,9 @@ impl Compiler {
         for entry in self.ports.values() {
             let network = self.networks[&entry.network].id;
             tables.insert_port(entry.id, tables::Port { network });
+            if let Some(link) = self.link_table(entry) {
+                tables.insert_link(entry.id, link);
+            }
         }
         for (key, tunnel) in self.tunnels.iter() {
             let network = &self.networks[&key.network];
@@ -429,17 +429,14 @@ impl Compiler {
         }
     }
 
-    fn put_port(&mut self, change: &Change<Port>, prefixes: &mut BTreeSet<RouteKey>) {
+    fn put_port(&mut self, rib: &Rib, change: &Change<Port>, prefixes: &mut BTreeSet<RouteKey>) {
         if let Some(port) = &change.after {
-            let (ids, network) = (&mut self.port_ids, port.network.clone());
-            self.ports
-                .entry(port.name.clone())
-                .and_modify(|entry| entry.network = network.clone())
-                .or_insert_with(|| PortEntry {
-                    id: PortId(narrow(ids.take())),
-                    network,
-                });
+            let ids = &mut self.port_ids;
+            let known = self.ports.get(&port.name);
+            let id = known.map_or_else(|| PortId(narrow(ids.take())), |entry| entry.id);
+            self.put_link(id, port, change.before.as_ref());
         }
+        prefixes.extend(links::turned_routes(rib, change));
         for port in change.before.iter().chain(&change.after) {
             let touched = port
                 .addresses
@@ -521,11 +518,8 @@ impl Compiler {
                 // The node's own addresses before those of its containers: it speaks for itself.
                 let (own, guests): (Vec<_>, Vec<_>) =
                     rib.ports_of(name).partition(|port| port.guest.is_none());
-                let nets = own
-                    .into_iter()
-                    .chain(guests)
-                    .flat_map(|port| &port.addresses);
-                entry.table.addresses = nets.map(IpNet::addr).collect();
+                let ports = own.into_iter().chain(guests);
+                entry.table.addresses = ports.flat_map(links::addresses).collect();
             }
             self.refresh_mtu(name);
             for key in self.tunnels.of(name).cloned().collect::<Vec<_>>() {

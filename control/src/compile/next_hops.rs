@@ -1,6 +1,6 @@
 //! The next hops that routes share, counted. Does not know prefixes.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, net::IpAddr};
 
 use ringlay_dataplane::{
     id::{NextHopId, PortId, TunnelId},
@@ -13,6 +13,9 @@ use super::spread::spread;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Hop {
     Port(PortId),
+    Link(PortId),
+    Gateway(PortId, IpAddr),
+    Local,
     Tunnel(TunnelId),
     /// Members, sorted, are neither groups nor absent.
     Group(Vec<NextHopId>),
@@ -94,6 +97,9 @@ impl NextHops {
         for entry in &self.entries {
             tables.insert_next_hop(match (&entry.hop, &entry.group) {
                 (Hop::Port(id), _) => NextHop::Port(*id),
+                (Hop::Link(id), _) => NextHop::Link(*id),
+                (Hop::Gateway(id, router), _) => NextHop::Gateway(*id, *router),
+                (Hop::Local, _) => NextHop::Local,
                 (Hop::Tunnel(id), _) => NextHop::Tunnel(*id),
                 (Hop::Group(_), Some(group)) => NextHop::Group(group.clone()),
                 (Hop::Group(_), None) | (Hop::Drop, _) => NextHop::Drop,
@@ -106,7 +112,7 @@ impl NextHops {
         match &self.entries[id.index()].hop {
             Hop::Tunnel(tunnel) => holds(*tunnel),
             Hop::Group(members) => members.iter().any(|it| self.any_tunnel(*it, holds)),
-            Hop::Port(_) | Hop::Drop => false,
+            Hop::Port(_) | Hop::Link(_) | Hop::Gateway(..) | Hop::Local | Hop::Drop => false,
         }
     }
 

@@ -1,4 +1,5 @@
 mod history;
+mod links;
 mod many;
 mod quotes;
 
@@ -12,7 +13,7 @@ use ringlay_encap::Template;
 
 use super::*;
 use crate::{
-    object::{Encap, Headers, Key, Kind, Neighbour, Object, Source, Target, Vtep},
+    object::{Encap, Headers, Key, Kind, Neighbour, Object, PortKind, Source, Target, Vtep},
     rib::{Load, Operation},
 };
 
@@ -127,6 +128,9 @@ fn lookup(compiler: &Compiler, tables: &Tables, network: &Name, address: IpAddr)
                 assert_eq!(tables.tunnel(*tunnel).unwrap().network, id);
                 compiler.tunnel_key(*tunnel).unwrap().to_string()
             }
+            NextHop::Link(port) => format!("link {port}"),
+            NextHop::Gateway(port, router) => format!("router {router} on link {port}"),
+            NextHop::Local => "this node".to_owned(),
             NextHop::Drop => "drop".to_owned(),
             NextHop::Group(_) => panic!("a group inside a group"),
         })
@@ -160,12 +164,15 @@ fn port(name: &str, network: &str, addresses: &[&str]) -> Object {
     Object::Port(Port {
         name: name.parse().unwrap(),
         network: network.parse().unwrap(),
+        kind: PortKind::Tun,
         device: name.parse().unwrap(),
         netns: None,
         addresses: addresses
             .iter()
             .map(|address| address.parse().unwrap())
             .collect(),
+        mac: None,
+        proxy: false,
         queues: None,
         routes: true,
         guest: None,

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::object::{
     DeviceName, Encap, EncapFault, EncapKeys, HeaderKeys, Headers, MssClamp, Name, Neighbour,
-    Network, Object, Port, Route, Target, Vtep,
+    Network, Object, Port, PortKind, Route, Target, Vtep,
 };
 
 /// Whoever wants more never wants to sleep: that is what `busy` is for.
@@ -352,7 +352,9 @@ fn mss_clamp(value: At<Value>) -> Result<MssClamp, Fault> {
 }
 
 fn port(fields: &mut Fields, raw: raw::Port) -> Result<Port, Fault> {
-    word(&raw.kind, &[("tun", ())], &["tap", "af_xdp"])?;
+    let kinds = [("tun", PortKind::Tun), ("tap", PortKind::Tap)];
+    let kind = word(&raw.kind, &kinds, &["af_xdp"])?;
+    raw.kind.iter().for_each(|it| fields.note("kind", it));
     let network = fields.text("network", raw.network)?;
     let device_text = fields.required("device", raw.device)?;
     let device: DeviceName = parse(&device_text)?;
@@ -370,15 +372,21 @@ fn port(fields: &mut Fields, raw: raw::Port) -> Result<Port, Fault> {
         .map(address)
         .collect::<Result<_, _>>()?;
     let queues = fields.auto_or_number("queues", raw.queues, 1..=256)?;
-    let routes = raw.routes.unwrap_or(true);
+    for (key, value) in [("proxy", &raw.proxy), ("routes", &raw.routes)] {
+        value.iter().for_each(|it| fields.note(key, it));
+    }
+    let flag = |value: At<bool>| value.map(Spanned::into_inner);
     Ok(Port {
         name,
         network,
+        kind,
         device,
         netns,
         addresses,
+        mac: fields.optional("mac", raw.mac)?,
+        proxy: flag(raw.proxy).unwrap_or(false),
         queues,
-        routes,
+        routes: flag(raw.routes).unwrap_or_else(|| !kind.is_ethernet()),
         guest: None,
     })
 }

@@ -183,15 +183,19 @@ impl Printer {
             self.word("name", &port.name);
         }
         self.word("network", &port.network);
-        self.word("kind", "tun");
+        self.word("kind", port.kind);
         self.word("device", &port.device);
         self.optional("netns", port.netns.as_ref().map(|path| path.display()));
         self.key("addresses", texts(&port.addresses));
+        self.optional("mac", port.mac);
+        if port.proxy {
+            self.key("proxy", true);
+        }
         match port.queues {
             None => self.word("queues", "auto"),
             Some(queues) => self.key("queues", i64::from(queues)),
         }
-        if !port.routes {
+        if !port.routes && !port.kind.is_ethernet() {
             self.key("routes", false);
         }
     }

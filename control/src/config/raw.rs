@@ -79,8 +79,10 @@ pub(super) struct Port {
     pub(super) device: At<String>,
     pub(super) netns: At<String>,
     pub(super) addresses: Vec<Spanned<String>>,
+    pub(super) mac: At<String>,
+    pub(super) proxy: At<bool>,
     pub(super) queues: At<Value>,
-    pub(super) routes: Option<bool>,
+    pub(super) routes: At<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]

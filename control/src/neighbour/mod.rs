@@ -1,11 +1,13 @@
 //! Finds the MAC addresses of tunnels' far ends, by ARP and neighbour discovery through the
-//! tunnels.
+//! tunnels. Those of hosts on Ethernet ports are found by [`hosts`].
 //!
 //! Each tunnel is asked for by up to three requests a second apart, then ever less often; what is
 //! found is asked for again before it expires. Time is an argument and requests are returned:
 //! nothing here sleeps or sends. Answering others is the workers' job.
 
+pub mod hosts;
 mod solicit;
+mod state;
 
 #[cfg(test)]
 mod tests;
@@ -19,19 +21,11 @@ use std::{
 use ringlay_dataplane::id::{NetworkId, TunnelId};
 use ringlay_encap::MacAddr;
 
-pub(crate) use self::solicit::solicit;
-use crate::compile::TunnelView;
+use self::state::State;
 
-/// Requests of a round, [`RETRANSMIT`] apart (RFC 4861 section 10: MAX_MULTICAST_SOLICIT).
-pub const REQUESTS: u32 = 3;
-/// From one request of a round to the next (RFC 4861 section 10: RETRANS_TIMER).
-pub const RETRANSMIT: Duration = Duration::from_secs(1);
-/// The longest pause between requests after a round failed.
-pub const BACK_OFF_MAX: Duration = Duration::from_secs(30);
-/// How long an address is believed after it was last heard.
-pub const LIFETIME: Duration = Duration::from_secs(120);
-/// When an address that was heard is asked for again.
-pub const REFRESH: Duration = Duration::from_secs(90);
+pub(crate) use self::solicit::solicit;
+pub use self::state::{BACK_OFF_MAX, LIFETIME, REFRESH, REQUESTS, RETRANSMIT};
+use crate::compile::TunnelView;
 
 /// An Ethernet frame to send through a tunnel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,25 +63,6 @@ struct Entry {
     /// The destination of the packet that waits, or waited last.
     wanted: Option<IpAddr>,
     state: State,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum State {
-    /// The configuration says it, nobody needs it, or nobody wants to know.
-    Quiet,
-    /// Being asked for the first time, or again after it went silent.
-    Asking {
-        sent: u32,
-        last: Option<Instant>,
-        next: Instant,
-    },
-    /// Known. `sent` counts the requests that refresh it.
-    Reachable {
-        mac: MacAddr,
-        address: IpAddr,
-        heard: Instant,
-        sent: u32,
-    },
 }
 
 impl Resolver {
@@ -149,14 +124,7 @@ impl Resolver {
         }
         let news = entry.wanted.replace(destination) != Some(destination);
         entry.start(now);
-        if let State::Asking { sent, last, next } = &mut entry.state {
-            // Somebody waits: no back-off, but never more than one request a second.
-            let soonest = last.map_or(now, |last| last + RETRANSMIT);
-            *next = soonest.max(now).min(*next);
-            if news && *sent >= REQUESTS {
-                *sent = 0;
-            }
-        }
+        entry.state.hurry(news, now);
     }
 
     /// A VTEP told which MAC address an inner address has. Returns the tunnels whose far end is
@@ -179,7 +147,7 @@ impl Resolver {
                 .get_mut(id)
                 .expect("the index names only entries");
             if mac.is_unicast() && entry.accepts(address, mac) {
-                let before = entry.mac();
+                let before = entry.state.mac();
                 entry.state = State::Reachable {
                     mac,
                     address,
@@ -199,10 +167,10 @@ impl Resolver {
         let mut requests = Vec::new();
         let mut lost = Vec::new();
         for (id, entry) in &mut self.entries {
-            if entry.deadline().is_none_or(|deadline| deadline > now) {
+            if entry.state.deadline().is_none_or(|deadline| deadline > now) {
                 continue;
             }
-            if entry.expire(now) {
+            if entry.state.expire(now) {
                 lost.push(*id);
             }
             let frames = entry.ask(now).into_iter();
@@ -213,12 +181,13 @@ impl Resolver {
 
     /// When [`Self::poll`] has something to do next.
     pub fn deadline(&self) -> Option<Instant> {
-        self.entries.values().filter_map(Entry::deadline).min()
+        let states = self.entries.values().map(|entry| &entry.state);
+        states.filter_map(State::deadline).min()
     }
 
     /// The MAC address that was resolved for a tunnel's far end.
     pub fn mac(&self, id: TunnelId) -> Option<MacAddr> {
-        self.entries.get(&id)?.mac()
+        self.entries.get(&id)?.state.mac()
     }
 
     /// How far a tunnel's far end is known.
@@ -231,11 +200,7 @@ impl Entry {
     /// Begins to ask, if there is something to ask for and nobody is asking.
     fn start(&mut self, now: Instant) {
         if matches!(self.state, State::Quiet) && !self.targets().is_empty() {
-            self.state = State::Asking {
-                sent: 0,
-                last: None,
-                next: now,
-            };
+            self.state = State::asking(now);
         }
     }
 
@@ -277,50 +242,10 @@ impl Entry {
         }
     }
 
-    fn mac(&self) -> Option<MacAddr> {
-        match self.state {
-            State::Reachable { mac, .. } => Some(mac),
-            State::Quiet | State::Asking { .. } => None,
-        }
-    }
-
-    fn deadline(&self) -> Option<Instant> {
-        match self.state {
-            State::Quiet => None,
-            State::Asking { next, .. } => Some(next),
-            State::Reachable { heard, sent, .. } if sent < REQUESTS => {
-                Some(heard + REFRESH + RETRANSMIT * sent)
-            }
-            State::Reachable { heard, .. } => Some(heard + LIFETIME),
-        }
-    }
-
-    /// Gives up an address that was not heard for too long; returns whether it did.
-    fn expire(&mut self, now: Instant) -> bool {
-        let State::Reachable { heard, .. } = self.state else {
-            return false;
-        };
-        if heard + LIFETIME > now {
-            return false;
-        }
-        self.state = State::Asking {
-            sent: 0,
-            last: None,
-            next: now,
-        };
-        true
-    }
-
     /// The frames of one request, which is due.
     fn ask(&mut self, now: Instant) -> Vec<Vec<u8>> {
-        match &mut self.state {
-            State::Quiet => return Vec::new(),
-            State::Reachable { sent, .. } => *sent += 1,
-            State::Asking { sent, last, next } => {
-                *sent = sent.saturating_add(1);
-                *last = Some(now);
-                *next = now + pause(*sent);
-            }
+        if !self.state.ask(now) {
+            return Vec::new();
         }
         let view = &self.view;
         self.targets()
@@ -345,10 +270,4 @@ impl Entry {
             age,
         }
     }
-}
-
-/// How long to wait after so many requests.
-fn pause(sent: u32) -> Duration {
-    let doublings = sent.saturating_sub(REQUESTS).min(16);
-    (RETRANSMIT * (1 << doublings)).min(BACK_OFF_MAX)
 }

@@ -12,7 +12,7 @@ mod route;
 mod source;
 mod vtep;
 
-use std::fmt;
+use std::{fmt, net::IpAddr};
 
 pub use self::{
     encap::{Encap, EncapFault, EncapKeys, Inner},
@@ -21,11 +21,19 @@ pub use self::{
     name::{DeviceName, Name, NameError},
     neighbour::{Neighbour, NeighbourKey},
     network::{MssClamp, MssClampError, Network},
-    port::Port,
+    port::{Port, PortKind, PortKindError},
     route::{Path, Route, RouteKey, Target},
     source::{Source, UnknownSource},
     vtep::{Vtep, VtepKey},
 };
+
+/// Whether an address is good on one link only (RFC 3927, RFC 4291 section 2.5.6).
+pub(crate) fn is_link_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    }
+}
 
 /// A kind of object: something with a key, of which each source may have one.
 pub trait Kind: Clone + fmt::Debug + PartialEq {

@@ -1,24 +1,33 @@
-//! A port: a TUN device.
+//! A port: a device by which packets enter and leave a network.
 
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf, str::FromStr};
 
 use ipnet::IpNet;
+use ringlay_encap::MacAddr;
 
 use super::{DeviceName, Guest, Kind, Name};
 
-/// A TUN device by which packets enter and leave a network.
+/// A device by which packets enter and leave a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Port {
     /// The name it is known by.
     pub name: Name,
     /// Its network.
     pub network: Name,
+    /// What sort of device it is.
+    pub kind: PortKind,
     /// The device.
     pub device: DeviceName,
     /// The network namespace that the device lives in; the daemon's own if absent.
     pub netns: Option<PathBuf>,
-    /// Addresses of the device, with the length of the prefix that is reached through it.
+    /// Addresses with the length of the prefix that is reached through the device. Those of the
+    /// device, or, if it is an Ethernet device, those of Ringlay as a router on it.
     pub addresses: Vec<IpNet>,
+    /// Ringlay's own MAC address on an Ethernet device; derived from its names if absent.
+    pub mac: Option<MacAddr>,
+    /// Whether hosts on an Ethernet device may ask for the MAC address of whatever is routed
+    /// elsewhere, and are told Ringlay's.
+    pub proxy: bool,
     /// Queues of the device; one for each worker if absent.
     pub queues: Option<u16>,
     /// Whether the network's remote prefixes become kernel routes through the device.
@@ -27,13 +36,57 @@ pub struct Port {
     pub guest: Option<Guest>,
 }
 
+/// A sort of device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PortKind {
+    /// A TUN device: IP packets from and to the kernel.
+    #[default]
+    Tun,
+    /// A TAP device: Ethernet frames from and to the kernel, or what it bridges the device with.
+    Tap,
+}
+
 impl Port {
     /// Whether `other` can take its place without the device being opened anew.
     pub fn same_device(&self, other: &Self) -> bool {
-        self.device == other.device
+        self.kind == other.kind
+            && self.device == other.device
             && self.netns == other.netns
             && self.queues == other.queues
             && self.guest == other.guest
+    }
+}
+
+impl PortKind {
+    /// Every sort.
+    pub const ALL: [Self; 2] = [Self::Tun, Self::Tap];
+
+    /// Whether it carries Ethernet frames, so that Ringlay is a router among other hosts there.
+    pub fn is_ethernet(self) -> bool {
+        self != Self::Tun
+    }
+}
+
+impl fmt::Display for PortKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tun => "tun",
+            Self::Tap => "tap",
+        })
+    }
+}
+
+/// A text is no sort of device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected tun or tap")]
+pub struct PortKindError;
+
+impl FromStr for PortKind {
+    type Err = PortKindError;
+
+    fn from_str(text: &str) -> Result<Self, PortKindError> {
+        let kind = Self::ALL.into_iter().find(|kind| kind.to_string() == text);
+        kind.ok_or(PortKindError)
     }
 }
 

@@ -8,6 +8,7 @@ use ringlay_encap::{MacAddr, UdpChecksum};
 use super::{ApplyError, Change, Delta, Problem, Rib, RouteRef};
 use crate::object::{
     Inner, Key, Kind, Name, Neighbour, Network, Path, Port, Route, RouteKey, Target, Vtep, VtepKey,
+    is_link_local,
 };
 
 /// No address sorts before it.
@@ -45,6 +46,14 @@ pub(super) fn check(rib: &Rib, delta: &Delta) -> Checked {
             && before.network != after.network
         {
             port_unused(rib, before).map_err(|fault| at(Key::Port(after.key()), fault))?;
+        }
+        if let Some(after) = &change.after
+            && change
+                .before
+                .as_ref()
+                .is_some_and(|it| it.kind.is_ethernet())
+        {
+            no_router_behind(rib, after).map_err(|fault| at(Key::Port(after.key()), fault))?;
         }
     }
     each(
@@ -175,7 +184,7 @@ fn no_mac_needed(rib: &Rib, network: &Network) -> Result<(), Fault> {
         ("a neighbour", rib.neighbours_of(name).next().is_some()),
         (
             "a route with via",
-            rib.routes.find(name, |path| path.via.is_some()).is_some(),
+            rib.routes.find(name, leads_behind_a_vtep).is_some(),
         ),
     ];
     if let Some((user, _)) = users.iter().find(|(_, there)| *there) {
@@ -185,6 +194,11 @@ fn no_mac_needed(rib: &Rib, network: &Network) -> Result<(), Fault> {
         Some(_) => Err(("mac", no_ethernet(network))),
         None => Ok(()),
     }
+}
+
+/// Whether a path names a router behind a VTEP.
+fn leads_behind_a_vtep(path: &Path) -> bool {
+    path.via.is_some() && matches!(path.target, Target::Vteps(_))
 }
 
 fn no_ethernet(network: &Network) -> Problem {
@@ -220,17 +234,47 @@ fn port(rib: &Rib, port: &Port) -> Result<(), Fault> {
             return Err(("device", Problem::DeviceTaken(other.name.clone())));
         }
         if other.network == port.network
-            && let Some(address) = first_shared(&port.addresses, &other.addresses)
+            && let Some(address) = first_shared(port, other)
         {
             let by = other.name.clone();
             return Err(("addresses", Problem::AddressTaken { by, address }));
         }
     }
+    ethernet(port)?;
     let addresses: Vec<IpAddr> = port.addresses.iter().map(IpNet::addr).collect();
     distinct("addresses", &addresses)?;
     addresses
         .iter()
         .try_for_each(|address| unicast("addresses", *address))
+}
+
+/// Whether nothing is said of a port that is of no use for its kind.
+fn ethernet(port: &Port) -> Result<(), Fault> {
+    if port.kind.is_ethernet() {
+        if port.routes {
+            return Err(("routes", Problem::NoKernelRoutes));
+        }
+        return mac(port.mac);
+    }
+    for (field, is_there) in [("mac", port.mac.is_some()), ("proxy", port.proxy)] {
+        if is_there {
+            return Err((field, Problem::NoEthernetPort));
+        }
+    }
+    Ok(())
+}
+
+/// Whether no route leads to a router on a port, unless it has Ethernet.
+fn no_router_behind(rib: &Rib, port: &Port) -> Result<(), Fault> {
+    if port.kind.is_ethernet() {
+        return Ok(());
+    }
+    let has_router =
+        |path: &Path| path.via.is_some() && path.target == Target::Port(port.name.clone());
+    match rib.routes.find(&port.network, has_router).map(route_key) {
+        Some(user) => Err(("kind", Problem::InUse(user))),
+        None => Ok(()),
+    }
 }
 
 fn port_unused(rib: &Rib, port: &Port) -> Result<(), Fault> {
@@ -288,12 +332,20 @@ pub(super) fn route(rib: &Rib, route: &Route) -> Result<(), Fault> {
         Target::Drop => {}
     }
     match route.via {
-        Some(_) if route.target.vteps().len() != 1 => Err(("via", Problem::ViaNeedsOneVtep)),
         Some(via) => {
-            needs_ethernet(rib, &route.network, "via")?;
+            via_makes_sense(rib, route)?;
             unicast("via", via)
         }
         None => Ok(()),
+    }
+}
+
+/// Whether there can be a router where a route leads.
+fn via_makes_sense(rib: &Rib, route: &Route) -> Result<(), Fault> {
+    match &route.target {
+        Target::Port(name) if rib.port(name).is_some_and(|it| it.kind.is_ethernet()) => Ok(()),
+        Target::Vteps(vteps) if vteps.len() == 1 => needs_ethernet(rib, &route.network, "via"),
+        _ => Err(("via", Problem::ViaNeedsOneVtep)),
     }
 }
 
@@ -367,7 +419,13 @@ fn mac(mac: Option<MacAddr>) -> Result<(), Fault> {
     }
 }
 
-fn first_shared(one: &[IpNet], other: &[IpNet]) -> Option<IpAddr> {
-    let shared = |address: &IpAddr| other.iter().any(|net| net.addr() == *address);
-    one.iter().map(IpNet::addr).find(shared)
+/// An address that two ports have. As a router on several links Ringlay may have the same link-local
+/// address on each.
+fn first_shared(one: &Port, other: &Port) -> Option<IpAddr> {
+    let routers = one.kind.is_ethernet() && other.kind.is_ethernet();
+    let shared = |address: &IpAddr| {
+        let local = routers && is_link_local(*address);
+        !local && other.addresses.iter().any(|net| net.addr() == *address)
+    };
+    one.addresses.iter().map(IpNet::addr).find(shared)
 }

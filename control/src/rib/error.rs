@@ -166,8 +166,14 @@ pub enum Problem {
     #[error("there are {0} of this kind already")]
     TooMany(usize),
     /// A router behind several VTEPs, or none.
-    #[error("needs exactly one vtep")]
+    #[error("needs exactly one vtep, or a port with Ethernet")]
     ViaNeedsOneVtep,
+    /// Something needs an Ethernet port.
+    #[error("is of use only on a port with Ethernet, such as kind = \"tap\"")]
+    NoEthernetPort,
+    /// Kernel routes are to lead to an Ethernet port.
+    #[error("cannot be had on a port with Ethernet, whose hosts choose their routes themselves")]
+    NoKernelRoutes,
 }
 
 impl Problem {
@@ -200,6 +206,8 @@ impl Problem {
             Self::NoVteps => "NO_VTEPS",
             Self::TooMany(_) => "TOO_MANY",
             Self::ViaNeedsOneVtep => "VIA_NEEDS_ONE_VTEP",
+            Self::NoEthernetPort => "NO_ETHERNET_PORT",
+            Self::NoKernelRoutes => "NO_KERNEL_ROUTES",
         }
     }
 
@@ -233,7 +241,9 @@ impl Problem {
             Self::MacNotUnicast => "use one such as 02:11:22:33:44:55",
             Self::NoVteps => "name at least one vtep",
             Self::TooMany(_) => "delete some first",
-            Self::ViaNeedsOneVtep => "name one vtep, or leave out via",
+            Self::ViaNeedsOneVtep => "name one vtep or a tap port, or leave out via",
+            Self::NoEthernetPort => "remove it, or use another kind of port",
+            Self::NoKernelRoutes => "remove routes = true, or use kind = \"tun\"",
         }
     }
 }

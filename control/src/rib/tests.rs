@@ -3,7 +3,7 @@ use std::net::IpAddr;
 use proptest::prelude::*;
 
 use super::*;
-use crate::object::{DeviceName, Encap, Headers, Path, Target};
+use crate::object::{DeviceName, Encap, Headers, Path, PortKind, Target};
 
 const LOCAL: [u8; 4] = [192, 0, 2, 100];
 
@@ -35,9 +35,12 @@ fn port(text: &str, network: &str, address: &str) -> Object {
     Object::Port(Port {
         name: name(text),
         network: name(network),
+        kind: PortKind::Tun,
         device: text.parse::<DeviceName>().unwrap(),
         netns: None,
         addresses: vec![address.parse().unwrap()],
+        mac: None,
+        proxy: false,
         queues: None,
         routes: true,
         guest: None,
@@ -107,6 +110,77 @@ fn filled() -> Rib {
         .apply(Source::Static, objects.into_iter().rev().map(put))
         .unwrap();
     rib
+}
+
+/// The same port with Ethernet.
+fn tap(text: &str, network: &str, address: &str) -> Port {
+    let Object::Port(port) = port(text, network, address) else {
+        unreachable!()
+    };
+    Port {
+        kind: PortKind::Tap,
+        routes: false,
+        ..port
+    }
+}
+
+#[test]
+fn what_needs_ethernet_on_a_port_is_refused_without() {
+    let mut rib = filled();
+    let mut refused = |object: Object| refusal(&mut rib, Source::Grpc, vec![put(object)]);
+    let plain = || match port("rl1", "blue", "10.0.4.1/24") {
+        Object::Port(port) => port,
+        other => panic!("{other:?}"),
+    };
+    let error = refused(Object::Port(Port {
+        proxy: true,
+        ..plain()
+    }));
+    let expected =
+        "port rl1: proxy: is of use only on a port with Ethernet, such as kind = \"tap\"";
+    assert_eq!(error, expected);
+    let error = refused(Object::Port(Port {
+        routes: true,
+        ..tap("rl1", "blue", "10.0.4.1/24")
+    }));
+    assert!(
+        error.contains("routes: cannot be had on a port with Ethernet"),
+        "{error}"
+    );
+    let via = |port: &str| {
+        let Object::Route(it) = route("blue", "10.9.0.0/16", Target::Port(name(port))) else {
+            unreachable!()
+        };
+        let via = Some("10.0.4.9".parse().unwrap());
+        Object::Route(Route { via, ..it })
+    };
+    let error = refused(via("rl0"));
+    assert!(
+        error.ends_with("via: needs exactly one vtep, or a port with Ethernet"),
+        "{error}"
+    );
+    let objects = [tap("rl1", "blue", "10.0.4.1/24").into(), via("rl1")];
+    let _ = rib.apply(Source::Grpc, objects.map(put)).unwrap();
+    let error = refusal(&mut rib, Source::Grpc, vec![put(Object::Port(plain()))]);
+    assert_eq!(
+        error,
+        "port rl1: kind: is in use by route 10.9.0.0/16 network blue"
+    );
+}
+
+#[test]
+fn a_router_may_have_one_link_local_address_on_all_its_links() {
+    let mut rib = filled();
+    let taps = ["rl1", "rl2"].map(|text| tap(text, "blue", "169.254.1.1/32"));
+    let _ = rib
+        .apply(Source::Grpc, taps.map(|it| put(it.into())))
+        .unwrap();
+    let object = tap("rl3", "blue", "10.0.1.1/24").into();
+    let error = refusal(&mut rib, Source::Grpc, vec![put(object)]);
+    assert_eq!(
+        error,
+        "port rl3: addresses: port rl0 of this network has 10.0.1.1"
+    );
 }
 
 #[test]

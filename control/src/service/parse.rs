@@ -11,7 +11,7 @@ use super::status::invalid;
 use crate::{
     object::{
         Encap, EncapFault, EncapKeys, HeaderKeys, Headers, Key, Name, Neighbour, NeighbourKey,
-        Network, Object, Path, Port, Route, RouteKey, Source, Target, Vtep, VtepKey,
+        Network, Object, Path, Port, PortKind, Route, RouteKey, Source, Target, Vtep, VtepKey,
     },
     proto,
     rib::Operation,
@@ -82,7 +82,7 @@ fn misfit(fault: EncapFault) -> Status {
 
 pub(super) fn port(raw: Option<proto::Port>) -> Result<(Source, Port), Status> {
     let raw = required("port", raw)?;
-    word("port.kind", &raw.kind, "tun")?;
+    let kind: PortKind = optional("port.kind", &raw.kind)?.unwrap_or_default();
     let name = if raw.name.is_empty() {
         &raw.device
     } else {
@@ -95,11 +95,14 @@ pub(super) fn port(raw: Option<proto::Port>) -> Result<(Source, Port), Status> {
     let port = Port {
         name: text_field("port.name", name)?,
         network: text_field("port.network", &raw.network)?,
+        kind,
         device: text_field("port.device", &raw.device)?,
         netns: netns(&raw.netns)?,
         addresses: addresses.collect::<Result<_, _>>()?,
+        mac: optional("port.mac", &raw.mac)?,
+        proxy: raw.proxy,
         queues: number("port.queues", raw.queues, 1..=256)?,
-        routes: raw.routes.unwrap_or(true),
+        routes: raw.routes.unwrap_or_else(|| !kind.is_ethernet()),
         guest: None,
     };
     Ok((source(&raw.source)?, port))

@@ -72,14 +72,17 @@ pub(super) fn port(engine: &Engine, source: Source, port: &Port) -> proto::Port 
             mtu: entry.open.mtu,
             mode: entry.open.mode.clone(),
             warnings: entry.warnings().cloned().collect(),
+            mac: text(engine.compiler().link_mac(&port.name)),
         });
     proto::Port {
         name: port.name.to_string(),
         network: port.network.to_string(),
-        kind: "tun".to_owned(),
+        kind: port.kind.to_string(),
         device: port.device.to_string(),
         netns: text(port.netns.as_ref().map(|path| path.display())),
         addresses: port.addresses.iter().map(ToString::to_string).collect(),
+        mac: text(port.mac),
+        proxy: port.proxy,
         queues: port.queues.map(u32::from),
         routes: Some(port.routes),
         source: source.to_string(),
@@ -161,16 +164,31 @@ pub(super) fn neighbour(source: Source, neighbour: &Neighbour) -> proto::Neighbo
             state: "static".to_owned(),
             age_seconds: 0,
         }),
+        ..proto::Neighbour::default()
     }
 }
 
-/// What was learned through the tunnels of a network.
+/// What was learned through the tunnels of a network, and of hosts on its ports.
 pub(super) fn learned<'a>(
     engine: &'a Engine,
     network: &'a Name,
 ) -> impl Iterator<Item = proto::Neighbour> + 'a {
+    let hosts = engine
+        .hosts_of(network)
+        .map(move |(port, host)| proto::Neighbour {
+            network: network.to_string(),
+            address: host.address.to_string(),
+            mac: text(host.mac),
+            port: port.to_string(),
+            source: "learned".to_owned(),
+            status: Some(proto::NeighbourStatus {
+                state: host.state.to_owned(),
+                age_seconds: host.age.map_or(0, |age| age.as_secs()),
+            }),
+            ..proto::Neighbour::default()
+        });
     let far_ends = engine.compiler().tunnels_of(network);
-    far_ends.filter_map(move |key| {
+    let far_ends = far_ends.filter_map(move |key| {
         let (_, status) = engine.far_end(key)?;
         Some(proto::Neighbour {
             network: network.to_string(),
@@ -182,8 +200,10 @@ pub(super) fn learned<'a>(
                 state: status.state.to_owned(),
                 age_seconds: status.age?.as_secs(),
             }),
+            ..proto::Neighbour::default()
         })
-    })
+    });
+    hosts.chain(far_ends)
 }
 
 /// An object of any kind, as it is in force now.

@@ -45,6 +45,8 @@ pub(crate) struct State {
     pub(crate) mtus: BTreeMap<u32, u32>,
     /// Frames sent through tunnels.
     pub(crate) injected: Vec<(TunnelId, Vec<u8>)>,
+    /// Frames that left by Ethernet ports.
+    pub(crate) injected_links: Vec<(PortId, Vec<u8>)>,
     /// The tables in force.
     pub(crate) tables: Tables,
     /// How often there were new ones.
@@ -197,6 +199,10 @@ impl Host for FakeHost {
 
     fn inject(&self, tunnel: TunnelId, frame: Vec<u8>) {
         self.with(|state| state.injected.push((tunnel, frame)));
+    }
+
+    fn inject_link(&self, port: PortId, frame: Vec<u8>) {
+        self.with(|state| state.injected_links.push((port, frame)));
     }
 
     fn stats(&self) -> Stats {

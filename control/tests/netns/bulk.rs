@@ -3,6 +3,7 @@
 use std::{
     io::{Read, Write},
     net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream},
+    path::Path,
     thread,
     time::Duration,
 };
@@ -20,11 +21,14 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Sends a pattern in both directions at once, from the first host to `address` of the second,
 /// and compares every byte.
 pub(crate) fn exchange(hosts: &Hosts, address: &str) {
+    exchange_between(&hosts.netns_path(0), &hosts.netns_path(1), address);
+}
+
+/// The same from one namespace to `address` of another.
+pub(crate) fn exchange_between(from: &Path, to: &Path, address: &str) {
     let address = SocketAddr::new(address.parse::<IpAddr>().unwrap(), 5001);
-    let listener = run_in(&hosts.netns_path(1), || TcpListener::bind(address))
-        .unwrap()
-        .unwrap();
-    let near = run_in(&hosts.netns_path(0), || TcpStream::connect(address))
+    let listener = run_in(to, || TcpListener::bind(address)).unwrap().unwrap();
+    let near = run_in(from, || TcpStream::connect(address))
         .unwrap()
         .unwrap();
     let (far, _) = listener.accept().unwrap();

@@ -9,11 +9,12 @@ mod auto;
 mod bulk;
 mod encaps;
 mod hosts;
+mod link;
 mod poll;
 mod uplink;
 mod wire;
 
-use std::{fs, process::Stdio};
+use std::{fs, path::PathBuf, process::Stdio};
 
 use self::hosts::Hosts;
 
@@ -246,6 +247,15 @@ impl Netns {
             .status();
         assert!(made.unwrap().success());
         Self(name.to_owned())
+    }
+
+    fn path(&self) -> PathBuf {
+        PathBuf::from("/run/netns").join(&self.0)
+    }
+
+    /// Runs `ip` there, which must succeed.
+    fn ip(&self, args: &str) {
+        assert!(self.exec(&format!("ip {args}")), "ip {args}");
     }
 
     fn exec(&self, args: &str) -> bool {

@@ -156,6 +156,10 @@ impl Driver for EpollDriver {
                 device: Device::Port(port),
                 file: File::from(fd),
             },
+            Queue::Tap { port, fd } => Kind::Device {
+                device: Device::Ethernet(port),
+                file: File::from(fd),
+            },
             Queue::Uplink { id, fd } => Kind::Device {
                 device: Device::Uplink(id),
                 file: File::from(fd),

@@ -37,6 +37,13 @@ pub enum Queue {
         /// The queue's descriptor, non-blocking.
         fd: OwnedFd,
     },
+    /// One queue of the TAP device of an Ethernet port, with the same header in front of frames.
+    Tap {
+        /// The port it belongs to.
+        port: PortId,
+        /// The queue's descriptor, non-blocking.
+        fd: OwnedFd,
+    },
     /// One queue of the TAP device that is the uplink of a local tunnel endpoint. Each read
     /// and write starts with a virtio-net header of
     /// [`crate::port::uplink::VNET_HEADER_LEN`] bytes.

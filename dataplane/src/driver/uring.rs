@@ -118,6 +118,7 @@ impl UringDriver {
         };
         let (fd, mode, offset, kind) = match queue {
             Queue::Tun { port, fd } => read(fd, Device::Port(port)),
+            Queue::Tap { port, fd } => read(fd, Device::Ethernet(port)),
             Queue::Uplink { id, fd } => read(fd, Device::Uplink(id)),
             Queue::Xdp { .. } => return Err(io::ErrorKind::Unsupported.into()),
             Queue::Underlay {

@@ -15,6 +15,8 @@ use crate::sys::virtio;
 pub(crate) enum Device {
     /// The TUN device of a port, with IP packets.
     Port(PortId),
+    /// The TAP device of a port, with Ethernet frames.
+    Ethernet(PortId),
     /// The TAP device that is the uplink of an underlay, with Ethernet frames.
     Uplink(UnderlayId),
 }
@@ -22,7 +24,7 @@ pub(crate) enum Device {
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Port(id) => write!(f, "port {id}"),
+            Self::Port(id) | Self::Ethernet(id) => write!(f, "port {id}"),
             Self::Uplink(id) => write!(f, "uplink of underlay {id}"),
         }
     }
@@ -33,7 +35,7 @@ impl Device {
     #[inline]
     pub(crate) const fn header_len(self) -> usize {
         match self {
-            Self::Port(_) => virtio::HEADER_LEN,
+            Self::Port(_) | Self::Ethernet(_) => virtio::HEADER_LEN,
             Self::Uplink(_) => virtio::TUNNEL_HEADER_LEN,
         }
     }
@@ -49,6 +51,7 @@ impl Device {
     pub(crate) const fn ingress(self) -> Ingress {
         match self {
             Self::Port(id) => Ingress::Port(id),
+            Self::Ethernet(id) => Ingress::Ethernet(id),
             Self::Uplink(id) => Ingress::Uplink(id),
         }
     }
@@ -56,7 +59,7 @@ impl Device {
     /// Why the queue did not take a packet.
     pub(crate) fn drop_reason(self, errno: i32) -> DropReason {
         match self {
-            Self::Port(_) => errors::port_drop_reason(errno),
+            Self::Port(_) | Self::Ethernet(_) => errors::port_drop_reason(errno),
             Self::Uplink(_) => errors::underlay_drop_reason(errno),
         }
     }
@@ -73,7 +76,7 @@ impl Device {
         let whole = (self.header_len()..bytes.len()).contains(&len);
         let offload = match self {
             _ if !whole => None,
-            Self::Port(_) => bytes.first_chunk().and_then(virtio::decode),
+            Self::Port(_) | Self::Ethernet(_) => bytes.first_chunk().and_then(virtio::decode),
             Self::Uplink(_) => bytes.first_chunk().and_then(virtio::decode_tunnel),
         };
         let offload = offload.ok_or(DropReason::RxTruncated)?;
@@ -91,7 +94,7 @@ impl Device {
         let offload = frame.meta.offload;
         let header = frame.prepend(self.header_len());
         match self {
-            Self::Port(_) => {
+            Self::Port(_) | Self::Ethernet(_) => {
                 if let Some(header) = header.first_chunk_mut() {
                     virtio::encode(&offload, header);
                 }
@@ -114,7 +117,11 @@ mod tests {
     use crate::frame::{Encapsulation, Gso, Offload};
     use crate::mempool::Mempool;
 
-    const DEVICES: [Device; 2] = [Device::Port(PortId(3)), Device::Uplink(UnderlayId(4))];
+    const DEVICES: [Device; 3] = [
+        Device::Port(PortId(3)),
+        Device::Ethernet(PortId(3)),
+        Device::Uplink(UnderlayId(4)),
+    ];
 
     #[test]
     fn a_packet_crosses_with_its_offload() {

@@ -181,7 +181,7 @@ fn accept(network: &Network, ethernet: &EthernetRepr, payload: &[u8]) -> Result<
 
 /// Whether a packet is a neighbour solicitation or advertisement.
 #[inline]
-fn is_ndisc(data: &[u8]) -> bool {
+pub(super) fn is_ndisc(data: &[u8]) -> bool {
     let Ok(packet) = Ipv6Packet::new_checked(data) else {
         return false;
     };

@@ -1,5 +1,6 @@
 //! Keeps packets for tunnels whose far end's MAC address is being resolved, so
-//! that the first packets of a conversation are not lost.
+//! that the first packets of a conversation are not lost. For hosts on Ethernet ports
+//! `hold_host` does the same, in the same place.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -13,6 +14,7 @@ use crate::batch::{BATCH_SIZE, Batch};
 use crate::drop_reason::DropReason;
 use crate::event::Event;
 use crate::frame::Frame;
+use crate::id::{PortId, TunnelId};
 use crate::tables::Tables;
 
 /// Long enough for three requests, one a second.
@@ -21,7 +23,35 @@ const HOLD_TIME: Duration = Duration::from_secs(3);
 /// The waiting packets of one worker, oldest first, at most a batch of them.
 #[derive(Debug)]
 pub(super) struct Hold {
-    frames: VecDeque<(Instant, Frame)>,
+    frames: VecDeque<Waiting>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    deadline: Instant,
+    awaited: Awaited,
+    frame: Frame,
+}
+
+/// Whose MAC address a packet waits for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Awaited {
+    /// That of a tunnel's far end.
+    FarEnd(TunnelId),
+    /// That of a host on an Ethernet port.
+    Host(PortId, IpAddr),
+}
+
+impl Awaited {
+    /// Whether it is still to come.
+    fn is_missing(self, tables: &Tables) -> bool {
+        match self {
+            Self::FarEnd(tunnel) => tables.tunnel(tunnel).is_some_and(|t| t.template.is_none()),
+            Self::Host(port, host) => tables
+                .link(port)
+                .is_some_and(|link| link.neighbours.mac(host).is_none()),
+        }
+    }
 }
 
 impl Hold {
@@ -32,42 +62,56 @@ impl Hold {
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.frames.front().map(|&(deadline, _)| deadline)
+        self.frames.front().map(|waiting| waiting.deadline)
     }
 
     pub(super) fn len(&self) -> usize {
         self.frames.len()
     }
 
-    /// Moves the packets whose tunnel is resolved, or gone, to `edge`. The others
-    /// keep their place and their deadline.
-    pub(super) fn release(&mut self, tables: &Tables, edge: &mut Batch) {
+    /// Keeps a packet, unless there are too many.
+    pub(super) fn keep(&mut self, frame: Frame, awaited: Awaited, context: &Context<'_>) {
+        if self.frames.len() == BATCH_SIZE {
+            return context.discard(frame, DropReason::HoldFull);
+        }
+        let deadline = context.now + HOLD_TIME;
+        self.frames.push_back(Waiting {
+            deadline,
+            awaited,
+            frame,
+        });
+    }
+
+    /// Lets the packets go on whose far end or host is resolved, or gone. The others keep their
+    /// place and their deadline.
+    pub(super) fn release(&mut self, tables: &Tables, edges: &mut Edges) {
         for _ in 0..self.frames.len() {
-            let Some((deadline, frame)) = self.frames.pop_front() else {
+            let Some(waiting) = self.frames.pop_front() else {
                 return;
             };
-            let waits = tables
-                .tunnel(frame.meta.tunnel)
-                .is_some_and(|t| t.template.is_none());
-            if waits {
-                self.frames.push_back((deadline, frame));
-            } else {
-                put(edge, frame);
+            if waiting.awaited.is_missing(tables) {
+                self.frames.push_back(waiting);
+                continue;
             }
+            let edge = match waiting.awaited {
+                Awaited::FarEnd(_) => &mut edges.tunnel_encap,
+                Awaited::Host(..) => &mut edges.ether_output,
+            };
+            put(edge, waiting.frame);
         }
     }
 
     /// Gives everything up.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = Frame> {
-        self.frames.drain(..).map(|(_, frame)| frame)
+        self.frames.drain(..).map(|waiting| waiting.frame)
     }
 
     /// Refuses the packets whose time is over.
     pub(super) fn expire(&mut self, now: Instant, edges: &mut Edges) {
         while self.deadline().is_some_and(|deadline| deadline <= now)
-            && let Some((_, frame)) = self.frames.pop_front()
+            && let Some(waiting) = self.frames.pop_front()
         {
-            edges.refuse(frame, DropReason::NeighbourUnresolved);
+            edges.refuse(waiting.frame, DropReason::NeighbourUnresolved);
         }
     }
 }
@@ -79,17 +123,14 @@ pub(super) fn process(
     held: &mut Hold,
 ) {
     for frame in input.drain() {
-        if held.frames.len() == BATCH_SIZE {
-            context.discard(frame, DropReason::HoldFull);
-            continue;
-        }
+        let tunnel = frame.meta.tunnel;
         if let Some(destination) = destination(frame.data()) {
             context.report(Event::Unresolved {
-                tunnel: frame.meta.tunnel,
+                tunnel,
                 destination,
             });
         }
-        held.frames.push_back((context.now + HOLD_TIME, frame));
+        held.keep(frame, Awaited::FarEnd(tunnel), context);
     }
 }
 

@@ -13,7 +13,7 @@ use super::{Context, Edges, put};
 use crate::batch::Batch;
 use crate::drop_reason::DropReason;
 use crate::frame::{Frame, Ingress, Offload};
-use crate::tables::{Network, ROUTER_V4, ROUTER_V6};
+use crate::tables::{Network, ROUTER_V4, ROUTER_V6, Tables};
 
 /// Errors a second that one worker sends at most (RFC 1812 section 4.3.2.8,
 /// RFC 4443 section 2.4 (f)).
@@ -76,16 +76,20 @@ fn rewrite(
     budget: &mut TokenBucket,
 ) -> bool {
     let is_v4 = frame.data().first().is_some_and(|byte| byte >> 4 == 4);
-    let source = source(frame.meta.ingress, network, is_v4);
+    let source = source(frame.meta.ingress, network, context.tables, is_v4);
     frame.truncate(if is_v4 {
         icmpv4::ORIGINAL_MAX
     } else {
         icmpv6::ORIGINAL_MAX
     });
     let fault = frame.meta.fault;
-    // Only what a tunnel did not take is too big.
+    // Only what a tunnel or an Ethernet port did not take is too big.
     let tunnel = context.tables.tunnel(frame.meta.tunnel);
-    let mtu = |version| tunnel.map_or(0, |tunnel| tunnel.mtu_of(version));
+    let link = context.tables.link(frame.meta.egress);
+    let mtu = |version| match tunnel {
+        Some(tunnel) => tunnel.mtu_of(version),
+        None => link.map_or(0, |link| link.mtu),
+    };
     let mut header = [0; 48];
     let len = match source {
         IpAddr::V4(source) => error_v4(fault, mtu(IpVersion::V4))
@@ -112,7 +116,13 @@ fn copy(to: &mut [u8; 48], from: &[u8]) -> usize {
 }
 
 /// The address that errors to the sender of a packet from `ingress` come from.
-fn source(ingress: Ingress, network: &Network, is_v4: bool) -> IpAddr {
+fn source(ingress: Ingress, network: &Network, tables: &Tables, is_v4: bool) -> IpAddr {
+    if let Ingress::Port(port) = ingress
+        && let Some(link) = tables.link(port)
+        && let Some(own) = link.source(is_v4)
+    {
+        return own;
+    }
     match (ingress, is_v4) {
         (Ingress::Underlay(_), true) => IpAddr::V4(network.icmp_source_v4()),
         (Ingress::Underlay(_), false) => IpAddr::V6(network.icmp_source_v6()),
@@ -125,6 +135,7 @@ fn error_v4(fault: DropReason, mtu: usize) -> Option<Icmpv4Error> {
     match fault {
         DropReason::NoRoute => Some(Icmpv4Error::NetUnreachable),
         DropReason::Hairpin | DropReason::NeighbourUnresolved => Some(Icmpv4Error::HostUnreachable),
+        DropReason::LocalUnserved => Some(Icmpv4Error::PortUnreachable),
         DropReason::TtlExpired => Some(Icmpv4Error::TimeExceeded),
         DropReason::TooBig => Some(Icmpv4Error::FragmentationNeeded {
             mtu: u16::try_from(mtu).unwrap_or(u16::MAX),
@@ -139,6 +150,7 @@ fn error_v6(fault: DropReason, mtu: usize) -> Option<Icmpv6Error> {
         DropReason::Hairpin | DropReason::NeighbourUnresolved => {
             Some(Icmpv6Error::AddressUnreachable)
         }
+        DropReason::LocalUnserved => Some(Icmpv6Error::PortUnreachable),
         DropReason::TtlExpired => Some(Icmpv6Error::TimeExceeded),
         DropReason::TooBig => Some(Icmpv6Error::PacketTooBig {
             mtu: u32::try_from(mtu).unwrap_or(u32::MAX),

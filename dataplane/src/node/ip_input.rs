@@ -38,8 +38,11 @@ pub(super) fn process(input: &mut Batch, edges: &mut Edges, context: &Context<'_
 
 #[inline]
 fn admit(frame: &mut Frame, context: &Context<'_>) -> Result<(), DropReason> {
+    let mut may_lack_checksum = matches!(frame.meta.ingress, Ingress::Underlay(_));
     // Frames from the underlay were given their network by decapsulation.
     if let Ingress::Port(port) = frame.meta.ingress {
+        let link = context.tables.link(port);
+        may_lack_checksum = link.is_some_and(|link| !link.offloads);
         frame.meta.network = context
             .tables
             .port(port)
@@ -53,7 +56,7 @@ fn admit(frame: &mut Frame, context: &Context<'_>) -> Result<(), DropReason> {
     };
     // Ethernet pads short frames.
     frame.truncate(len);
-    if matches!(frame.meta.ingress, Ingress::Underlay(_)) {
+    if may_lack_checksum {
         note_unfinished_checksum(frame);
         if is_long_and_unfinished(frame) && over_ip(frame, context) {
             note_super_frame(frame);

@@ -1,7 +1,7 @@
 //! Routes a packet: longest-prefix match in its network, choice among equal
 //! paths, and the decrement of TTL or hop limit.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ringlay_encap::ipv4::Ipv4Packet;
 use ringlay_encap::ipv6::Ipv6Packet;
@@ -11,7 +11,7 @@ use super::{Context, Edges, put};
 use crate::batch::{BATCH_SIZE, Batch};
 use crate::drop_reason::DropReason;
 use crate::frame::{Frame, Ingress};
-use crate::id::{NetworkId, NextHopId};
+use crate::id::{NetworkId, NextHopId, PortId, TunnelId};
 use crate::tables::{NextHop, Tables};
 
 /// So many packets in a row are looked up together, for one network and IP version. Fewer gain
@@ -45,6 +45,9 @@ fn route(mut frame: Frame, found: Option<NextHopId>, edges: &mut Edges, context:
     // may go back to where the packet that caused it came from.
     let transit = frame.meta.ingress != Ingress::Node;
     let next_hop = context.tables.next_hop(id, frame.meta.flow_hash);
+    if let NextHop::Local = *next_hop {
+        return put(&mut edges.local_input, frame);
+    }
     if let NextHop::Port(port) = *next_hop
         && frame.meta.ingress == Ingress::Port(port)
     {
@@ -58,12 +61,31 @@ fn route(mut frame: Frame, found: Option<NextHopId>, edges: &mut Edges, context:
             frame.meta.egress = port;
             put(&mut edges.port_output, frame);
         }
+        NextHop::Link(port) => {
+            let host = match version(&frame) {
+                4 => IpAddr::V4(destination_v4(&frame)),
+                _ => IpAddr::V6(destination_v6(&frame)),
+            };
+            to_link(frame, port, host, edges);
+        }
+        NextHop::Gateway(port, router) => to_link(frame, port, router, edges),
         NextHop::Tunnel(tunnel) => {
             frame.meta.tunnel = tunnel;
             put(&mut edges.tunnel_encap, frame);
         }
-        NextHop::Drop | NextHop::Group(_) => context.discard(frame, DropReason::RouteDrop),
+        NextHop::Drop | NextHop::Group(_) | NextHop::Local => {
+            context.discard(frame, DropReason::RouteDrop);
+        }
     }
+}
+
+/// Sends a packet to a host on an Ethernet port.
+#[inline]
+fn to_link(mut frame: Frame, port: PortId, host: IpAddr, edges: &mut Edges) {
+    frame.meta.tunnel = TunnelId::NONE;
+    frame.meta.egress = port;
+    frame.meta.remote = SocketAddr::new(host, 0);
+    put(&mut edges.ether_output, frame);
 }
 
 /// The most specific route to the packet's destination. The packet was checked

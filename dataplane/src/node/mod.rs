@@ -7,19 +7,24 @@
 mod arp_input;
 mod coalesce;
 mod decap;
+mod ether_input;
+mod ether_output;
 mod frame_output;
 mod geneve_decap;
 mod gre_decap;
 mod hold;
+mod hold_host;
 mod icmp_error;
 mod ip_input;
 mod ip_lookup;
 mod ipip_decap;
+mod local_input;
 mod mss_clamp;
 mod ndisc_input;
 mod nesting;
 mod probe_input;
 mod segment;
+mod side;
 mod tunnel_encap;
 mod uplink_input;
 mod uplink_output;
@@ -40,7 +45,7 @@ use crate::counters::WorkerCounters;
 use crate::drop_reason::DropReason;
 use crate::event::Event;
 use crate::frame::{Frame, Ingress};
-use crate::id::TunnelId;
+use crate::id::{PortId, TunnelId};
 use crate::mempool::Mempool;
 use crate::tables::{Network, NextHop, Tables};
 
@@ -82,7 +87,7 @@ impl Context<'_> {
 
 /// Takes what leaves the graph.
 pub trait Output {
-    /// A packet for the access port `meta.egress`.
+    /// A packet, or frame, for the access port `meta.egress`.
     fn port(&mut self, frame: Frame);
 
     /// An encapsulated frame for `meta.remote`, by the endpoint `meta.underlay`.
@@ -92,8 +97,8 @@ pub trait Output {
     fn uplink(&mut self, frame: Frame);
 }
 
-/// Room for what leaves by the underlay: a super-frame becomes a few trains, or many frames.
-const UNDERLAY_OUTPUT: usize = 16 * BATCH_SIZE;
+/// Room for what leaves cut: a super-frame becomes a few trains, or many frames.
+const CUT_OUTPUT: usize = 16 * BATCH_SIZE;
 
 /// The batches between nodes. No more than a batch of frames is in the graph at a
 /// time and each is on one edge, so none overflows.
@@ -103,15 +108,19 @@ struct Edges {
     geneve_decap: Batch,
     gre_decap: Batch,
     ipip_decap: Batch,
+    ether_input: Batch,
     ip_input: Batch,
     arp_input: Batch,
     ndisc_input: Batch,
     probe_input: Batch,
     mss_clamp: Batch,
     ip_lookup: Batch,
+    local_input: Batch,
     tunnel_encap: Batch,
+    ether_output: Batch,
     icmp_error: Batch,
     hold: Batch,
+    hold_host: Batch,
     port_output: Batch,
     underlay_output: Batch,
     uplink_output: Batch,
@@ -124,18 +133,22 @@ impl Default for Edges {
             geneve_decap: Batch::new(),
             gre_decap: Batch::new(),
             ipip_decap: Batch::new(),
+            ether_input: Batch::new(),
             ip_input: Batch::new(),
             arp_input: Batch::new(),
             ndisc_input: Batch::new(),
             probe_input: Batch::new(),
             mss_clamp: Batch::new(),
             ip_lookup: Batch::new(),
+            local_input: Batch::new(),
             tunnel_encap: Batch::new(),
+            ether_output: Batch::new(),
             icmp_error: Batch::new(),
             hold: Batch::new(),
-            port_output: Batch::new(),
-            underlay_output: Batch::with_limit(UNDERLAY_OUTPUT),
-            uplink_output: Batch::with_limit(UNDERLAY_OUTPUT),
+            hold_host: Batch::new(),
+            port_output: Batch::with_limit(CUT_OUTPUT),
+            underlay_output: Batch::with_limit(CUT_OUTPUT),
+            uplink_output: Batch::with_limit(CUT_OUTPUT),
         }
     }
 }
@@ -253,10 +266,26 @@ impl Graph {
         self.forward(context, output);
     }
 
+    /// Sends an Ethernet frame of this node's own out of an Ethernet port.
+    pub fn inject_link(
+        &mut self,
+        mut frame: Frame,
+        port: PortId,
+        context: &Context<'_>,
+        output: &mut impl Output,
+    ) {
+        context.counters.originated.add(1);
+        if context.tables.link(port).is_none() {
+            return context.discard(frame, DropReason::PortGone);
+        }
+        frame.meta.egress = port;
+        put(&mut self.edges.port_output, frame);
+        self.forward(context, output);
+    }
+
     /// Tries the waiting frames again; call it when the tables changed.
     pub fn release_held(&mut self, context: &Context<'_>, output: &mut impl Output) {
-        self.held
-            .release(context.tables, &mut self.edges.tunnel_encap);
+        self.held.release(context.tables, &mut self.edges);
         self.forward(context, output);
     }
 
@@ -293,6 +322,7 @@ impl Graph {
         for frame in self.entered.drain() {
             match frame.meta.ingress {
                 Ingress::Port(_) => put(&mut edges.ip_input, frame),
+                Ingress::Ethernet(_) => put(&mut edges.ether_input, frame),
                 // What came by an uplink is stripped before.
                 Ingress::Underlay(id) | Ingress::Uplink(id) => match context.tables.underlay(id) {
                     Some(endpoint) => put(edges.decap(endpoint.encapsulation), frame),
@@ -314,20 +344,26 @@ impl Graph {
         run!(geneve_decap);
         run!(gre_decap);
         run!(ipip_decap);
+        run!(ether_input);
         run!(arp_input);
         run!(ndisc_input);
         run!(probe_input);
         run!(ip_input, self.hash_seed);
         run!(mss_clamp);
         run!(ip_lookup);
+        run!(local_input, self.hash_seed);
         run!(tunnel_encap, &self.pool, &mut self.idents);
-        // Errors about what failed so far are routed once; an error about an
+        run!(ether_output, &self.pool);
+        // Answers, and errors about what failed so far are routed once; an error about an
         // error is never sent, so the second round leaves none.
         run!(icmp_error, &mut self.icmp_budget, self.hash_seed);
         run!(ip_lookup);
+        run!(local_input, self.hash_seed);
         run!(tunnel_encap, &self.pool, &mut self.idents);
+        run!(ether_output, &self.pool);
         run!(icmp_error, &mut self.icmp_budget, self.hash_seed);
         run!(hold, &mut self.held);
+        run!(hold_host, &mut self.held);
         debug_assert!(edges.icmp_error.is_empty() && edges.ip_lookup.is_empty());
         context.counters.held.set(self.held.len() as u64);
         edges
@@ -345,13 +381,22 @@ impl Graph {
     }
 }
 
-/// Whether this node answers for `address` on the tunnels of `network`: its own
-/// addresses, and whatever its ports lead to.
-fn answers_for(tables: &Tables, network: &Network, address: IpAddr) -> bool {
+/// Where packets to an address go; `None` if there is no route.
+fn way_to<'a>(tables: &'a Tables, network: &Network, address: IpAddr) -> Option<&'a NextHop> {
     let route = match address {
         IpAddr::V4(address) => network.fib.v4.lookup(address),
         IpAddr::V6(address) => network.fib.v6.lookup(address),
     };
+    route.map(|&id| tables.next_hop(id, 0))
+}
+
+/// Whether this node answers for `address` on the tunnels of `network`: its own
+/// addresses, and whatever its ports lead to.
+fn answers_for(tables: &Tables, network: &Network, address: IpAddr) -> bool {
+    let way = || way_to(tables, network, address);
     network.addresses.contains(&address)
-        || route.is_some_and(|&id| matches!(tables.next_hop(id, 0), NextHop::Port(_)))
+        || matches!(
+            way(),
+            Some(NextHop::Port(_) | NextHop::Link(_) | NextHop::Gateway(..) | NextHop::Local)
+        )
 }

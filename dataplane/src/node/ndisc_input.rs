@@ -1,19 +1,21 @@
-//! Answers neighbour solicitations from the tunnel for what this node leads to,
-//! and tells the control plane what other VTEPs say of themselves (RFC 4861).
+//! Answers neighbour solicitations, from the tunnel for what this node leads to and on Ethernet
+//! ports for its own addresses, and tells the control plane what others say of themselves (RFC 4861).
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr};
 
 use ringlay_encap::eth::{self, EthernetRepr};
 use ringlay_encap::ipv6::{self, Ipv6Packet, Ipv6Repr};
 use ringlay_encap::ndisc::{self, NeighbourAdvert, NeighbourSolicit};
 use ringlay_encap::{EtherType, IpProtocol, MacAddr};
 
-use super::{Context, Edges, answers_for, decap, frame_output, put};
+use super::side::{Side, Told};
+use super::{Context, Edges};
 use crate::batch::Batch;
 use crate::drop_reason::DropReason;
-use crate::event::Event;
-use crate::frame::{Frame, Ingress};
-use crate::tables::Network;
+use crate::frame::Frame;
+
+/// All nodes of a link (RFC 4291 section 2.7.1).
+const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 
 /// A message, after the checks of RFC 4861 section 7.1.
 enum Message {
@@ -30,27 +32,26 @@ pub(super) fn process(input: &mut Batch, edges: &mut Edges, context: &Context<'_
             context.discard(frame, DropReason::NdiscMalformed);
             continue;
         };
-        let Some(network) = context.tables.network(frame.meta.network) else {
-            context.discard(frame, DropReason::TunnelGone);
-            continue;
+        let side = match Side::of(&frame, context.tables) {
+            Ok(side) => side,
+            Err(reason) => {
+                context.discard(frame, reason);
+                continue;
+            }
         };
         context.counters.consumed.add(1);
         match message {
             Message::Advert(advert) => {
                 let heard = (advert.target, advert.target_mac);
-                learn(&frame, network, heard, true, context);
+                learn(&frame, &side, heard, (true, false), context);
             }
             Message::Solicit { source, solicit } => {
-                learn(
-                    &frame,
-                    network,
-                    (source, solicit.source_mac),
-                    false,
-                    context,
-                );
-                if answer(&mut frame, network, source, &solicit, context) {
-                    context.counters.originated.add(1);
-                    put(&mut edges.underlay_output, frame);
+                let target = IpAddr::V6(solicit.target);
+                let to_us = side.answers_for(context.tables, target, source.into());
+                let heard = (source, solicit.source_mac);
+                learn(&frame, &side, heard, (false, to_us), context);
+                if to_us && answer(&mut frame, &side, source, &solicit) {
+                    side.reply(frame, edges, context);
                 }
             }
         }
@@ -68,51 +69,48 @@ fn parse(data: &[u8]) -> Option<Message> {
 
 fn learn(
     frame: &Frame,
-    network: &Network,
+    side: &Side<'_>,
     (address, mac): (Ipv6Addr, Option<MacAddr>),
-    answered: bool,
+    (answered, to_us): (bool, bool),
     context: &Context<'_>,
 ) {
-    let address = IpAddr::V6(address);
-    if let Some(mac) = mac
-        && decap::credible(context.tables, network, address, mac)
-    {
-        context.report(Event::NeighbourHeard {
-            network: frame.meta.network,
-            vtep: frame.meta.remote.ip(),
-            address,
+    if let Some(mac) = mac {
+        let told = Told {
+            address: IpAddr::V6(address),
             mac,
             answered,
-        });
+            to_us,
+        };
+        side.learn(frame, &told, context);
     }
 }
 
-/// Turns a solicitation into the advertisement that answers it, encapsulated;
-/// false if it is not for us, or is a probe for a duplicate address.
+/// Turns a solicitation into the advertisement that answers it. A probe for a duplicate of an
+/// address that is this node's own is answered to all (RFC 4861 section 7.2.4), another one not:
+/// then it is false.
 fn answer(
     frame: &mut Frame,
-    network: &Network,
+    side: &Side<'_>,
     source: Ipv6Addr,
     solicit: &NeighbourSolicit,
-    context: &Context<'_>,
 ) -> bool {
     let target = solicit.target;
-    let Some(asker) = solicit.source_mac else {
-        return false;
+    let probe = source.is_unspecified();
+    let (asker, to) = match solicit.source_mac {
+        Some(mac) if !probe => (mac, source),
+        _ if probe && side.owns(IpAddr::V6(target)) => (ndisc::multicast_mac(ALL_NODES), ALL_NODES),
+        _ => return false,
     };
-    if source.is_unspecified() || !answers_for(context.tables, network, IpAddr::V6(target)) {
-        return false;
-    }
     let advert = NeighbourAdvert {
         target,
-        target_mac: Some(network.mac),
+        target_mac: Some(side.mac()),
         router: true,
-        solicited: true,
+        solicited: !probe,
         override_: true,
     };
     let header = Ipv6Repr {
         src_addr: target,
-        dst_addr: source,
+        dst_addr: to,
         next_header: IpProtocol::ICMPV6,
         traffic_class: 0,
         flow_label: 0,
@@ -121,15 +119,12 @@ fn answer(
     };
     frame.set_len(ipv6::HEADER_LEN + advert.buffer_len());
     header.emit(frame.data_mut());
-    advert.emit(target, source, &mut frame.data_mut()[ipv6::HEADER_LEN..]);
+    advert.emit(target, to, &mut frame.data_mut()[ipv6::HEADER_LEN..]);
     let ethernet = EthernetRepr {
         dst: asker,
-        src: network.mac,
+        src: side.mac(),
         ethertype: EtherType::IPV6,
     };
     ethernet.emit(frame.prepend(eth::HEADER_LEN));
-    frame.meta.ingress = Ingress::Node;
-    let remote = SocketAddr::new(frame.meta.remote.ip(), network.port);
-    frame_output::encapsulate(frame, network, remote, EtherType::BRIDGED);
     true
 }

@@ -1,4 +1,4 @@
-//! Cuts a super-frame into trains of encapsulated datagrams, each train one frame
+//! Cuts a super-frame into frames, or into trains of encapsulated datagrams, each train one frame
 //! that the underlay's socket sends at once (UDP_SEGMENT, `udp(7)`).
 //!
 //! Each payload is copied once, behind its own headers: the pass over it is
@@ -73,6 +73,31 @@ pub(super) fn cut(
                 .counters
                 .dropped(DropReason::UnderlayTxFull, train.datagrams() as u64);
         }
+    }
+}
+
+/// Writes each packet of `frame` to a frame of its own, complete, and hands it on.
+pub(super) fn into_frames(
+    frame: &Frame,
+    segmenter: &Segmenter<'_>,
+    pool: &Mempool,
+    context: &Context<'_>,
+    mut hand_on: impl FnMut(Frame),
+) {
+    let count = segmenter.count();
+    for index in 0..count {
+        let Some(mut packet) = pool.allocate() else {
+            let rest = (count - index) as u64;
+            return context.counters.dropped(DropReason::PoolExhausted, rest);
+        };
+        packet.meta = Meta {
+            offload: Offload::default(),
+            ..frame.meta
+        };
+        packet.set_len(segmenter.header_len() + segmenter.payload(index).len());
+        let (header, payload) = packet.data_mut().split_at_mut(segmenter.header_len());
+        segmenter.write_segment(index, header, payload);
+        hand_on(packet);
     }
 }
 

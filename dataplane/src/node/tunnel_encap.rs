@@ -171,7 +171,7 @@ pub(super) fn ethertype(frame: &Frame) -> EtherType {
 /// Computes a checksum that the sender left to its device: none leaves the node
 /// unfinished. False if its place lies outside the packet.
 #[inline]
-fn finish_checksum(frame: &mut Frame) -> bool {
+pub(super) fn finish_checksum(frame: &mut Frame) -> bool {
     let Offload {
         needs_checksum,
         csum_start,
@@ -186,7 +186,7 @@ fn finish_checksum(frame: &mut Frame) -> bool {
 /// Makes the packets that a super-frame of TCP is cut into small enough: they are not on their way
 /// yet, and a stream may be cut anywhere. False if it is no such super-frame as it claims.
 #[inline]
-fn fit_tcp(frame: &mut Frame, mtu: usize) -> bool {
+pub(super) fn fit_tcp(frame: &mut Frame, mtu: usize) -> bool {
     let offload = frame.meta.offload;
     let hint = usize::from(offload.header_len) + usize::from(offload.gso_size);
     let seems_to_fit = offload.header_len != 0 && hint <= mtu;

@@ -8,9 +8,9 @@ use ringlay_encap::{EtherType, EthernetFrame, IpProtocol, Ipv4Packet, Ipv6Packet
 
 use super::tunnel_encap::ethertype;
 use super::uplink_output::{self, Idents};
-use super::{Context, Edges};
+use super::{Context, Edges, segment};
 use crate::drop_reason::DropReason;
-use crate::frame::{Frame, Meta, Offload};
+use crate::frame::Frame;
 use crate::mempool::Mempool;
 
 /// Whether an inner packet of `len` bytes fits outer IP packets of at most `limit` bytes.
@@ -47,21 +47,9 @@ pub(super) fn cut(
     context: &Context<'_>,
     idents: &mut Idents,
 ) {
-    let count = segmenter.count();
     let ethertype = ethertype(frame);
-    context.counters.segmented.add(count as u64 - 1);
-    for index in 0..count {
-        let Some(mut packet) = pool.allocate() else {
-            let rest = (count - index) as u64;
-            return context.counters.dropped(DropReason::PoolExhausted, rest);
-        };
-        packet.meta = Meta {
-            offload: Offload::default(),
-            ..frame.meta
-        };
-        packet.set_len(segmenter.header_len() + segmenter.payload(index).len());
-        let (header, payload) = packet.data_mut().split_at_mut(segmenter.header_len());
-        segmenter.write_segment(index, header, payload);
+    context.counters.segmented.add(segmenter.count() as u64 - 1);
+    segment::into_frames(frame, segmenter, pool, context, |mut packet| {
         let sum = template.sends_checksum().then(|| {
             // Its checksums were computed just now.
             let known = checksum::sum_of_valid_packet(packet.data());
@@ -72,7 +60,7 @@ pub(super) fn cut(
         } else if let Err(packet) = edges.uplink_output.push(packet) {
             context.discard(packet, DropReason::UnderlayTxFull);
         }
-    }
+    });
 }
 
 /// Puts the headers in front of a packet whose bytes have this sum; without, no outer checksum.

@@ -5,6 +5,7 @@ mod tunnel_mark;
 
 pub mod classifier;
 pub mod redirect;
+pub mod tap;
 pub mod tun;
 pub mod underlay;
 pub mod uplink;

@@ -11,10 +11,10 @@ use thiserror::Error;
 use tun::AbstractDevice;
 
 use crate::sys::rtnetlink::Rtnetlink;
-use crate::sys::tun::{DEVICE_NODE, Layer, TunQueue};
+use crate::sys::tun::{DEVICE_NODE, TunQueue};
 use crate::sys::{link, netns, virtio};
 
-pub use crate::sys::tun::TunOffloads;
+pub use crate::sys::tun::{Layer, TunOffloads};
 
 /// Bytes of virtio-net header in front of each packet that a queue carries.
 pub const VNET_HEADER_LEN: usize = virtio::HEADER_LEN;
@@ -62,6 +62,8 @@ pub struct TunDevice {
     pub name: String,
     /// Its interface index in its namespace.
     pub index: u32,
+    /// Which frames it carries.
+    pub layer: Layer,
     /// Its queues, non-blocking.
     pub queues: Vec<OwnedFd>,
     /// The offloads in force.
@@ -193,17 +195,29 @@ pub enum OpenTunError {
 ///
 /// See [`OpenTunError`]; then no device is left behind.
 pub fn open(config: &TunConfig) -> Result<TunDevice, OpenTunError> {
-    open_as(config, Layer::Ip, VNET_HEADER_LEN)
+    let form = Form {
+        layer: Layer::Ip,
+        header_len: VNET_HEADER_LEN,
+        is_host: false,
+    };
+    open_as(config, form)
 }
 
-/// The same for a device of either layer, with a virtio-net header of `header_len` bytes.
-pub(super) fn open_as(
-    config: &TunConfig,
-    layer: Layer,
-    header_len: usize,
-) -> Result<TunDevice, OpenTunError> {
+/// What tells kinds of devices apart.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Form {
+    /// Which frames it carries.
+    pub(super) layer: Layer,
+    /// Bytes of virtio-net header in front of each.
+    pub(super) header_len: usize,
+    /// Whether the kernel is a host of its own behind it, which may say so.
+    pub(super) is_host: bool,
+}
+
+/// The same for a device of another kind.
+pub(super) fn open_as(config: &TunConfig, form: Form) -> Result<TunDevice, OpenTunError> {
     check(config)?;
-    let open_here = || open_here(config, layer, header_len);
+    let open_here = || open_here(config, form);
     let Some(path) = &config.netns else {
         return open_here();
     };
@@ -232,30 +246,26 @@ fn check(config: &TunConfig) -> Result<(), OpenTunError> {
 }
 
 /// Opens the device in this thread's namespace.
-fn open_here(
-    config: &TunConfig,
-    layer: Layer,
-    header_len: usize,
-) -> Result<TunDevice, OpenTunError> {
+fn open_here(config: &TunConfig, form: Form) -> Result<TunDevice, OpenTunError> {
     let first = open_queue(config)?;
     let fresh = config.life != Life::Resumed;
     let name = first
-        .attach(&config.name, layer, fresh)
+        .attach(&config.name, form.layer, fresh)
         .map_err(|error| attach_error(config, 0, error))?;
     first
-        .set_header_len(header_len)
+        .set_header_len(form.header_len)
         .map_err(failed(config, "set the header length"))?;
     let (offloads, refused) = set_offloads(&first, config.offloads);
     let mut queues = vec![first];
     for granted in 1..config.queues {
         let queue = open_queue(config)?;
         queue
-            .attach(&name, layer, false)
+            .attach(&name, form.layer, false)
             .map_err(|e| attach_error(config, granted, e))?;
         queues.push(queue);
     }
     let index = link::index(&name).map_err(failed(config, "find the index"))?;
-    configure(config, &name, index, &queues[0])?;
+    configure(config, &name, index, &queues[0], form)?;
     let queues: Vec<_> = queues.into_iter().map(OwnedFd::from).collect();
     let keeper = match config.life {
         Life::Queues => None,
@@ -266,6 +276,7 @@ fn open_here(
     Ok(TunDevice {
         name,
         index,
+        layer: form.layer,
         queues,
         offloads,
         refused,
@@ -337,6 +348,7 @@ fn configure(
     name: &str,
     index: u32,
     queue: &TunQueue,
+    form: Form,
 ) -> Result<(), OpenTunError> {
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)
         .map_err(failed(config, "open a socket for the settings"))?;
@@ -344,7 +356,9 @@ fn configure(
         .map_err(failed(config, "set the transmit queue length"))?;
     let rtnetlink = Rtnetlink::open().map_err(failed(config, "open a netlink socket"))?;
     spare_queueing(&rtnetlink, index);
-    quieten_ipv6(&rtnetlink, index);
+    if !form.is_host {
+        quieten_ipv6(&rtnetlink, index);
+    }
     // Adopts the queue for its settings; the queue stays open when this goes.
     let mut adopted = tun::Configuration::default();
     adopted

@@ -19,7 +19,7 @@ use socket2::{Domain, Socket, Type};
 use thiserror::Error;
 
 use super::classifier::Hook;
-use super::tun::{self, Life, OpenTunError, TunConfig, TunDevice, TunOffloads};
+use super::tun::{self, Form, Life, OpenTunError, TunConfig, TunDevice, TunOffloads};
 use super::{redirect, tunnel_mark};
 use crate::endpoint::Endpoint;
 use crate::sys::tun::Layer;
@@ -176,7 +176,12 @@ fn open_tap(name: &str, queues: usize) -> Result<TunDevice, OpenUplinkError> {
         offloads: TunOffloads::SUPER_FRAMES | NEEDED,
         life: Life::Queues,
     };
-    let tap = tun::open_as(&tap, Layer::Ethernet, VNET_HEADER_LEN)?;
+    let form = Form {
+        layer: Layer::Ethernet,
+        header_len: VNET_HEADER_LEN,
+        is_host: false,
+    };
+    let tap = tun::open_as(&tap, form)?;
     if tap.offloads.contains(NEEDED) {
         Ok(tap)
     } else {

@@ -39,8 +39,14 @@ pub(super) struct RouteArgs {
     network: String,
     #[command(flatten)]
     target: TargetArgs,
-    /// Inner address of the far router whose MAC address the packets are sent to.
-    #[arg(long, default_value = "", hide_default_value = true, requires = "vtep")]
+    /// Address of the router whose MAC address the packets are sent to, behind the VTEP or on the
+    /// port, which then has Ethernet.
+    #[arg(
+        long,
+        default_value = "",
+        hide_default_value = true,
+        conflicts_with = "drop"
+    )]
     via: String,
 }
 

@@ -4,6 +4,7 @@ mod checksums;
 mod encapsulations;
 mod forward;
 mod headers;
+mod link;
 mod malformed;
 mod mss_clamp;
 mod nesting;

@@ -5,7 +5,7 @@ use etherparse::{ArpPacket, Icmpv4Header, Icmpv6Header, Ipv4Header, Ipv6Header};
 use super::*;
 
 /// An ARP packet for IPv4 over Ethernet.
-fn arp(operation: u8, sender: (MacAddr, &str), target: &str) -> Vec<u8> {
+pub(super) fn arp(operation: u8, sender: (MacAddr, &str), target: &str) -> Vec<u8> {
     let ip = |text: &str| text.parse::<Ipv4Addr>().unwrap().octets();
     let mut packet = vec![0, 1, 8, 0, 6, 4, 0, operation];
     packet.extend(sender.0.0);
@@ -67,10 +67,19 @@ fn what_arp_tells_is_passed_on_unless_it_claims_what_is_ours() {
 
 /// A neighbour solicitation with a source link-layer address, checksummed by etherparse.
 fn solicitation(source: &str, target: &str, hop_limit: u8) -> Vec<u8> {
+    solicitation_from(PEER_MAC, source, target, hop_limit)
+}
+
+pub(super) fn solicitation_from(
+    mac: MacAddr,
+    source: &str,
+    target: &str,
+    hop_limit: u8,
+) -> Vec<u8> {
     let octets = |text: &str| text.parse::<std::net::Ipv6Addr>().unwrap().octets();
     let mut body = octets(target).to_vec();
     body.extend([1, 1]);
-    body.extend(PEER_MAC.0);
+    body.extend(mac.0);
     let mut packet = Vec::new();
     PacketBuilder::ipv6(octets(source), octets(target), hop_limit)
         .icmpv6_raw(135, 0, [0; 4])

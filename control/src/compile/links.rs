@@ -1,0 +1,176 @@
+//! Ports, and what the tables say of those with Ethernet: who Ringlay is there, and which hosts are
+//! known. Who is asked is for [`crate::neighbour`].
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use ipnet::IpNet;
+use ringlay_dataplane::{
+    id::PortId,
+    tables::{IPV6_MTU_MIN, Link, Neighbours},
+};
+use ringlay_encap::MacAddr;
+
+use super::{Compiler, next_hops::Hop};
+use crate::{
+    object::{Name, Port, RouteKey, Target, is_link_local},
+    rib::{Change, Rib},
+};
+
+#[derive(Clone, Debug)]
+pub(super) struct PortEntry {
+    pub(super) id: PortId,
+    pub(super) network: Name,
+    /// If it has Ethernet.
+    link: Option<LinkEntry>,
+}
+
+#[derive(Clone, Debug)]
+struct LinkEntry {
+    mac: MacAddr,
+    addresses: Vec<IpNet>,
+    proxy: bool,
+    hosts: BTreeMap<IpAddr, MacAddr>,
+    /// The same, as the tables have them.
+    neighbours: Neighbours,
+}
+
+/// What hosts on an Ethernet port must be asked with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkView {
+    /// Our MAC address.
+    pub mac: MacAddr,
+    /// Our addresses, with the prefixes that they are for.
+    pub addresses: Vec<IpNet>,
+}
+
+impl PortEntry {
+    /// Where routes through the port lead, to a router there if they name one.
+    pub(super) fn hop(&self, via: Option<IpAddr>) -> Hop {
+        match (&self.link, via) {
+            (Some(_), Some(router)) => Hop::Gateway(self.id, router),
+            (Some(_), None) => Hop::Link(self.id),
+            (None, _) => Hop::Port(self.id),
+        }
+    }
+
+    /// Where packets to the port's own addresses go.
+    pub(super) fn own_address(&self) -> Hop {
+        match self.link {
+            Some(_) => Hop::Local,
+            None => Hop::Port(self.id),
+        }
+    }
+}
+
+impl Compiler {
+    /// Ringlay's own MAC address on an Ethernet port.
+    pub fn link_mac(&self, port: &Name) -> Option<MacAddr> {
+        Some(self.ports.get(port)?.link.as_ref()?.mac)
+    }
+
+    /// What hosts on an Ethernet port must be asked with.
+    pub fn link_view(&self, port: &Name) -> Option<(PortId, LinkView)> {
+        let entry = self.ports.get(port)?;
+        let link = entry.link.as_ref()?;
+        let view = LinkView {
+            mac: link.mac,
+            addresses: link.addresses.clone(),
+        };
+        Some((entry.id, view))
+    }
+
+    /// Notes the MAC address of a host on a port, or that there is none.
+    pub fn learn_host(&mut self, port: &Name, host: IpAddr, mac: Option<MacAddr>) {
+        let entry = self.ports.get_mut(port);
+        let Some(link) = entry.and_then(|entry| entry.link.as_mut()) else {
+            return;
+        };
+        match mac {
+            Some(mac) => link.hosts.insert(host, mac),
+            None => link.hosts.remove(&host),
+        };
+        let hosts = link.hosts.iter();
+        link.neighbours = hosts.map(|(host, mac)| (*host, *mac)).collect();
+    }
+
+    /// Takes up a port, or what changed about it. Hosts are known for as long as the device stays.
+    pub(super) fn put_link(&mut self, id: PortId, port: &Port, before: Option<&Port>) {
+        let known = self.ports.remove(&port.name);
+        let same = before.is_some_and(|before| before.same_device(port));
+        let hosts = known.and_then(|entry| entry.link).filter(|_| same);
+        let (hosts, neighbours) = hosts
+            .map(|it| (it.hosts, it.neighbours))
+            .unwrap_or_default();
+        let mac = port.mac.unwrap_or_else(|| self.derive_link_mac(port));
+        let link = port.kind.is_ethernet().then(|| LinkEntry {
+            mac,
+            addresses: with_link_local(&port.addresses, mac),
+            proxy: port.proxy,
+            hosts,
+            neighbours,
+        });
+        let network = port.network.clone();
+        self.ports
+            .insert(port.name.clone(), PortEntry { id, network, link });
+    }
+
+    /// What the tables say of a port, if it has Ethernet.
+    pub(super) fn link_table(&self, entry: &PortEntry) -> Option<Link> {
+        let link = entry.link.as_ref()?;
+        let mtu = self.mtu(&entry.network)? as usize;
+        let has_v6 = link.addresses.iter().any(|net| {
+            let address = net.addr();
+            address.is_ipv6() && !is_link_local(address)
+        });
+        Some(Link {
+            mac: link.mac,
+            addresses: link.addresses.iter().map(IpNet::addr).collect(),
+            proxy: link.proxy,
+            mtu: if has_v6 { mtu.max(IPV6_MTU_MIN) } else { mtu },
+            offloads: true,
+            neighbours: link.neighbours.clone(),
+        })
+    }
+
+    /// The same on every start, and different on every node and port.
+    fn derive_link_mac(&self, port: &Port) -> MacAddr {
+        let seed = format!("{} {} {}", self.environment.local, port.network, port.name);
+        MacAddr::derive_local(seed.as_bytes())
+    }
+}
+
+/// What a network may take for an address of the node: not what is good on one link only.
+pub(super) fn addresses(port: &Port) -> impl Iterator<Item = IpAddr> {
+    let addresses = port.addresses.iter().map(IpNet::addr);
+    addresses.filter(|it| !(port.kind.is_ethernet() && is_link_local(*it)))
+}
+
+/// All addresses of a router, its link-local one last: every IPv6 interface has one.
+fn with_link_local(addresses: &[IpNet], mac: MacAddr) -> Vec<IpNet> {
+    let mut all = addresses.to_vec();
+    // What errors come from and requests are made with must be good beyond the link, if possible.
+    all.sort_by_key(|net| is_link_local(net.addr()));
+    let own = IpNet::from(IpAddr::V6(mac.link_local()));
+    if !all.iter().any(|net| net.addr() == own.addr()) {
+        all.push(own);
+    }
+    all
+}
+
+/// The routes through a port that lead elsewhere because it has Ethernet now, or no longer.
+pub(super) fn turned_routes(rib: &Rib, change: &Change<Port>) -> Vec<RouteKey> {
+    let (Some(before), Some(after)) = (&change.before, &change.after) else {
+        return Vec::new();
+    };
+    if before.kind.is_ethernet() == after.kind.is_ethernet() {
+        return Vec::new();
+    }
+    let target = Target::Port(after.name.clone());
+    let routes = rib.routes_of(&after.network);
+    let through = routes.filter(|route| route.path.target == target);
+    let keys = through.map(|route| RouteKey {
+        network: after.network.clone(),
+        prefix: route.prefix,
+    });
+    keys.collect()
+}

@@ -1,0 +1,157 @@
+//! Ethernet ports: hosts behind TAP devices, in a namespace of their own or behind a bridge, and a
+//! pod on another node.
+
+use std::fs;
+
+use super::{Netns, bulk::exchange_between, hosts::Hosts};
+
+/// Starts the nodes, of which the first has an Ethernet port besides, with the keys `port`. The
+/// second knows what is there.
+fn overlay(mut hosts: Hosts, port: &str) -> Hosts {
+    let mut config = fs::read_to_string(hosts.config(0)).unwrap();
+    config.push_str(&format!(
+        "[[port]]\nnetwork = \"blue\"\n{port}\n\
+         addresses = [\"10.42.101.1/24\", \"fd42:101::1/64\"]\n"
+    ));
+    fs::write(hosts.config(0), config).unwrap();
+    let mut config = fs::read_to_string(hosts.config(1)).unwrap();
+    for prefix in ["10.42.101.0/24", "fd42:101::/64"] {
+        config.push_str(&format!(
+            "[[route]]\nnetwork = \"blue\"\nprefix = \"{prefix}\"\nvtep = \"192.168.77.1\"\n"
+        ));
+    }
+    fs::write(hosts.config(1), config).unwrap();
+    hosts.start(0);
+    hosts.start(1);
+    hosts
+}
+
+/// A namespace for a host on the link.
+fn guest(hosts: &Hosts) -> Netns {
+    Netns::new(&hosts.netns(0).replace('a', "g"))
+}
+
+/// Makes a device of a namespace the host's way to everything.
+fn furnish(guest: &Netns, device: &str) {
+    guest.ip(&format!("link set {device} up"));
+    guest.ip(&format!("address add 10.42.101.9/24 dev {device}"));
+    guest.ip(&format!("address add fd42:101::9/64 dev {device} nodad"));
+    guest.ip("route add default via 10.42.101.1");
+    guest.ip("-6 route add default via fd42:101::1");
+}
+
+fn pings(guest: &Netns, address: &str) -> bool {
+    guest.exec(&format!("ping -c 3 -i 0.1 -W 3 {address}"))
+}
+
+/// Bulk between the host on the link and the pod, whoever begins.
+fn talk(hosts: &Hosts, guest: &Netns) {
+    let (guest, pod) = (guest.path(), hosts.netns_path(1));
+    for (near, far) in [("10.42.101.9", "10.42.2.1"), ("fd42:101::9", "fd42:2::1")] {
+        exchange_between(&guest, &pod, far);
+        exchange_between(&pod, &guest, near);
+    }
+    for host in 0..2 {
+        for reason in [
+            "ip_malformed",
+            "ip_bad_checksum",
+            "ether_malformed",
+            "ip_too_big",
+        ] {
+            assert_eq!(hosts.drops(host, reason), 0, "{reason}");
+        }
+    }
+}
+
+#[test]
+fn a_host_on_a_tap_talks_to_a_pod() {
+    for driver in ["io_uring", "epoll"] {
+        let hosts = Hosts::new();
+        let netns = guest(&hosts);
+        hosts.set(0, "dataplane", &format!("driver = \"{driver}\""));
+        let path = netns.path();
+        let port = format!("kind = \"tap\"\ndevice = \"eth9\"\nnetns = {path:?}");
+        let mut hosts = overlay(hosts, &port);
+        furnish(&netns, "eth9");
+        for address in ["10.42.2.1", "fd42:2::1"] {
+            assert!(pings(&netns, address), "{address}");
+        }
+        talk(&hosts, &netns);
+        hosts.signal(0, "TERM");
+        assert_eq!(hosts.wait(0), Some(0));
+        assert!(!netns.exec("ip link show dev eth9"));
+    }
+}
+
+#[test]
+fn the_router_answers_pings_and_shows_who_is_there() {
+    let hosts = overlay(
+        Hosts::new(),
+        "kind = \"tap\"\ndevice = \"rlt0\"\nmac = \"02:00:00:00:01:01\"",
+    );
+    let shown = hosts.ringlay(0, "port show rlt0");
+    assert!(
+        shown.contains("kind tap") && shown.contains("mac 02:00:00:00:01:01"),
+        "{shown}"
+    );
+    assert!(shown.contains("multi-queue tap"), "{shown}");
+    // Behind a bridge, as machines are.
+    let guest = guest(&hosts);
+    let netns = hosts.netns(0).replace('a', "g");
+    hosts.ip(0, "link add br0 type bridge");
+    hosts.ip(
+        0,
+        &format!("link add veth9 type veth peer name eth9 netns {netns}"),
+    );
+    for device in ["rlt0", "veth9"] {
+        hosts.ip(0, &format!("link set {device} master br0 up"));
+    }
+    hosts.ip(0, "link set br0 up");
+    furnish(&guest, "eth9");
+    for address in ["10.42.101.1", "fd42:101::1", "10.42.2.1", "fd42:2::1"] {
+        assert!(pings(&guest, address), "{address}");
+    }
+    let listed = hosts.ringlay(0, "neighbour list");
+    let line = listed.lines().find(|line| line.starts_with("10.42.101.9 "));
+    assert!(line.unwrap().contains("port rlt0"), "{listed}");
+    // A host that moves to another MAC address is followed.
+    guest.ip("link set eth9 down");
+    guest.ip("link set eth9 address 02:00:00:00:09:09");
+    guest.ip("link set eth9 up");
+    guest.ip("-6 address replace fd42:101::9/64 dev eth9 nodad");
+    guest.ip("route replace default via 10.42.101.1");
+    guest.ip("-6 route replace default via fd42:101::1");
+    hosts.wait_for(0, "pings are answered", || pings(&guest, "10.42.2.1"));
+    let listed = hosts.ringlay(0, "neighbour list");
+    assert!(listed.contains("02:00:00:00:09:09"), "{listed}");
+    talk(&hosts, &guest);
+    // Somebody who is not there.
+    let ping = hosts.exec(1, "ping -c 1 -W 5 10.42.101.77");
+    let text = String::from_utf8_lossy(&ping.stdout).into_owned();
+    assert!(text.contains("Host Unreachable"), "{text}");
+    assert!(hosts.drops(0, "neighbour_unresolved") > 0);
+}
+
+#[test]
+fn a_router_on_the_link_leads_on() {
+    let hosts = overlay(Hosts::new(), "kind = \"tap\"\ndevice = \"rlt0\"");
+    hosts.ip(0, "link set rlt0 up");
+    let netns = guest(&hosts);
+    hosts.ip(
+        0,
+        &format!("link set rlt0 netns {}", hosts.netns(0).replace('a', "g")),
+    );
+    furnish(&netns, "rlt0");
+    netns.ip("link set lo up");
+    netns.ip("address add 10.43.0.1/32 dev lo");
+    let add = "route add 10.43.0.0/16 --network blue --port rlt0 --via 10.42.101.9";
+    hosts.ringlay(0, add);
+    hosts.ringlay(
+        1,
+        "route add 10.43.0.0/16 --network blue --vtep 192.168.77.1",
+    );
+    let ping = hosts.exec(1, "ping -c 3 -i 0.1 -W 3 10.43.0.1");
+    assert!(ping.status.success());
+    let shown = hosts.ringlay(0, "show config");
+    assert!(shown.contains("via = \"10.42.101.9\""), "{shown}");
+}

@@ -1,0 +1,97 @@
+//! Puts Ethernet headers in front of packets that leave by an Ethernet port. Those whose host has
+//! no known MAC address wait.
+
+use ringlay_encap::MacAddr;
+use ringlay_encap::eth::{self, EthernetRepr};
+use ringlay_encap::segment::Segmenter;
+
+use super::tunnel_encap::{ethertype, finish_checksum, fit_tcp};
+use super::{Context, Edges, put, segment};
+use crate::batch::Batch;
+use crate::drop_reason::DropReason;
+use crate::frame::{Frame, Gso};
+use crate::mempool::Mempool;
+use crate::tables::Link;
+
+pub(super) fn process(input: &mut Batch, edges: &mut Edges, context: &Context<'_>, pool: &Mempool) {
+    for frame in input.drain() {
+        let Some(link) = context.tables.link(frame.meta.egress) else {
+            context.discard(frame, DropReason::PortGone);
+            continue;
+        };
+        let Some(host) = link.neighbours.mac(frame.meta.remote.ip()) else {
+            put(&mut edges.hold_host, frame);
+            continue;
+        };
+        match frame.meta.offload.gso {
+            Gso::None => send(frame, link, host, edges, context),
+            _ => send_each(frame, link, host, edges, pool, context),
+        }
+    }
+}
+
+/// Sends a packet.
+#[inline]
+fn send(mut frame: Frame, link: &Link, host: MacAddr, edges: &mut Edges, context: &Context<'_>) {
+    if frame.len() > link.mtu {
+        return edges.refuse(frame, DropReason::TooBig);
+    }
+    if !link.offloads && !finish_checksum(&mut frame) {
+        return context.discard(frame, DropReason::IpMalformed);
+    }
+    put_header(&mut frame, link, host);
+    push(frame, edges, context);
+}
+
+/// Sends a super-frame to a device that cuts it, or its packets to one that does not.
+fn send_each(
+    mut frame: Frame,
+    link: &Link,
+    host: MacAddr,
+    edges: &mut Edges,
+    pool: &Mempool,
+    context: &Context<'_>,
+) {
+    if !fit_tcp(&mut frame, link.mtu) {
+        return context.discard(frame, DropReason::IpMalformed);
+    }
+    let Ok(segmenter) = Segmenter::new(frame.data(), frame.meta.offload.gso_size) else {
+        return context.discard(frame, DropReason::IpMalformed);
+    };
+    if segmenter.header_len() + segmenter.payload(0).len() > link.mtu {
+        return edges.refuse(frame, DropReason::TooBig);
+    }
+    if link.offloads {
+        put_header(&mut frame, link, host);
+        return push(frame, edges, context);
+    }
+    context.counters.segmented.add(segmenter.count() as u64 - 1);
+    segment::into_frames(&frame, &segmenter, pool, context, |mut packet| {
+        put_header(&mut packet, link, host);
+        push(packet, edges, context);
+    });
+}
+
+/// Puts the Ethernet header in front, and tells of the whole frame what is to be done to the packet.
+#[inline]
+fn put_header(frame: &mut Frame, link: &Link, dst: MacAddr) {
+    let header = EthernetRepr {
+        dst,
+        src: link.mac,
+        ethertype: ethertype(frame),
+    };
+    header.emit(frame.prepend(eth::HEADER_LEN));
+    let offload = &mut frame.meta.offload;
+    if !offload.needs_checksum && offload.gso == Gso::None {
+        return;
+    }
+    offload.csum_start = offload.csum_start.saturating_add(eth::HEADER_LEN as u16);
+    offload.header_len = offload.header_len.saturating_add(eth::HEADER_LEN as u16);
+}
+
+#[inline]
+fn push(frame: Frame, edges: &mut Edges, context: &Context<'_>) {
+    if let Err(frame) = edges.port_output.push(frame) {
+        context.discard(frame, DropReason::PortTxFull);
+    }
+}
