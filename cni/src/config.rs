@@ -12,6 +12,11 @@ use crate::environment::{Attachment, is_identifier};
 use crate::error::{CniError, Failure};
 use crate::spec_version::SpecVersion;
 
+/// A device without Ethernet.
+const TUN: &str = "tun";
+/// A device with Ethernet.
+const TAP: &str = "tap";
+
 /// A configuration in a version that we speak.
 #[derive(Debug)]
 pub(crate) struct NetworkConfig {
@@ -22,6 +27,8 @@ pub(crate) struct NetworkConfig {
     pub(crate) network: String,
     /// Where the daemon listens.
     pub(crate) socket: PathBuf,
+    /// What sort of device the container gets; `tun` if it does not say.
+    pub(crate) attach: String,
     /// The result of the plugins before.
     pub(crate) previous_result: Option<Value>,
     /// The plugin that chooses addresses; the daemon does if there is none.
@@ -84,6 +91,11 @@ impl Range {
 }
 
 impl NetworkConfig {
+    /// Whether the container's device carries Ethernet frames.
+    pub(crate) fn is_ethernet(&self) -> bool {
+        self.attach != TUN
+    }
+
     /// Reads a configuration, its version first: what the keys mean depends on it.
     pub(crate) fn parse(input: &[u8]) -> Result<Self, Failure> {
         let raw: RawConfig =
@@ -108,6 +120,7 @@ impl NetworkConfig {
             network: raw.network.unwrap_or_else(|| name.clone()),
             name,
             socket: raw.socket.unwrap_or_else(|| DEFAULT_SOCKET.into()),
+            attach: raw.attach.unwrap_or_else(|| TUN.to_owned()),
             previous_result: raw.previous_result.filter(Value::is_object),
             ipam: raw.ipam.and_then(|ipam| ipam.kind),
             routes: raw.routes.unwrap_or_default(),
@@ -203,11 +216,10 @@ impl RawConfig {
         if self.network.as_deref() == Some("") {
             return invalid("network", "is empty".to_owned());
         }
-        if let Some(attach) = self.attach.as_deref().filter(|attach| *attach != "tun") {
-            return invalid(
-                "attach",
-                format!("this version supports only `tun`, not `{attach}`"),
-            );
+        let unknown = |attach: &&str| ![TUN, TAP].contains(attach);
+        if let Some(attach) = self.attach.as_deref().filter(unknown) {
+            let reason = format!("this version supports `{TUN}` and `{TAP}`, not `{attach}`");
+            return invalid("attach", reason);
         }
         let kind = self.ipam.as_ref().and_then(|ipam| ipam.kind.as_deref());
         if let Some(kind) = kind.filter(|kind| kind.is_empty() || kind.contains('/')) {

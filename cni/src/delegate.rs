@@ -142,6 +142,7 @@ fn read(result: &Value) -> Chosen {
                 advmss: number(&route["advmss"]),
                 priority: number(&route["priority"]),
                 table: number(&route["table"]),
+                ..GuestRoute::default()
             })
         })
         .collect();

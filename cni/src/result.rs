@@ -18,7 +18,7 @@ pub(crate) struct Outcome<'a> {
     pub(crate) dns: Option<&'a Value>,
 }
 
-/// Devices without a link layer have no MAC address. Runtimes that insist on one are told what the
+/// TUN devices have no MAC address. Runtimes that insist on one are told what the
 /// loopback plugin tells them.
 const NO_MAC: &str = "00:00:00:00:00:00";
 
@@ -67,9 +67,13 @@ fn append(
 }
 
 fn interface(version: SpecVersion, outcome: &Outcome<'_>) -> Value {
+    let mac = match outcome.attachment.mac.as_str() {
+        "" => NO_MAC,
+        mac => mac,
+    };
     let mut interface = json!({
         "name": outcome.interface,
-        "mac": NO_MAC,
+        "mac": mac,
         "sandbox": outcome.netns,
     });
     let status = outcome.attachment.status.as_ref();
@@ -101,6 +105,9 @@ fn ip(
 fn routes(version: SpecVersion, attachment: &Attachment) -> Vec<Value> {
     let route = |route: &ringlay_control::proto::GuestRoute| {
         let mut shown = json!({ "dst": route.prefix });
+        if !route.via.is_empty() {
+            shown["gw"] = route.via.as_str().into();
+        }
         if version >= SpecVersion::V1_1_0 {
             let more = [
                 ("mtu", route.mtu),

@@ -65,10 +65,13 @@ fn request(environment: &Environment, config: &NetworkConfig) -> Result<AttachRe
     let attachment = environment.attachment()?;
     let netns = environment.netns()?.to_owned();
     let args = environment.args()?;
-    if let Some(mac) = args.mac.as_ref().or(config.wishes.mac.as_ref()) {
+    let mac = args.mac.as_ref().or(config.wishes.mac.as_ref());
+    if let Some(mac) = mac.filter(|_| !config.is_ethernet()) {
         return Err(CniError::UnsupportedField {
             field: "mac",
-            reason: format!("{mac} cannot be set: devices of routed networks have no MAC address"),
+            reason: format!(
+                "{mac} cannot be set: the device has no MAC address, unless `attach` is `tap`"
+            ),
         });
     }
     let ips = args.ips.iter().chain(&config.wishes.ips);
@@ -84,6 +87,8 @@ fn request(environment: &Environment, config: &NetworkConfig) -> Result<AttachRe
         requested: ips.map(|ip| requested(ip)).collect::<Result<_, _>>()?,
         sets: sets.collect::<Result<_, _>>()?,
         routes: config.routes.iter().map(route).collect(),
+        kind: config.attach.clone(),
+        mac: mac.cloned().unwrap_or_default(),
         ..AttachRequest::default()
     })
 }
@@ -111,5 +116,6 @@ fn route(route: &Route) -> GuestRoute {
         advmss: route.advmss,
         priority: route.priority,
         table: route.table,
+        ..GuestRoute::default()
     }
 }

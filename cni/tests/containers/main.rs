@@ -7,6 +7,7 @@
 )]
 
 mod containerd;
+mod ethernet;
 mod host;
 mod life;
 mod outside;

@@ -150,8 +150,12 @@ impl AttachService for Service {
         request: Request<AttachRequest>,
     ) -> Result<Response<AttachResponse>, Status> {
         let request = request.into_inner();
+        let ethernet = match request.kind.as_str() {
+            "tun" => String::new(),
+            kind => format!(" kind {kind} mac {}", request.mac),
+        };
         self.hear(format!(
-            "attach {} owner {} netns {} requested {:?} sets {:?}",
+            "attach {} owner {} netns {} requested {:?} sets {:?}{ethernet}",
             name(&request.key),
             request.owner,
             request.netns,
@@ -166,6 +170,7 @@ impl AttachService for Service {
         self.network(&request.network)?;
         let mut attachment = self.attachment(&request.network, request.key);
         attachment.routes = request.routes;
+        attachment.mac = request.mac;
         if request.addresses.is_empty() {
             if attachment.routes.is_empty() {
                 attachment.routes.push(GuestRoute {

@@ -198,13 +198,12 @@ fn open_guest(config: TunConfig, port: &Port, guest: &Guest) -> Result<TunDevice
     };
     let open = || {
         let device = open_kind(port.kind, &here).map_err(HostError::new)?;
-        if port.addresses.iter().any(|net| net.addr().is_ipv6()) {
+        if guest.addresses.iter().any(|net| net.addr().is_ipv6()) {
             // Some runtimes switch it off until a plugin says otherwise.
             let switch = format!("/proc/sys/net/ipv6/conf/{}/disable_ipv6", here.name);
             let _ = fs::write(switch, "0");
         }
-        let (index, addresses) = (device.index, &port.addresses);
-        match netlink::furnish(index, addresses, &guest.routes, guest.resumed) {
+        match netlink::furnish(device.index, guest) {
             Ok(()) => Ok(device),
             Err(error) => {
                 give_up(&device.keeper, guest);

@@ -4,7 +4,7 @@ use std::{io, net::IpAddr, path::PathBuf};
 
 use thiserror::Error;
 
-use super::{record::AttachmentKey, store::StoreError};
+use super::{kind::AttachKind, record::AttachmentKey, store::StoreError};
 use crate::{app::ChangeError, netlink::NetlinkError, object::Name};
 
 /// Why a container was not attached. Nothing of it was done.
@@ -17,6 +17,9 @@ pub enum AttachError {
     /// There is no such network.
     #[error("there is no network `{0}`")]
     UnknownNetwork(Name),
+    /// A MAC address is asked for where there is none.
+    #[error("a {0} device has no MAC address")]
+    NoMac(AttachKind),
     /// The path leads to no network namespace.
     #[error("{} is no network namespace that the daemon can see", path.display())]
     Netns {

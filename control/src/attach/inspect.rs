@@ -79,6 +79,11 @@ fn difference(record: &Record, mtu: u32, found: Option<&Found>) -> Option<String
     if found.mtu != mtu {
         return Some(format!("the MTU is {} and not {mtu}", found.mtu));
     }
+    if let Some(mac) = &record.mac
+        && found.mac.map(|mac| mac.to_string()).as_ref() != Some(mac)
+    {
+        return Some(format!("the MAC address is not {mac}"));
+    }
     let mut addresses = record.addresses.iter();
     if let Some(address) = addresses.find(|it| !found.addresses.contains(it)) {
         return Some(format!("address {address} is gone"));

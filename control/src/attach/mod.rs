@@ -7,6 +7,7 @@
 mod error;
 pub mod inspect;
 mod journal;
+mod kind;
 mod masquerade;
 mod record;
 mod request;
@@ -23,6 +24,7 @@ use std::{
 
 pub use self::{
     error::{AttachError, CheckError},
+    kind::{AttachKind, AttachKindError},
     masquerade::{Masquerade, MasqueradeError},
     record::{AttachmentKey, NetnsId, Record},
     request::Request,
@@ -32,7 +34,7 @@ use crate::{
     app::{ChangeError, Done, Engine},
     client::DEFAULT_SOCKET,
     ipam::Pool,
-    object::{Key, Name, Object, Source},
+    object::{Name, Source},
     rib::Operation,
 };
 
@@ -116,6 +118,9 @@ impl Attachments {
         if engine.rib().network(&request.network).is_none() {
             return Err(AttachError::UnknownNetwork(request.network));
         }
+        if request.mac.is_some() && !request.kind.port().is_ethernet() {
+            return Err(AttachError::NoMac(request.kind));
+        }
         let addresses = self.addresses(engine, &request)?;
         let record = request.record(addresses, netns_id, self.boot_id.clone());
         self.store.put(&record)?;
@@ -141,14 +146,15 @@ impl Attachments {
         engine: &mut Engine,
         key: &AttachmentKey,
     ) -> Result<Option<Attachment>, AttachError> {
-        if !self.entries.contains_key(key) {
+        let Some(attachment) = self.entries.get(key) else {
             return Ok(None);
-        }
-        let operation = Operation::Delete {
-            key: Key::Port(key.port()),
-            missing_ok: true,
         };
-        engine.apply(Source::Cni, vec![operation])?;
+        let keys = attachment.record.keys().into_iter();
+        let operations = keys.map(|key| Operation::Delete {
+            key,
+            missing_ok: true,
+        });
+        engine.apply(Source::Cni, operations.collect())?;
         self.store.remove(key)?;
         let gone = self.entries.remove(key);
         self.owners.retain(|_, owner| owner != key);
@@ -221,17 +227,17 @@ fn pool<'a>(engine: &'a Engine, network: &Name) -> Result<&'a Pool, AttachError>
         .ok_or_else(|| AttachError::NoPool(network.clone()))
 }
 
-/// Makes the port of an attachment.
+/// Makes the port of an attachment, and what else serves it.
 fn serve(engine: &mut Engine, record: &Record, resumed: bool) -> Result<Done, ChangeError> {
-    let port = record.port(resumed).ok_or_else(|| ChangeError::Host {
+    let objects = record.objects(resumed).ok_or_else(|| ChangeError::Host {
         object: record.key.to_string(),
         source: crate::app::HostError::new("the record has a name that is none"),
     })?;
-    let operation = Operation::Apply {
-        object: Object::Port(port),
+    let operations = objects.into_iter().map(|object| Operation::Apply {
+        object,
         exist_ok: false,
-    };
-    engine.apply(Source::Cni, vec![operation])
+    });
+    engine.apply(Source::Cni, operations.collect())
 }
 
 /// Which namespace a path leads to.

@@ -3,11 +3,13 @@
 use std::{fmt, path::PathBuf};
 
 use ipnet::IpNet;
+use ringlay_encap::MacAddr;
 use serde::{Deserialize, Serialize};
 
+use super::kind::AttachKind;
 use crate::{
     ipam::hash,
-    object::{DeviceName, Guest, GuestRoute, Name, Port, PortKind},
+    object::{DeviceName, Guest, GuestRoute, Key, Name, Object, Port, Route, Target},
 };
 
 /// What distinguishes two attachments.
@@ -43,6 +45,12 @@ pub struct Record {
     pub netns_id: NetnsId,
     /// Which run of the kernel it belongs to.
     pub boot_id: String,
+    /// What sort of device it has.
+    #[serde(default)]
+    pub kind: AttachKind,
+    /// The MAC address of an Ethernet device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<String>,
     /// The device's addresses.
     pub addresses: Vec<IpNet>,
     /// Routes through the device, inside the container.
@@ -75,21 +83,48 @@ impl fmt::Display for AttachmentKey {
 }
 
 impl Record {
-    /// The port that serves it; `None` if the record is damaged. `resumed` if its device may be
-    /// there already.
-    pub fn port(&self, resumed: bool) -> Option<Port> {
+    /// The objects that serve it, its port first; `None` if the record is damaged. `resumed` if
+    /// its device may be there already.
+    pub fn objects(&self, resumed: bool) -> Option<Vec<Object>> {
+        let port = self.port(resumed)?;
+        // On Ethernet the container is a host behind the port.
+        let hosts = self.addresses.iter().filter(|_| port.kind.is_ethernet());
+        let routes = hosts.map(|net| Route {
+            network: port.network.clone(),
+            prefix: IpNet::from(net.addr()),
+            target: Target::Port(port.name.clone()),
+            via: None,
+        });
+        let routes: Vec<_> = routes.map(Object::Route).collect();
+        let mut objects = vec![Object::Port(port)];
+        objects.extend(routes);
+        Some(objects)
+    }
+
+    /// What to delete when it goes, in order.
+    pub fn keys(&self) -> Vec<Key> {
+        match self.objects(true) {
+            Some(objects) => objects.iter().rev().map(Object::key).collect(),
+            None => vec![Key::Port(self.key.port())],
+        }
+    }
+
+    fn port(&self, resumed: bool) -> Option<Port> {
+        let mac = self.mac.as_ref().map(|mac| mac.parse::<MacAddr>());
         Some(Port {
             name: self.key.port(),
             network: self.network.parse().ok()?,
-            kind: PortKind::Tun,
+            kind: self.kind.port(),
             device: self.key.device.parse::<DeviceName>().ok()?,
             netns: Some(self.netns.clone()),
-            addresses: self.addresses.clone(),
+            addresses: self.kind.port_addresses(&self.addresses),
             mac: None,
-            proxy: false,
+            proxy: self.kind.port().is_ethernet(),
             queues: None,
             routes: false,
             guest: Some(Guest {
+                addresses: self.addresses.clone(),
+                mac: mac.transpose().ok()?,
                 routes: self.routes.clone(),
                 resumed,
             }),

@@ -3,9 +3,10 @@
 use std::{net::IpAddr, path::PathBuf};
 
 use ipnet::IpNet;
+use ringlay_encap::MacAddr;
 
 use super::{
-    AttachError, Attachments, pool,
+    AttachError, AttachKind, Attachments, pool,
     record::{AttachmentKey, NetnsId, Record},
 };
 use crate::{
@@ -33,6 +34,10 @@ pub struct Request {
     pub sets: Vec<Vec<AddressRange>>,
     /// Routes inside the container. Default ones if there are none and the addresses are ours.
     pub routes: Vec<GuestRoute>,
+    /// What sort of device it gets.
+    pub kind: AttachKind,
+    /// The MAC address of an Ethernet device; if there is none, one that the key determines.
+    pub mac: Option<MacAddr>,
     /// Whether it is fine if it is attached like this already.
     pub exist_ok: bool,
 }
@@ -48,6 +53,11 @@ impl Request {
         if routes.is_empty() && self.addresses.is_empty() {
             routes = default_routes(&addresses);
         }
+        for route in &mut routes {
+            route.via = self.kind.router(route.prefix.addr());
+        }
+        let derived = || MacAddr::derive_local(self.key.to_string().as_bytes());
+        let mac = self.mac.unwrap_or_else(derived);
         Record {
             key: self.key,
             network: self.network.to_string(),
@@ -55,6 +65,8 @@ impl Request {
             netns: self.netns,
             netns_id,
             boot_id,
+            kind: self.kind,
+            mac: self.kind.port().is_ethernet().then(|| mac.to_string()),
             addresses,
             routes,
         }

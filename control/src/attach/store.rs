@@ -147,7 +147,7 @@ fn failed(step: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreErr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::attach::record::NetnsId;
+    use crate::attach::{AttachKind, record::NetnsId};
 
     fn record(container_id: &str) -> Record {
         Record {
@@ -160,6 +160,8 @@ mod tests {
             netns: "/run/netns/c1".into(),
             netns_id: NetnsId { dev: 4, ino: 17 },
             boot_id: "b".to_owned(),
+            kind: AttachKind::Tap,
+            mac: Some("02:00:00:00:00:05".to_owned()),
             addresses: vec!["10.1.0.1/32".parse().unwrap()],
             routes: vec![crate::object::GuestRoute::to("0.0.0.0/0".parse().unwrap())],
         }

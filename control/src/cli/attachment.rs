@@ -75,6 +75,7 @@ fn line(attachment: &Attachment) -> String {
     Line::new(&key.container_id)
         .word("device", &key.device)
         .word("network", &attachment.network)
+        .word("mac", &attachment.mac)
         .word("addresses", attachment.addresses.join(","))
         .word("netns", &attachment.netns)
         .word("owner", &attachment.owner)
@@ -92,6 +93,8 @@ fn value(attachment: &Attachment) -> Value {
         "network": attachment.network,
         "owner": attachment.owner,
         "netns": attachment.netns,
+        "kind": attachment.kind,
+        "mac": attachment.mac,
         "addresses": attachment.addresses,
         "routes": routes,
         "port": status.port,

@@ -6,6 +6,7 @@
 use std::{io, net::IpAddr};
 
 use ipnet::IpNet;
+use ringlay_encap::MacAddr;
 use rtnetlink::{
     packet_core::{
         NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST,
@@ -13,15 +14,15 @@ use rtnetlink::{
     },
     packet_route::{
         AddressFamily, RouteNetlinkMessage,
-        address::{AddressAttribute, AddressMessage, AddressScope},
+        address::{AddressAttribute, AddressHeaderFlags, AddressMessage, AddressScope},
         link::{LinkAttribute, LinkFlags, LinkMessage},
-        route::{RouteAddress, RouteAttribute, RouteMessage, RouteMetric},
+        route::{RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteMetric, RouteScope},
     },
     sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE},
 };
 
 use super::{NetlinkError, route_through};
-use crate::object::GuestRoute;
+use crate::object::{Guest, GuestRoute};
 
 /// A device as it is found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,34 +33,42 @@ pub struct Found {
     pub up: bool,
     /// Its MTU in bytes.
     pub mtu: u32,
+    /// Its MAC address, if it has one.
+    pub mac: Option<MacAddr>,
     /// Its addresses.
     pub addresses: Vec<IpNet>,
     /// The prefixes that lead to it.
     pub routes: Vec<IpNet>,
 }
 
-/// Gives the device with this index addresses and routes. Addresses that it has already are fine,
-/// and so are routes if `resumed`.
+/// Gives the device with this index what a container's device has. Addresses that it has already are
+/// fine, and so are routes if it is resumed.
 ///
 /// # Errors
 ///
 /// At the first that the kernel refuses.
-pub fn furnish(
-    index: u32,
-    addresses: &[IpNet],
-    routes: &[GuestRoute],
-    resumed: bool,
-) -> Result<(), NetlinkError> {
+pub fn furnish(index: u32, guest: &Guest) -> Result<(), NetlinkError> {
     let mut talk = Talk::new().map_err(failed("open a netlink socket"))?;
-    for address in addresses {
+    if let Some(mac) = guest.mac {
+        let mut message = LinkMessage::default();
+        message.header.index = index;
+        message.attributes = vec![LinkAttribute::Address(mac.0.to_vec())];
+        talk.request(RouteNetlinkMessage::SetLink(message), 0)
+            .map_err(failed(format!("set the MAC address {mac}")))?;
+    }
+    for address in &guest.addresses {
         let message = RouteNetlinkMessage::NewAddress(address_message(index, *address));
         talk.request(message, NLM_F_CREATE | NLM_F_REPLACE)
             .map_err(failed(format!("add address {address}")))?;
     }
-    let flags = NLM_F_CREATE | if resumed { NLM_F_REPLACE } else { NLM_F_EXCL };
-    for route in routes {
+    let existing = if guest.resumed {
+        NLM_F_REPLACE
+    } else {
+        NLM_F_EXCL
+    };
+    for route in &guest.routes {
         let message = RouteNetlinkMessage::NewRoute(route_message(index, route));
-        talk.request(message, flags)
+        talk.request(message, NLM_F_CREATE | existing)
             .map_err(failed(format!("add route {}", route.prefix)))?;
     }
     Ok(())
@@ -107,11 +116,21 @@ fn address_message(index: u32, net: IpNet) -> AddressMessage {
         AddressAttribute::Local(address),
         AddressAttribute::Address(address),
     ];
+    if address.is_ipv6() {
+        // Nobody else is on the link, and a container has no time to find out.
+        message.header.flags = AddressHeaderFlags::Nodad;
+    }
     message
 }
 
 fn route_message(index: u32, route: &GuestRoute) -> RouteMessage {
     let mut message = route_through(index, route.prefix);
+    if let Some(via) = route.via {
+        message.header.scope = RouteScope::Universe;
+        // No prefix of the device has it.
+        message.header.flags = RouteFlags::Onlink;
+        message.attributes.push(RouteAttribute::Gateway(via.into()));
+    }
     let metrics: Vec<_> = [
         route.mtu.map(RouteMetric::Mtu),
         route.advmss.map(RouteMetric::Advmss),
@@ -138,7 +157,12 @@ fn found(message: RouteNetlinkMessage, name: &str) -> Option<Found> {
         LinkAttribute::Mtu(mtu) => Some(*mtu),
         _ => None,
     });
+    let mac = link.attributes.iter().find_map(|it| match it {
+        LinkAttribute::Address(bytes) => bytes.as_slice().try_into().ok().map(MacAddr),
+        _ => None,
+    });
     Some(Found {
+        mac,
         index: link.header.index,
         up: link.header.flags.contains(LinkFlags::Up),
         mtu: mtu.unwrap_or_default(),
@@ -269,8 +293,12 @@ mod tests {
             let addresses: Vec<IpNet> = ["10.9.0.1/32", "fd09::1/128"]
                 .map(|it| it.parse().unwrap())
                 .into();
-            furnish(lo.index, &addresses, &[], false).unwrap();
-            furnish(lo.index, &addresses, &[], false).unwrap();
+            let mut guest = Guest {
+                addresses: addresses.clone(),
+                ..Guest::default()
+            };
+            furnish(lo.index, &guest).unwrap();
+            furnish(lo.index, &guest).unwrap();
             let found = look("lo").unwrap().expect("still there");
             assert_eq!(
                 found
@@ -281,7 +309,8 @@ mod tests {
                 2
             );
             let route = GuestRoute::to("10.10.0.0/16".parse().unwrap());
-            let error = furnish(lo.index, &[], &[route], false).unwrap_err();
+            guest.routes.push(route);
+            let error = furnish(lo.index, &guest).unwrap_err();
             assert_eq!(
                 error.to_string(),
                 "cannot add route 10.10.0.0/16",

@@ -1,12 +1,19 @@
 //! What is special about a port that a container owns.
 
+use std::net::IpAddr;
+
 use ipnet::IpNet;
+use ringlay_encap::MacAddr;
 use serde::{Deserialize, Serialize};
 
 /// How the device of a container differs from others: it outlives the daemon, and the container's
 /// own routes lead to it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Guest {
+    /// The device's addresses.
+    pub addresses: Vec<IpNet>,
+    /// The MAC address of an Ethernet device.
+    pub mac: Option<MacAddr>,
     /// Routes inside the container's namespace, through the device.
     pub routes: Vec<GuestRoute>,
     /// Whether a device of this name that is there already is taken up: it is one that an earlier
@@ -19,6 +26,9 @@ pub struct Guest {
 pub struct GuestRoute {
     /// The prefix.
     pub prefix: IpNet,
+    /// The router behind the device, if it is an Ethernet device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<IpAddr>,
     /// Largest packet along it, in bytes; the device's if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u32>,
@@ -38,6 +48,7 @@ impl GuestRoute {
     pub fn to(prefix: IpNet) -> Self {
         Self {
             prefix,
+            via: None,
             mtu: None,
             advmss: None,
             priority: None,

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use ringlay_encap::MacAddr;
 use tokio::task::spawn_blocking;
 use tonic::{Code, Request, Response, Status, async_trait};
 
@@ -14,7 +15,8 @@ use super::{
 use crate::{
     app::{Done, Engine},
     attach::{
-        self, AttachError, Attachment, AttachmentKey, Attachments, CheckError, Record, inspect,
+        self, AttachError, AttachKind, Attachment, AttachmentKey, Attachments, CheckError, Record,
+        inspect,
     },
     object::{DeviceName, GuestRoute},
     proto::{
@@ -239,6 +241,13 @@ fn attach_request(raw: AttachRequest) -> Result<attach::Request, Status> {
     if raw.netns.is_empty() {
         return Err(invalid("netns", "is missing"));
     }
+    let mac: Option<MacAddr> = parse::optional("mac", &raw.mac)?;
+    if let Some(mac) = mac.filter(|mac| !mac.is_unicast()) {
+        return Err(invalid(
+            "mac",
+            format_args!("{mac} is not that of one device"),
+        ));
+    }
     Ok(attach::Request {
         key: key(raw.key)?,
         network: parse::name("network", &raw.network)?,
@@ -252,6 +261,11 @@ fn attach_request(raw: AttachRequest) -> Result<attach::Request, Status> {
             .map(|set| each("sets.ranges", &set.ranges))
             .collect::<Result<_, _>>()?,
         routes: raw.routes.iter().map(route).collect::<Result<_, _>>()?,
+        kind: match raw.kind.as_str() {
+            "" => AttachKind::default(),
+            _ => parse::text_field("kind", &raw.kind)?,
+        },
+        mac,
         exist_ok: raw.exist_ok,
     })
 }
@@ -259,6 +273,7 @@ fn attach_request(raw: AttachRequest) -> Result<attach::Request, Status> {
 fn route(raw: &proto::GuestRoute) -> Result<GuestRoute, Status> {
     Ok(GuestRoute {
         prefix: parse::prefix("routes.prefix", &raw.prefix)?,
+        via: None,
         mtu: raw.mtu,
         advmss: raw.advmss,
         priority: raw.priority,
@@ -272,6 +287,7 @@ fn show(engine: &Engine, attachment: &Attachment) -> proto::Attachment {
     let entry = engine.ports().get(&port);
     let routes = record.routes.iter().map(|route| proto::GuestRoute {
         prefix: route.prefix.to_string(),
+        via: route.via.map(|via| via.to_string()).unwrap_or_default(),
         mtu: route.mtu,
         advmss: route.advmss,
         priority: route.priority,
@@ -287,6 +303,8 @@ fn show(engine: &Engine, attachment: &Attachment) -> proto::Attachment {
         netns: record.netns.display().to_string(),
         addresses: record.addresses.iter().map(ToString::to_string).collect(),
         routes: routes.collect(),
+        kind: record.kind.to_string(),
+        mac: record.mac.clone().unwrap_or_default(),
         status: Some(proto::AttachmentStatus {
             port: port.to_string(),
             mtu: entry.map_or(0, |entry| entry.open.mtu),
@@ -307,6 +325,10 @@ impl From<AttachError> for Status {
             AttachError::UnknownNetwork(_) => {
                 let hint = "add it to the daemon's configuration, or name another";
                 (Code::NotFound, "network", "UNKNOWN_NETWORK", hint)
+            }
+            AttachError::NoMac(_) => {
+                let hint = "ask for a tap device, or for no MAC address";
+                (Code::InvalidArgument, "mac", "NO_MAC", hint)
             }
             AttachError::Netns { .. } => {
                 let hint = "does it exist, and is its directory mounted where the daemon runs?";

@@ -260,7 +260,7 @@ fn required<T>(field: &str, value: Option<T>) -> Result<T, Status> {
     value.ok_or_else(|| invalid(field, "is missing"))
 }
 
-fn text_field<T: FromStr<Err: Display>>(field: &str, text: &str) -> Result<T, Status> {
+pub(super) fn text_field<T: FromStr<Err: Display>>(field: &str, text: &str) -> Result<T, Status> {
     if text.is_empty() {
         return Err(invalid(field, "is missing"));
     }
