@@ -12,6 +12,7 @@ use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use ringlay_dataplane::port::sink::{Sink, SinkConfig};
 use ringlay_dataplane::port::xdp::{Selection, XdpProgram};
 use ringlay_dataplane::sys::arena::{Arena, Slot};
 use ringlay_dataplane::sys::bpf::XdpMode;
@@ -272,4 +273,63 @@ fn the_kernel_says_what_it_had_no_slot_for() {
             near.socket.advance().unwrap();
         }
     });
+}
+
+#[test]
+fn a_sink_counts_what_is_of_its_measurement_and_leaves_the_rest_to_the_host() {
+    const MARK_AT: usize = 42;
+    const MAGIC: u32 = 0x0102_0304;
+    let (us, kernel) = (Ipv4Addr::new(10, 9, 0, 1), Ipv4Addr::new(10, 9, 0, 2));
+    for mode in MODES {
+        with_pair(|| {
+            ip("address add 10.9.0.2/24 dev far");
+            let arena = Arena::new(SLOTS, STRIDE).unwrap();
+            let mut near = End::open("near", &arena, mode).unwrap();
+            let sink = Sink::attach(&SinkConfig {
+                device: link::index("far").unwrap(),
+                mode,
+                mark_at: MARK_AT as i16,
+                magic: MAGIC,
+            });
+            let sink = sink.unwrap();
+            let mut send = |number: u32, count: usize| {
+                let mut marked = frame(EXPERIMENT, &[0; 100]);
+                marked[MARK_AT..MARK_AT + 4].copy_from_slice(&MAGIC.to_be_bytes());
+                marked[MARK_AT + 4..MARK_AT + 8].copy_from_slice(&number.to_be_bytes());
+                (0..count).for_each(|_| near.send(&marked));
+            };
+            let counts = |expected: u64| {
+                let deadline = Instant::now() + PATIENCE;
+                while sink.packets() != expected {
+                    assert!(
+                        Instant::now() < deadline,
+                        "{}, not {expected}",
+                        sink.packets()
+                    );
+                    thread::yield_now();
+                }
+            };
+            send(1, 3);
+            counts(0);
+            sink.expect(1);
+            send(1, 5);
+            send(2, 4);
+            counts(5);
+            sink.expect(2);
+            send(1, 4);
+            send(2, 2);
+            counts(2);
+            let mut request = [0; arp::PACKET_LEN + 18]; // with padding
+            ArpRepr::request(OURS, us, kernel).emit(&mut request);
+            near.send(&frame(EtherType::ARP, &request));
+            let reply = loop {
+                let received = near.receive();
+                let (header, _) = EthernetRepr::parse(bytes(&received)).unwrap();
+                if header.ethertype == EtherType::ARP {
+                    break header;
+                }
+            };
+            assert_eq!(reply.dst, OURS);
+        });
+    }
 }

@@ -10,6 +10,9 @@ use crate::sys::bpf::Instruction;
 pub(super) const LOAD_BYTE: u8 = 0x71;
 pub(super) const LOAD_HALF: u8 = 0x69;
 pub(super) const LOAD_WORD: u8 = 0x61;
+pub(super) const LOAD_DOUBLE: u8 = 0x79;
+/// Adds a register to 64 bits in memory, atomically.
+pub(super) const ADD_TO_MEMORY: u8 = 0xdb;
 pub(super) const MOVE: u8 = 0xbf;
 pub(super) const MOVE_CONSTANT: u8 = 0xb7;
 pub(super) const ADD_CONSTANT: u8 = 0x07;
@@ -20,6 +23,8 @@ pub(super) const AND_CONSTANT: u8 = 0x57;
 pub(super) const JUMP_IF_GREATER: u8 = 0x2d;
 pub(super) const JUMP_IF_OTHER: u8 = 0x56;
 pub(super) const JUMP_IF_EQUAL: u8 = 0x16;
+/// If two registers differ.
+pub(super) const JUMP_IF_UNLIKE: u8 = 0x5d;
 pub(super) const CALL: u8 = 0x85;
 /// 64 bits, in two instructions.
 pub(super) const LOAD_CONSTANT: u8 = 0x18;

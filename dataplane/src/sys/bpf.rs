@@ -87,7 +87,9 @@ const BPF_MAP_UPDATE_ELEM: libc::c_int = 2;
 const BPF_PROG_LOAD: libc::c_int = 5;
 const BPF_PROG_QUERY: libc::c_int = 16;
 const BPF_LINK_CREATE: libc::c_int = 28;
+const BPF_MAP_TYPE_ARRAY: u32 = 2;
 const BPF_MAP_TYPE_XSKMAP: u32 = 17;
+const BPF_F_MMAPABLE: u32 = 1 << 10;
 const BPF_TCX_INGRESS: u32 = 46;
 const BPF_XDP: u32 = 37;
 /// Flags of `linux/if_link.h`.
@@ -212,6 +214,24 @@ pub fn socket_map(entries: u32) -> io::Result<OwnedFd> {
     };
     // SAFETY: `attributes` is what BPF_MAP_CREATE reads, with zeroes for what is left out; it
     // contains no pointers.
+    unsafe { open(BPF_MAP_CREATE, attributes) }
+}
+
+/// A map with one value of so many bytes (`BPF_MAP_TYPE_ARRAY`), zeroes, that can be mapped into
+/// memory.
+///
+/// # Errors
+///
+/// `EPERM` without `CAP_BPF`, `EINVAL` before Linux 5.5 and for no bytes.
+pub fn mapped_array(bytes: u32) -> io::Result<OwnedFd> {
+    let attributes = MapCreate {
+        map_type: BPF_MAP_TYPE_ARRAY,
+        key_size: size_of::<u32>() as u32,
+        value_size: bytes,
+        entries: 1,
+        flags: BPF_F_MMAPABLE,
+    };
+    // SAFETY: as for `socket_map`.
     unsafe { open(BPF_MAP_CREATE, attributes) }
 }
 

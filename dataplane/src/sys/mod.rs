@@ -8,6 +8,7 @@
 pub mod affinity;
 pub mod arena;
 pub mod bpf;
+pub mod cells;
 pub mod cmsg;
 pub mod counting;
 pub mod datagram;
