@@ -118,6 +118,18 @@ pub fn set_mtu(name: &str, mtu: u32) -> Result<(), LabError> {
         .map_err(LabError::netlink(format!("set the MTU of {name} to {mtu}")))
 }
 
+/// Sets a device's MAC address.
+///
+/// # Errors
+/// What the kernel says.
+pub fn set_mac(name: &str, mac: [u8; 6]) -> Result<(), LabError> {
+    let message = LinkUnspec::new_with_index(index(name)?)
+        .address(mac.to_vec())
+        .build();
+    block_on(|handle| async move { handle.link().set(message).execute().await })?
+        .map_err(LabError::netlink(format!("set the MAC address of {name}")))
+}
+
 /// Gives a device an address.
 ///
 /// # Errors
@@ -145,6 +157,19 @@ pub fn add_default_route(name: &str) -> Result<(), LabError> {
         .build();
     block_on(|handle| async move { handle.route().add(route).execute().await })?
         .map_err(LabError::netlink(format!("add a default route by {name}")))
+}
+
+/// Sends everything that has no better route to a router on a link.
+///
+/// # Errors
+/// What the kernel says.
+pub fn add_default_route_via(router: Ipv4Addr) -> Result<(), LabError> {
+    let route = RouteMessageBuilder::<Ipv4Addr>::new()
+        .gateway(router)
+        .build();
+    block_on(|handle| async move { handle.route().add(route).execute().await })?.map_err(
+        LabError::netlink(format!("add a default route via {router}")),
+    )
 }
 
 /// The devices of this namespace.
@@ -180,12 +205,12 @@ fn parse(message: &LinkMessage) -> Link {
     link
 }
 
-fn index(name: &str) -> Result<u32, LabError> {
+pub(super) fn index(name: &str) -> Result<u32, LabError> {
     if_nametoindex(name).map_err(LabError::io(format!("find device {name}")))
 }
 
 /// The netlink socket belongs to the namespace of the thread that opens it: this one.
-fn block_on<T, F>(work: impl FnOnce(Handle) -> F) -> Result<T, LabError>
+pub(super) fn block_on<T, F>(work: impl FnOnce(Handle) -> F) -> Result<T, LabError>
 where
     F: Future<Output = T>,
 {

@@ -6,6 +6,7 @@
 //! process was started in, needs iproute2, or configures a Ringlay node other than through its
 //! config file.
 
+pub mod bridge;
 pub mod cleanup;
 pub mod cpu;
 pub mod drops;
@@ -16,6 +17,7 @@ pub mod leg;
 pub mod link;
 pub mod machine;
 pub mod namespace;
+pub mod neighbour;
 pub mod one_packet_loop;
 pub mod placement;
 pub mod process;
@@ -23,6 +25,7 @@ pub mod protocol_counters;
 pub mod ringlay_node;
 pub mod signals;
 pub mod statistics;
+pub mod sysctl;
 pub mod table;
 pub mod topology;
 pub mod traffic;
