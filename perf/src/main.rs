@@ -9,8 +9,11 @@ mod binary;
 mod cni;
 mod command;
 mod compare;
+mod import;
 mod report;
+mod routers;
 mod routes;
+mod table;
 
 use std::process::ExitCode;
 

@@ -6,7 +6,6 @@
 
 use std::net::{Ipv4Addr, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -18,11 +17,11 @@ use ringlay_control::lab::ringlay_node::{ADDRESSES, DEVICE, Head, NETWORK, Node,
 use ringlay_control::lab::topology::{Topology, UnderlayConfig};
 use ringlay_control::lab::workdir::Workdir;
 use ringlay_control::lab::{LabError, cpu, kernel_drops, link};
-use serde_json::Value;
 
 use super::RoutesArgs;
 use super::flood::Flood;
 use super::report::Sample;
+use crate::{import, routers};
 
 /// A running node on host a. Fields are dropped in their order: the node goes before its host.
 #[derive(Debug)]
@@ -114,27 +113,7 @@ impl Bench {
     /// Puts the table in `file` in force instead of the one before; it has `count` routes. Returns
     /// once the worker has confirmed it.
     pub(super) fn load(&self, file: &Path, count: u32) -> Result<f64, LabError> {
-        let mut command = Command::new(&self.program);
-        command.arg("--socket").arg(&self.node.socket);
-        command.args(["route", "import"]).arg(file);
-        command.args(["--network", NETWORK, "--replace", "--json"]);
-        let output = command
-            .output()
-            .map_err(LabError::io("start ringlay route import"))?;
-        let reply: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-        let in_force: Option<u64> = ["added", "changed", "unchanged"]
-            .iter()
-            .map(|key| reply[key].as_u64())
-            .sum();
-        if output.status.success() && in_force == Some(count.into()) {
-            return Ok(reply["seconds"].as_f64().unwrap_or_default());
-        }
-        let errors = String::from_utf8_lossy(&output.stderr);
-        Err(LabError::Process {
-            program: "ringlay route import".into(),
-            status: output.status.to_string(),
-            tail: format!("{in_force:?} of {count} routes; {}", errors.trim()),
-        })
+        import::routes(&self.program, &self.node.socket, NETWORK, file, count)
     }
 
     /// Floods it for `duration`, after a moment in which everything gets warm.
@@ -199,17 +178,6 @@ impl Bench {
     }
 }
 
-/// The next hop `number` in a route file: a router behind host b. They share its VTEP, so that the
-/// packets differ by the inner destination MAC address alone.
-pub(super) fn next_hop(vtep: Ipv4Addr, number: u16) -> String {
-    format!("{vtep} via {}", router(number))
-}
-
-fn router(number: u16) -> Ipv4Addr {
-    let [high, low] = number.to_be_bytes();
-    Ipv4Addr::new(10, 43, high, low)
-}
-
 fn config_text(args: &RoutesArgs, topology: &Topology, cpus: &Cpus, socket: &Path) -> String {
     let remote = topology.b.underlay;
     let workers = cpus
@@ -225,29 +193,16 @@ fn config_text(args: &RoutesArgs, topology: &Topology, cpus: &Cpus, socket: &Pat
         local: topology.a.underlay,
         address: ADDRESSES[0],
     };
-    let mut text = format!(
+    let routers = routers::neighbours(NETWORK, remote, args.next_hops);
+    format!(
         r#"{head}routes = false
 
 [[vtep]]
 network = "{NETWORK}"
 address = "{remote}"
 mac = "02:00:00:00:00:02"
-"#
-    );
-    for number in 0..args.next_hops {
-        let [high, low] = number.to_be_bytes();
-        let router = router(number);
-        text += &format!(
-            r#"
-[[neighbour]]
-network = "{NETWORK}"
-address = "{router}"
-vtep = "{remote}"
-mac = "02:00:00:01:{high:02x}:{low:02x}"
-"#
-        );
-    }
-    text
+{routers}"#
+    )
 }
 
 /// How the names of the node's worker threads begin.
@@ -265,11 +220,5 @@ mod tests {
         let cpus = Cpus::of(&Placement::Split([vec![0, 1], vec![2, 3]]));
         assert_eq!((cpus.worker, cpus.senders), (Some(0), vec![2, 3]));
         assert_eq!(Cpus::of(&Placement::Auto).worker, None);
-    }
-
-    #[test]
-    fn next_hops_are_routers_behind_one_vtep() {
-        let vtep = Ipv4Addr::new(192, 168, 77, 2);
-        assert_eq!(next_hop(vtep, 258), "192.168.77.2 via 10.43.1.2");
     }
 }

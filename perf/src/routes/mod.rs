@@ -7,7 +7,6 @@ mod args;
 mod bench;
 mod flood;
 mod report;
-mod table;
 
 use std::fs;
 use std::net::Ipv4Addr;
@@ -23,9 +22,9 @@ use ringlay_control::lab::cleanup::Cleanup;
 use ringlay_control::lab::machine::Machine;
 use ringlay_control::lab::placement::Placement;
 use ringlay_control::lab::topology::UNDERLAY_B;
-use table::Table;
 
-use crate::{binary, command};
+use crate::table::Table;
+use crate::{binary, command, routers};
 
 /// Runs the command.
 pub(crate) fn run(args: &RoutesArgs) -> ExitCode {
@@ -74,7 +73,7 @@ fn prepare(bench: &Bench, args: &RoutesArgs) -> Result<Arc<[Ipv4Addr]>, LabError
         let file = bench.file(&file_name(*count));
         fs::write(
             &file,
-            table.text(|number| bench::next_hop(UNDERLAY_B, number)),
+            table.text(|number| routers::next_hop(UNDERLAY_B, number)),
         )
         .map_err(LabError::io(format!("write {}", file.display())))?;
         if table.len() > largest.len() {

@@ -9,13 +9,13 @@ use std::net::Ipv4Addr;
 
 /// A table: 0.0.0.0/0 and more specific prefixes, each with the number of its next hop.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Table {
+pub(crate) struct Table {
     routes: Vec<(u32, u8, u16)>,
 }
 
 impl Table {
     /// `count` routes (at least one) to `next_hops` next hops. A table of one is 0.0.0.0/0 alone.
-    pub(super) fn generate(count: u32, next_hops: u16) -> Self {
+    pub(crate) fn generate(count: u32, next_hops: u16) -> Self {
         let mut random = Lcg(SEED);
         let mut known = HashSet::new();
         let mut routes = vec![(0, 0, 0)];
@@ -31,12 +31,12 @@ impl Table {
     }
 
     /// Routes in it.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.routes.len()
     }
 
     /// As `ringlay route import` reads it; `next_hop` names a next hop.
-    pub(super) fn text(&self, next_hop: impl Fn(u16) -> String) -> String {
+    pub(crate) fn text(&self, next_hop: impl Fn(u16) -> String) -> String {
         let mut text = String::new();
         for (prefix, length, number) in &self.routes {
             let prefix = Ipv4Addr::from_bits(*prefix);
@@ -48,7 +48,7 @@ impl Table {
 
     /// Addresses that are equally likely anywhere within the more specific prefixes; anywhere at
     /// all if there is none.
-    pub(super) fn addresses(&self, count: u32) -> Vec<Ipv4Addr> {
+    pub(crate) fn addresses(&self, count: u32) -> Vec<Ipv4Addr> {
         let mut random = Lcg(SEED + 1);
         let space = self.space();
         let Some((_, _, size)) = space.last().copied() else {
