@@ -9,6 +9,7 @@ mod binary;
 mod cni;
 mod command;
 mod compare;
+mod gateway;
 mod import;
 mod report;
 mod routers;
@@ -34,6 +35,8 @@ enum Command {
     Compare(compare::CompareArgs),
     /// How long it takes to attach a container, beside the plugins `bridge` and `ptp`.
     Cni(cni::CniArgs),
+    /// Small packets through a VXLAN gateway: Ringlay, the kernel, and DPDK's testpmd as the ceiling.
+    Gateway(gateway::GatewayArgs),
     /// What a full routing table costs the packets of a running node, against a table of one route.
     Routes(routes::RoutesArgs),
 }
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Compare(args) => compare::run(&args),
         Command::Cni(args) => cni::run(&args),
+        Command::Gateway(args) => gateway::run(&args),
         Command::Routes(args) => routes::run(&args),
     }
 }

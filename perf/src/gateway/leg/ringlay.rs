@@ -1,0 +1,127 @@
+//! Ringlay as the gateway: a node with one worker, and a full table of routes into its tunnel.
+
+use std::path::Path;
+use std::thread;
+use std::time::Instant;
+
+use ringlay_control::lab::drops::Drops;
+use ringlay_control::lab::ringlay_node::{DEVICE, NETWORK, Node, PORT, VNI};
+use ringlay_control::lab::{LabError, link};
+
+use super::super::hosts::{GATEWAY_UNDERLAY, Hosts, INSIDE, OUTSIDE};
+use super::{FAR_MAC, LOOK_INTERVAL, OVERLAY_MAC, Ports, START_LIMIT, Setting};
+use crate::{import, routers};
+
+/// A running node.
+#[derive(Debug)]
+pub(super) struct RinglayGateway(Node);
+
+impl RinglayGateway {
+    /// Starts the node, and returns once its worker forwards by all routes.
+    pub(super) fn start(
+        setting: &Setting<'_>,
+        hosts: &Hosts,
+        ports: Ports,
+    ) -> Result<(Self, String), LabError> {
+        let text = |socket: &Path| config_text(setting, ports, socket);
+        let node = Node::start_configured(
+            setting.cleanup,
+            setting.program,
+            &hosts.gateway,
+            "gateway",
+            setting.directory,
+            text,
+        )?;
+        wait_for(&node)?;
+        if matches!(ports, Ports::TunUdp | Ports::TunXdp) {
+            let lead_in = || link::add_default_route(DEVICE);
+            hosts.gateway.namespace.run(lead_in)??;
+        }
+        let (routes, count) = setting.routes;
+        import::routes(setting.program, &node.socket, NETWORK, routes, count)?;
+        let mode = node.mode()?;
+        Ok((Self(node), mode))
+    }
+
+    /// What the node dropped so far, by reason.
+    pub(super) fn drops(&self) -> Result<Drops, LabError> {
+        self.0.process.check_running()?;
+        let mut drops = Drops::default();
+        for drop in self.0.stats()?.drops {
+            drops.count(drop.reason, drop.frames);
+        }
+        Ok(drops)
+    }
+}
+
+/// The devices are made before the socket answers.
+fn wait_for(node: &Node) -> Result<(), LabError> {
+    let deadline = Instant::now() + START_LIMIT;
+    while node.stats().is_err() {
+        node.process.check_running()?;
+        if Instant::now() > deadline {
+            return Err(LabError::TimedOut {
+                what: "the start of the node".into(),
+                seconds: START_LIMIT.as_secs(),
+            });
+        }
+        thread::sleep(LOOK_INTERVAL);
+    }
+    Ok(())
+}
+
+fn config_text(setting: &Setting<'_>, ports: Ports, socket: &Path) -> String {
+    let workers = setting
+        .gateway_cpu
+        .map_or_else(|| "1".to_owned(), |cpu| format!("[{cpu}]"));
+    let underlay = match ports {
+        Ports::TunUdp => "udp",
+        Ports::TunXdp => "af_xdp",
+    };
+    let [own, far] = [OVERLAY_MAC, FAR_MAC].map(text_of);
+    let routers = routers::neighbours(NETWORK, OUTSIDE, setting.next_hops);
+    format!(
+        r#"[node]
+name = "gateway"
+socket = "{socket}"
+
+[dataplane]
+workers = {workers}
+poll = "{poll}"
+
+[underlay]
+address = "{GATEWAY_UNDERLAY}"
+driver = "{underlay}"
+
+[[network]]
+name = "{NETWORK}"
+encap = "vxlan"
+vni = {VNI}
+port = {PORT}
+mac = "{own}"
+
+[[port]]
+network = "{NETWORK}"
+kind = "tun"
+device = "{DEVICE}"
+addresses = ["10.42.1.1/24"]
+routes = false
+
+[[route]]
+network = "{NETWORK}"
+prefix = "{INSIDE}/32"
+port = "{DEVICE}"
+
+[[vtep]]
+network = "{NETWORK}"
+address = "{OUTSIDE}"
+mac = "{far}"
+{routers}"#,
+        socket = socket.display(),
+        poll = setting.poll,
+    )
+}
+
+fn text_of(mac: [u8; 6]) -> String {
+    mac.map(|byte| format!("{byte:02x}")).join(":")
+}
