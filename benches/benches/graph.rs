@@ -80,6 +80,7 @@ fn tables(key: TunnelKey, inner: Inner) -> Tables {
         shared_mac: None,
         ttl: None,
         dscp: DscpPolicy::default(),
+        encap_limit: None,
         accept_unknown_vteps: false,
         vteps: vec![THEIRS],
         mss_clamp: false,

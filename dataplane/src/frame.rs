@@ -111,6 +111,9 @@ pub struct Meta {
     /// The outer time to live or hop limit of a frame to the underlay's sockets, where zero leaves
     /// it to the kernel, or of one from the underlay, where zero says that it is not known.
     pub ttl: u8,
+    /// How many more tunnels the packet may enter, in an outer IPv6 header of its own; none if
+    /// there is to be none. Only by raw sockets.
+    pub encap_limit: Option<u8>,
     /// Whether the path to `remote` does not take it whole: the outer packet is to be
     /// fragmented, by this host or underway.
     pub oversized: bool,
@@ -131,6 +134,7 @@ impl Meta {
         segment_size: 0,
         traffic_class: 0,
         ttl: 0,
+        encap_limit: None,
         oversized: false,
         offload: Offload {
             needs_checksum: false,

@@ -112,6 +112,9 @@ pub struct Network {
     pub ttl: Option<TtlPolicy>,
     /// Where the outer DSCP comes from, and whether it becomes the inner one again.
     pub dscp: DscpPolicy,
+    /// How many more tunnels a packet that does not say may enter, as its outer IPv6 header tells
+    /// (RFC 2473 section 4.1.1); none tells nothing.
+    pub encap_limit: Option<u8>,
     /// Whether tunnel frames from addresses outside `vteps` are accepted.
     pub accept_unknown_vteps: bool,
     /// The outer addresses of its remote VTEPs, sorted.

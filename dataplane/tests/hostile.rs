@@ -171,15 +171,12 @@ fn tables() -> Tables {
     let local: IpAddr = "192.168.77.2".parse().unwrap();
     for (id, encapsulation) in (0..).zip(Encapsulation::ALL) {
         let port = encapsulation.udp_port().unwrap_or(0);
-        let local = SocketAddr::new(local, port);
-        tables.insert_underlay(
-            UnderlayId(id),
-            Endpoint {
-                checksum: UdpChecksum::On,
-                local,
-                encapsulation,
-            },
-        );
+        let endpoint = Endpoint {
+            checksum: UdpChecksum::On,
+            local: SocketAddr::new(local, port),
+            encapsulation,
+        };
+        tables.insert_underlay(UnderlayId(id), endpoint);
     }
     let remote: IpAddr = "192.168.77.1".parse().unwrap();
     let port = tables.insert_next_hop(NextHop::Port(PortId(0)));
@@ -223,6 +220,7 @@ fn tables() -> Tables {
             mss_clamp: true,
             ttl: None,
             dscp: DscpPolicy::default(),
+            encap_limit: None,
             accept_unknown_vteps: true,
             vteps: vec![remote],
             addresses: vec!["10.42.0.1".parse().unwrap(), "fd42::1".parse().unwrap()],

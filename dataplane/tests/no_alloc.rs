@@ -49,6 +49,7 @@ fn tables() -> Tables {
         mss_clamp: false,
         ttl: None,
         dscp: DscpPolicy::default(),
+        encap_limit: None,
         accept_unknown_vteps: false,
         vteps: vec![vtep],
         addresses: vec!["10.42.1.1".parse().unwrap()],

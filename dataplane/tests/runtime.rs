@@ -54,6 +54,7 @@ fn tables(resolved: bool, routed: bool) -> Tables {
         mss_clamp: false,
         ttl: None,
         dscp: DscpPolicy::default(),
+        encap_limit: None,
         accept_unknown_vteps: false,
         vteps: vec![IpAddr::V4(PEER_VTEP)],
         addresses: vec!["10.42.1.1".parse().unwrap()],

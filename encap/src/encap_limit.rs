@@ -1,8 +1,8 @@
 //! The tunnel encapsulation limit of IPv6 (RFC 2473, sections 4.1.1 and 5.1): how many more tunnels
 //! a packet may enter, in a destination options header.
 //!
-//! Reads and writes the option, and decides. Templates do not send one: who does not nest tunnels
-//! on purpose needs none, and routers between them punish extension headers (RFC 7872).
+//! Reads and writes the option, and decides. Templates do not have one: most tunnels need none, and
+//! routers between them punish extension headers (RFC 7872).
 
 use thiserror::Error;
 
@@ -21,12 +21,30 @@ mod option {
     pub(super) const LIMIT: u8 = 4;
 }
 
+/// A limit, and where it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Found {
+    /// How many more tunnels the packet may enter.
+    pub limit: u8,
+    /// Where the limit is, in bytes from the start of the packet: what an ICMPv6 parameter problem
+    /// points at.
+    pub at: usize,
+}
+
 /// The limit in the IPv6 packet `packet`, if it has one. What stands behind the headers is not
 /// looked at.
 ///
 /// # Errors
 /// [`ParseError`], if a header before it is truncated or malformed.
 pub fn of_packet(packet: &[u8]) -> Result<Option<u8>, ParseError> {
+    Ok(find(packet)?.map(|found| found.limit))
+}
+
+/// As [`of_packet`], with its place.
+///
+/// # Errors
+/// [`ParseError`], if a header before it is truncated or malformed.
+pub fn find(packet: &[u8]) -> Result<Option<Found>, ParseError> {
     let view = Ipv6Packet::new_header_checked(packet)?;
     let mut protocol = view.next_header();
     let mut at = HEADER_LEN;
@@ -39,9 +57,10 @@ pub fn of_packet(packet: &[u8]) -> Result<Option<u8>, ParseError> {
         let len = extension_len(protocol, start);
         let header = rest.get(..len).ok_or(ParseError::Truncated)?;
         if protocol == IpProtocol::DESTINATION_OPTIONS
-            && let Some(limit) = in_options(&header[2..])?
+            && let Some(found) = in_options(&header[2..])?
         {
-            return Ok(Some(limit));
+            let at = at + 2 + found.at;
+            return Ok(Some(Found { at, ..found }));
         }
         if protocol == IpProtocol::FRAGMENT && u16::from_be_bytes([header[2], header[3]]) > 7 {
             // What follows is a piece of the middle: no header begins there.
@@ -53,8 +72,9 @@ pub fn of_packet(packet: &[u8]) -> Result<Option<u8>, ParseError> {
     Ok(None)
 }
 
-/// The limit among the options of a destination options header.
-fn in_options(mut options: &[u8]) -> Result<Option<u8>, ParseError> {
+/// The limit among the options of a destination options header, and its place among them.
+fn in_options(all: &[u8]) -> Result<Option<Found>, ParseError> {
+    let mut options = all;
     while let Some((&kind, rest)) = options.split_first() {
         if kind == option::PAD_1 {
             options = rest;
@@ -65,10 +85,11 @@ fn in_options(mut options: &[u8]) -> Result<Option<u8>, ParseError> {
             .split_at_checked(usize::from(len))
             .ok_or(ParseError::Length)?;
         if kind == option::LIMIT {
-            let [limit] = data else {
+            let &[limit] = data else {
                 return Err(ParseError::Malformed);
             };
-            return Ok(Some(*limit));
+            let at = all.len() - rest.len() - data.len();
+            return Ok(Some(Found { limit, at }));
         }
         options = rest;
     }
@@ -141,6 +162,8 @@ mod tests {
         let mut header = [0xff; OPTION_HEADER_LEN];
         emit(IpProtocol::IPIP, 4, &mut header);
         assert_eq!(of_packet(&packet(60, &header)), Ok(Some(4)));
+        let at = HEADER_LEN + 4;
+        assert_eq!(find(&packet(60, &header)), Ok(Some(Found { limit: 4, at })));
         // As init_tel_txopt in net/ipv6/ip6_tunnel.c.
         assert_eq!(header, [4, 0, 4, 1, 4, 1, 1, 0]);
     }
@@ -152,6 +175,8 @@ mod tests {
         let options = [59, 1, 0, 0, 0x1e, 3, 9, 9, 9, 0, 4, 1, 200, 0, 0, 0];
         let all = [&hop_by_hop[..], &routing, &options].concat();
         assert_eq!(of_packet(&packet(0, &all)), Ok(Some(200)));
+        let found = find(&packet(0, &all)).unwrap().unwrap();
+        assert_eq!(packet(0, &all)[found.at], 200);
         // Pieces of the middle have no headers.
         let first = [60, 0, 0, 1, 0, 0, 0, 7];
         let later = [60, 0, 0, 9, 0, 0, 0, 7];

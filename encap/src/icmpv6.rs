@@ -134,6 +134,11 @@ pub enum Icmpv6Error {
     },
     /// The hop limit ran out.
     TimeExceeded,
+    /// A header field has a value that cannot be: the packet must go no further.
+    ParameterProblem {
+        /// Where it is, in bytes from the start of the packet.
+        pointer: u32,
+    },
 }
 
 impl Icmpv6Error {
@@ -145,12 +150,15 @@ impl Icmpv6Error {
             Self::PortUnreachable => (kind::UNREACHABLE, 4),
             Self::PacketTooBig { .. } => (kind::PACKET_TOO_BIG, 0),
             Self::TimeExceeded => (kind::TIME_EXCEEDED, 0),
+            Self::ParameterProblem { .. } => (kind::PARAMETER_PROBLEM, 0),
         }
     }
 
-    const fn mtu(self) -> u32 {
+    /// What follows the checksum.
+    const fn parameter(self) -> u32 {
         match self {
             Self::PacketTooBig { mtu } => mtu,
+            Self::ParameterProblem { pointer } => pointer,
             _ => 0,
         }
     }
@@ -185,7 +193,7 @@ pub fn error_header(
 
     let icmp = &mut out[ipv6::HEADER_LEN..];
     (icmp[field::TYPE], icmp[field::CODE]) = error.type_and_code();
-    put_u32(icmp, field::MTU, error.mtu());
+    put_u32(icmp, field::MTU, error.parameter());
     let len = u32::from(repr.payload_len);
     let sum = checksum::pseudo_header_v6(source, repr.dst_addr, IpProtocol::ICMPV6, len)
         + checksum::sum(icmp)

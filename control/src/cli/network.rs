@@ -52,6 +52,10 @@ pub(super) struct NetworkArgs {
     /// Outer UDP checksum: on, sent (over IPv6 zero is accepted too) or off; on unless given.
     #[arg(long, default_value = "", hide_default_value = true)]
     udp_checksum: String,
+    /// How many more tunnels packets may enter, as outer IPv6 headers of GRE and IP in IP say; they
+    /// say nothing unless given.
+    #[arg(long)]
+    encap_limit: Option<u32>,
     /// UDP destination port; the one assigned to the encapsulation unless given.
     #[arg(long)]
     port: Option<u32>,
@@ -82,6 +86,7 @@ impl NetworkArgs {
             dscp: self.dscp,
             ttl: self.ttl,
             udp_checksum: self.udp_checksum,
+            encap_limit: self.encap_limit,
             port: self.port,
             mtu: self.mtu,
             mac: self.mac,
@@ -192,6 +197,7 @@ fn details(network: &Network) -> String {
         .word("dscp", &network.dscp)
         .optional("ttl", filled(&network.ttl))
         .optional("udp_checksum", filled(&network.udp_checksum))
+        .optional("encap_limit", network.encap_limit)
         .done();
     format!("{}\n{underlay}\n{headers}\n", line(network))
 }
@@ -209,6 +215,7 @@ fn value(network: &Network) -> Value {
         "dscp": network.dscp,
         "ttl": or_null(&network.ttl),
         "udp_checksum": or_null(&network.udp_checksum),
+        "encap_limit": network.encap_limit,
         "mode": network.mode,
         "port": network.port,
         "mtu": status.mtu,

@@ -374,6 +374,7 @@ impl Compiler {
                     mss_clamp: false,
                     ttl: None,
                     dscp: DscpPolicy::default(),
+                    encap_limit: None,
                     accept_unknown_vteps: false,
                     vteps: Vec::new(),
                     addresses: Vec::new(),
@@ -389,6 +390,7 @@ impl Compiler {
         table.shared_mac = network.shared_mac();
         table.ttl = network.headers.ttl;
         table.dscp = network.headers.dscp;
+        table.encap_limit = network.headers.encap_limit;
         entry.ecn = network.headers.ecn;
         entry.checksum = network.headers.udp_checksum;
         table.mac = network.mac.unwrap_or_else(derived);

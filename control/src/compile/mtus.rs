@@ -11,8 +11,8 @@ use ringlay_dataplane::{
     tables::{self, IPV6_MTU_MIN},
 };
 use ringlay_encap::{
-    EtherType, Ipv4Packet, Ipv6Packet, MacAddr, Template, UdpChecksum, flow, ip::IpVersion, ipv6,
-    template, udp,
+    EtherType, Ipv4Packet, Ipv6Packet, MacAddr, Template, UdpChecksum, encap_limit, flow,
+    ip::IpVersion, ipv6, template, udp,
 };
 
 use super::{Compiler, Environment, NetworkEntry, TunnelKey, path_tunnels};
@@ -51,7 +51,11 @@ pub(super) fn overhead(environment: &Environment, network: &Network) -> u16 {
     let template = Template::builder(environment.local, environment.local)
         .tunnel(network.encap.tunnel_key(), inner)
         .expect("the ends are of one IP version, and each encapsulation carries what it says");
-    template.overhead() as u16 // at most a template's length
+    let limit = match network.headers.encap_limit {
+        Some(_) => encap_limit::OPTION_HEADER_LEN,
+        None => 0,
+    };
+    (template.overhead() + limit) as u16 // at most a template's length, and that
 }
 
 impl NetworkMtus {

@@ -36,7 +36,8 @@ impl Compiler {
             } else {
                 DfPolicy::Clear
             });
-            if self.environment.uplink {
+            // A limit has no place in what uplinks cut.
+            if self.environment.uplink && network.table.encap_limit.is_none() {
                 builder = builder.ethernet(uplink::MAC, uplink::PEER_MAC);
                 // The kernel that routes it on takes one from its time to live.
                 if let TtlPolicy::Set(ttl) = ttl {

@@ -237,6 +237,7 @@ fn network(fields: &mut Fields, raw: raw::Network) -> Result<Network, Fault> {
         dscp: raw.dscp,
         ttl: raw.ttl,
         udp_checksum: raw.udp_checksum,
+        encap_limit: raw.encap_limit,
     };
     let headers = headers.resolve(fields, encap)?;
     word(&raw.mode, &[("routed", ())], &["bridged"])?;
@@ -296,6 +297,7 @@ struct HeadersRaw {
     dscp: At<Value>,
     ttl: At<Value>,
     udp_checksum: At<Value>,
+    encap_limit: At<Value>,
 }
 
 impl HeadersRaw {
@@ -311,7 +313,19 @@ impl HeadersRaw {
         };
         let (dscp, ttl) = (word("dscp", &self.dscp), word("ttl", &self.ttl));
         let udp_checksum = word("udp_checksum", &self.udp_checksum);
+        let limit = self.encap_limit.as_ref();
+        limit.iter().for_each(|it| fields.note("encap_limit", it));
+        let encap_limit = match limit.map(|it| it.get_ref()) {
+            None => None,
+            Some(Value::Integer(number)) => Some(*number),
+            Some(Value::String(word)) if word == "none" => None,
+            Some(other) => {
+                let problem = format!("{other} is not understood; use 0 to 255, or \"none\"");
+                return Err(fields.fault("encap_limit", problem));
+            }
+        };
         let keys = HeaderKeys {
+            encap_limit,
             ecn: ecn.map(|it| it.get_ref().as_str()),
             dscp: dscp.as_deref(),
             ttl: ttl.as_deref(),

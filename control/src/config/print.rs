@@ -175,6 +175,9 @@ impl Printer {
         if headers.udp_checksum != usual.udp_checksum {
             self.word("udp_checksum", headers.udp_checksum);
         }
+        if let Some(limit) = headers.encap_limit {
+            self.key("encap_limit", i64::from(limit));
+        }
     }
 
     fn port(&mut self, source: Source, port: &Port) {

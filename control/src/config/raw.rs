@@ -62,6 +62,7 @@ pub(super) struct Network {
     pub(super) dscp: At<Value>,
     pub(super) ttl: At<Value>,
     pub(super) udp_checksum: At<Value>,
+    pub(super) encap_limit: At<Value>,
     pub(super) mode: At<String>,
     pub(super) port: At<i64>,
     pub(super) mtu: At<Value>,

@@ -5,8 +5,10 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use ringlay_encap::{
     IpProtocol, Ipv4Packet, Ipv6Packet,
+    encap_limit::OPTION_HEADER_LEN,
     icmpv4::{self, Icmpv4Packet},
     icmpv6::{self, Icmpv6Packet},
+    ipv6,
 };
 
 /// MTUs of links that there are, for routers that do not say theirs (RFC 1191 section 7.1).
@@ -74,12 +76,20 @@ impl<'a> TooBig<'a> {
         let mtu = view.next_hop_mtu().filter(|_| valid)?;
         let quoted = message.get(icmpv6::HEADER_LEN..)?;
         let header = Ipv6Packet::new_header_checked(quoted).ok()?;
+        let payload = quoted.get(ipv6::HEADER_LEN..)?;
+        // The one header that tunnels may put before their own: an encapsulation limit.
+        let (protocol, payload) = match payload.split_at_checked(OPTION_HEADER_LEN) {
+            Some((options, rest)) if header.next_header() == IpProtocol::DESTINATION_OPTIONS => {
+                (IpProtocol(options[0]), rest)
+            }
+            _ => (header.next_header(), payload),
+        };
         let quote = Quote {
             source: header.src_addr().into(),
             destination: header.dst_addr().into(),
             len: u16::try_from(header.total_len()).ok()?,
-            protocol: header.next_header(),
-            payload: quoted.get(ringlay_encap::ipv6::HEADER_LEN..)?,
+            protocol,
+            payload,
         };
         let mtu = u16::try_from(mtu).unwrap_or(u16::MAX);
         Some(Self { mtu, quote })

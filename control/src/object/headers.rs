@@ -18,6 +18,8 @@ pub struct Headers {
     pub ttl: Option<TtlPolicy>,
     /// Outer UDP checksums (RFC 6935, RFC 6936).
     pub udp_checksum: UdpChecksum,
+    /// How many more tunnels packets may enter, as outer IPv6 headers say (RFC 2473).
+    pub encap_limit: Option<u8>,
 }
 
 /// The keys; those left out have defaults.
@@ -31,6 +33,8 @@ pub struct HeaderKeys<'a> {
     pub ttl: Option<&'a str>,
     /// `on`, `sent` or `off`.
     pub udp_checksum: Option<&'a str>,
+    /// A number; none says nothing.
+    pub encap_limit: Option<i64>,
 }
 
 impl Headers {
@@ -56,6 +60,18 @@ impl HeaderKeys<'_> {
                 problem: format!("{} does not go over UDP; remove it", encap.encapsulation()),
             });
         }
+        if self.encap_limit.is_some() && encap.port().is_some() {
+            return Err(EncapFault::Wrong {
+                key: "encap_limit",
+                problem: format!("{} goes over UDP; remove it", encap.encapsulation()),
+            });
+        }
+        let limit = |number: i64| {
+            u8::try_from(number).map_err(|_| EncapFault::Wrong {
+                key: "encap_limit",
+                problem: format!("{number} is no limit; use 0 to 255, or \"none\""),
+            })
+        };
         let ecn = match self.ecn {
             None | Some("normal") => EcnMode::Normal,
             Some("compatibility") => EcnMode::Compatibility,
@@ -73,6 +89,7 @@ impl HeaderKeys<'_> {
             dscp: parsed("dscp", self.dscp)?.unwrap_or_default(),
             ttl: parsed("ttl", self.ttl)?,
             udp_checksum: parsed("udp_checksum", self.udp_checksum)?.unwrap_or_default(),
+            encap_limit: self.encap_limit.map(limit).transpose()?,
         })
     }
 }
@@ -103,6 +120,7 @@ mod tests {
             dscp: Some("46"),
             ttl: Some("copy"),
             udp_checksum: Some("off"),
+            encap_limit: None,
         };
         let vxlan = Encap::Vxlan {
             vni: Vni::MAX,
@@ -116,5 +134,11 @@ mod tests {
         let defaults = HeaderKeys::default();
         assert_eq!(defaults.resolve(Encap::Ipip), Ok(Headers::default()));
         assert!(keys.resolve(Encap::Ipip).is_err());
+        let limited = HeaderKeys {
+            encap_limit: Some(4),
+            ..defaults
+        };
+        assert_eq!(limited.resolve(Encap::Ipip).unwrap().encap_limit, Some(4));
+        assert!(limited.resolve(vxlan).is_err());
     }
 }

@@ -107,6 +107,9 @@ fn network(rib: &Rib, network: &Network) -> Result<(), Fault> {
     {
         return Err(("udp_checksum", Problem::ZeroFromStrangers));
     }
+    if network.headers.encap_limit.is_some() && rib.local.is_ipv4() {
+        return Err(("encap_limit", Problem::LimitNeedsV6(rib.local)));
+    }
     mac(network.mac)?;
     if network.encap.inner() == Inner::Ip {
         no_mac_needed(rib, network)?;

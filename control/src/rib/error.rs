@@ -103,6 +103,9 @@ pub enum Problem {
     /// Over IPv6 nothing would tell a damaged outer source address.
     #[error("over IPv6 packets without a checksum are accepted from listed VTEPs only (RFC 6936)")]
     ZeroFromStrangers,
+    /// There are no IPv6 headers to say a limit.
+    #[error("is of use only over IPv6, and the underlay address is {0}")]
+    LimitNeedsV6(IpAddr),
     /// Another network has the GRE key.
     #[error("network {by} has GRE key {key}")]
     GreKeyTaken {
@@ -191,6 +194,7 @@ impl Problem {
             Self::UdpPortTaken { .. } => "UDP_PORT_TAKEN",
             Self::ChecksumShared { .. } => "CHECKSUM_SHARED",
             Self::ZeroFromStrangers => "ZERO_FROM_STRANGERS",
+            Self::LimitNeedsV6(_) => "LIMIT_NEEDS_V6",
             Self::GreKeyTaken { .. } => "GRE_KEY_TAKEN",
             Self::PairTaken { .. } => "PAIR_TAKEN",
             Self::StrangersTaken(_) => "STRANGERS_TAKEN",
@@ -225,6 +229,7 @@ impl Problem {
             Self::UdpPortTaken { .. } => "choose another port",
             Self::ChecksumShared { .. } => "use the same, or another port",
             Self::ZeroFromStrangers => "remove accept_unknown_vteps, or use \"on\"",
+            Self::LimitNeedsV6(_) => "remove it",
             Self::GreKeyTaken { .. } => "choose another key",
             Self::PairTaken { .. } => "give one of them a key, or another encapsulation",
             Self::StrangersTaken(_) => "let only one of them do so",

@@ -65,6 +65,7 @@ fn headers(raw: &proto::Network, encap: Encap) -> Result<Headers, Status> {
         dscp: given(&raw.dscp),
         ttl: given(&raw.ttl),
         udp_checksum: given(&raw.udp_checksum),
+        encap_limit: raw.encap_limit.map(i64::from),
     };
     keys.resolve(encap).map_err(misfit)
 }

@@ -42,6 +42,7 @@ pub(super) fn network(engine: &Engine, source: Source, network: &Network) -> pro
         ecn: network.headers.ecn_word().to_owned(),
         dscp: network.headers.dscp.to_string(),
         ttl: text(network.headers.ttl),
+        encap_limit: network.headers.encap_limit.map(u32::from),
         udp_checksum: text(encap.port().map(|_| network.headers.udp_checksum)),
         mtu: network.mtu.map(u32::from),
         mac: text(network.mac),

@@ -11,7 +11,7 @@ use std::{iter, thread};
 
 use ringlay_control::lab::process::Process;
 
-use crate::support::capture::{Capture, assert_no_complaint, sent_by};
+use crate::support::capture::{Capture, assert_no_complaint, decode, sent_by};
 use crate::support::node::{Node, NodeConfig};
 use crate::support::pair::{Pair, UNDERLAY_DEVICE, Underlay, ip};
 use crate::support::random::Random;
@@ -35,6 +35,12 @@ struct Scenario {
 const IPIP: Scenario = Scenario {
     kind: "ipip",
     network: "encap = \"ipip\"",
+    ethernet: false,
+};
+
+const IPIP_WITH_A_LIMIT: Scenario = Scenario {
+    kind: "ipip",
+    network: "encap = \"ipip\"\nencap_limit = 3",
     ethernet: false,
 };
 
@@ -84,7 +90,15 @@ impl Scenario {
             echo(&pair, inner, sizes.take(DATAGRAMS));
         }
         node.assert_alive();
-        assert_no_complaint(&capture.finish(), &sent_by(remote), "udp");
+        let file = capture.finish();
+        assert_no_complaint(&file, &sent_by(remote), "udp");
+        let limits = decode(&file, &sent_by(remote), &["ipv6.opt.tel"]);
+        let limit: &[&str] = match self.network.contains("encap_limit") {
+            true => &["3"],
+            false => &[],
+        };
+        let tunnelled = limits.iter().filter(|row| row[0] == limit).count();
+        assert!(tunnelled >= 2 * (3 + DATAGRAMS), "{limits:?}");
         let said = scapy.output();
         assert!(!said.contains("DIFFERS"), "{said}");
         let same = said.lines().filter(|line| *line == "same").count();
@@ -138,6 +152,11 @@ fn ipip_over_ipv4() {
 #[test]
 fn ipip_over_ipv6() {
     IPIP.talk(Underlay::V6, "epoll");
+}
+
+#[test]
+fn ipip_with_a_limit_over_ipv6() {
+    IPIP_WITH_A_LIMIT.talk(Underlay::V6, "io_uring");
 }
 
 #[test]

@@ -78,6 +78,24 @@ fn nodes_talk_by_each_encapsulation_over_raw_sockets() {
 }
 
 #[test]
+fn nodes_tell_each_other_encapsulation_limits_and_leave_room_for_them() {
+    for (keys, largest) in [
+        ("encap = \"ipip\"\nencap_limit = 4\n", 1500 - 40 - 8),
+        (
+            "encap = \"gre\"\nkey = 42\nencap_limit = 0\n",
+            1500 - 40 - 8 - 8,
+        ),
+    ] {
+        for driver in ["udp", "tunnel-gso"] {
+            let hosts = overlay(keys, 6, driver);
+            talk(&hosts);
+            let link = hosts.ip(0, "link show rl0");
+            assert!(link.contains(&format!("mtu {largest} ")), "{link}");
+        }
+    }
+}
+
+#[test]
 fn networks_without_a_key_share_an_endpoint_if_their_peers_differ() {
     let hosts = overlay("encap = \"ipip\"\n", 4, "udp");
     assert!(hosts.pings("10.42.2.1"));

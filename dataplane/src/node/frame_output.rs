@@ -21,4 +21,5 @@ pub(super) fn encapsulate(
     frame.meta.remote = remote;
     frame.meta.traffic_class = 0;
     frame.meta.ttl = 0;
+    frame.meta.encap_limit = network.encap_limit;
 }

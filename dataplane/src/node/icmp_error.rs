@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
+use ringlay_encap::encap_limit;
 use ringlay_encap::flow::flow_hash;
 use ringlay_encap::icmpv4::{self, Icmpv4Error};
 use ringlay_encap::icmpv6::{self, Icmpv6Error};
@@ -95,7 +96,7 @@ fn rewrite(
         IpAddr::V4(source) => error_v4(fault, mtu(IpVersion::V4))
             .and_then(|error| icmpv4::error_header(error, source, frame.data()))
             .map(|bytes| copy(&mut header, &bytes)),
-        IpAddr::V6(source) => error_v6(fault, mtu(IpVersion::V6))
+        IpAddr::V6(source) => error_v6(fault, mtu(IpVersion::V6), frame.data())
             .and_then(|error| icmpv6::error_header(error, source, frame.data()))
             .map(|bytes| copy(&mut header, &bytes)),
     };
@@ -144,7 +145,7 @@ fn error_v4(fault: DropReason, mtu: usize) -> Option<Icmpv4Error> {
     }
 }
 
-fn error_v6(fault: DropReason, mtu: usize) -> Option<Icmpv6Error> {
+fn error_v6(fault: DropReason, mtu: usize, packet: &[u8]) -> Option<Icmpv6Error> {
     match fault {
         DropReason::NoRoute => Some(Icmpv6Error::NoRoute),
         DropReason::Hairpin | DropReason::NeighbourUnresolved => {
@@ -155,6 +156,12 @@ fn error_v6(fault: DropReason, mtu: usize) -> Option<Icmpv6Error> {
         DropReason::TooBig => Some(Icmpv6Error::PacketTooBig {
             mtu: u32::try_from(mtu).unwrap_or(u32::MAX),
         }),
+        DropReason::EncapLimit => {
+            let found = encap_limit::find(packet).ok().flatten()?;
+            Some(Icmpv6Error::ParameterProblem {
+                pointer: found.at as u32, // within the packet
+            })
+        }
         _ => None,
     }
 }

@@ -14,13 +14,14 @@ use ringlay_encap::{IpProtocol, encap_limit};
 
 use crate::drop_reason::DropReason;
 use crate::id::NetworkId;
-use crate::tables::Tables;
+use crate::tables::{Network, Tables};
 
 /// So many tunnels of this node may be around a packet: what RFC 2473 section 6.6 gives packets
 /// that do not say.
 const DEPTH_MAX: usize = 4;
 
-/// Whether a packet may enter a tunnel of `network`, which ends here at `local`.
+/// Whether a packet may enter a tunnel of `network`, which ends here at `local`; and how many more
+/// after it, for its outer header to say.
 ///
 /// # Errors
 ///
@@ -29,17 +30,23 @@ const DEPTH_MAX: usize = 4;
 pub(super) fn admit(
     packet: &[u8],
     local: IpAddr,
-    network: NetworkId,
+    id: NetworkId,
+    network: &Network,
     tables: &Tables,
-) -> Result<(), DropReason> {
+) -> Result<Option<u8>, DropReason> {
     if is_from(packet, local) {
-        look_inside(packet, network, tables)?;
+        look_inside(packet, id, tables)?;
     }
     match local {
-        IpAddr::V6(_) if has_options(packet) && limit_is_reached(packet) => {
-            Err(DropReason::EncapLimit)
+        IpAddr::V6(_) if has_options(packet) => {
+            let inner = encap_limit::of_packet(packet).ok().flatten();
+            let outer = encap_limit::outer(inner, network.encap_limit);
+            let outer = outer.map_err(|_| DropReason::EncapLimit)?;
+            // UDP has no place for it.
+            Ok(outer.filter(|_| network.port == 0))
         }
-        _ => Ok(()),
+        IpAddr::V6(_) => Ok(network.encap_limit),
+        IpAddr::V4(_) => Ok(None),
     }
 }
 
@@ -62,10 +69,6 @@ fn has_options(packet: &[u8]) -> bool {
         IpProtocol::DESTINATION_OPTIONS.0,
     ];
     packet[0] >> 4 == 6 && KINDS.contains(&packet[6])
-}
-
-fn limit_is_reached(packet: &[u8]) -> bool {
-    matches!(encap_limit::of_packet(packet), Ok(Some(0)))
 }
 
 /// Goes through the tunnel headers of this node that a packet begins with.

@@ -9,7 +9,7 @@ use ringlay_encap::EtherType;
 use ringlay_encap::segment::Segmenter;
 use ringlay_encap::template::Template;
 
-use super::{Context, Edges};
+use super::{Context, Edges, tunnel_encap};
 use crate::drop_reason::DropReason;
 use crate::frame::{Frame, Meta, Offload};
 use crate::mempool::Mempool;
@@ -36,7 +36,9 @@ pub(super) fn cut(
     let tunnel_len = template.tunnel_bytes().len();
     let stride = tunnel_len + segmenter.header_len() + segmenter.payload(0).len();
     let tunnel = context.tables.tunnel(frame.meta.tunnel);
-    let oversized = tunnel.is_some_and(|tunnel| stride - tunnel_len > tunnel.mtu);
+    let oversized = tunnel.is_some_and(|tunnel| {
+        tunnel_encap::is_oversized(frame, stride - tunnel_len, tunnel, context)
+    });
     let per_train = if oversized {
         1
     } else {

@@ -6,7 +6,7 @@ use ringlay_encap::ip::IpVersion;
 use ringlay_encap::ipv4::Ipv4Packet;
 use ringlay_encap::segment::{self, Segmenter};
 use ringlay_encap::template::Template;
-use ringlay_encap::{EtherType, IpFields};
+use ringlay_encap::{EtherType, IpFields, encap_limit};
 
 use super::uplink_output::{self, Idents};
 use super::{Context, Edges, nesting, put, wire_output};
@@ -36,9 +36,12 @@ pub(super) fn process(
             continue;
         };
         let (id, local) = (tunnel.network, tunnel.local);
-        if let Err(reason) = nesting::admit(frame.data(), local, id, tables) {
-            context.discard(frame, reason);
-            continue;
+        match nesting::admit(frame.data(), local, id, network, tables) {
+            Ok(limit) => frame.meta.encap_limit = limit,
+            Err(reason) => {
+                edges.refuse(frame, reason);
+                continue;
+            }
         }
         let inner = ip_fields(frame.data());
         frame.meta.underlay = network.underlay;
@@ -65,12 +68,12 @@ fn encapsulate(
     if must_shrink(frame.data(), frame.len(), tunnel) {
         return edges.refuse(frame, DropReason::TooBig);
     }
-    frame.meta.oversized = frame.len() > tunnel.mtu;
+    frame.meta.oversized = is_oversized(&frame, frame.len(), tunnel, context);
     if !finish_checksum(&mut frame) {
         return context.discard(frame, DropReason::IpMalformed);
     }
     let ethertype = ethertype(&frame);
-    if uplink_output::is_for(template) {
+    if by_uplink(&frame, template) {
         let done = match context.tables.wire(frame.meta.underlay) {
             // To be fragmented, which is the kernel's business.
             Some(_) if frame.meta.oversized => false,
@@ -115,7 +118,7 @@ fn encapsulate_each(
     }
     let (header_len, count) = (segmenter.header_len(), segmenter.count());
     let ethertype = ethertype(&frame);
-    if !uplink_output::is_for(template) {
+    if !by_uplink(&frame, template) {
         return super::segment::cut(
             &frame, &segmenter, template, ethertype, edges, pool, context,
         );
@@ -201,6 +204,29 @@ pub(super) fn fit_tcp(frame: &mut Frame, mtu: usize) -> bool {
         frame.meta.offload.gso_size = (mtu - header_len) as u16; // less than it was
     }
     true
+}
+
+/// Whether a packet leaves by an uplink: those have no place for an encapsulation limit.
+#[inline]
+fn by_uplink(frame: &Frame, template: &Template) -> bool {
+    uplink_output::is_for(template) && frame.meta.encap_limit.is_none()
+}
+
+/// Whether the path takes an inner packet of `len` bytes only in pieces. The tunnel's MTU has room
+/// for an encapsulation limit where all its packets have one, but not for that of a few.
+#[inline]
+pub(super) fn is_oversized(
+    frame: &Frame,
+    len: usize,
+    tunnel: &Tunnel,
+    context: &Context<'_>,
+) -> bool {
+    let usual = || context.tables.network(tunnel.network)?.encap_limit;
+    let extra = match frame.meta.encap_limit {
+        Some(_) if usual().is_none() => encap_limit::OPTION_HEADER_LEN,
+        _ => 0,
+    };
+    len + extra > tunnel.mtu
 }
 
 /// Whether the sender must be told to send smaller packets than one of `len` bytes.

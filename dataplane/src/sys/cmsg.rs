@@ -1,13 +1,17 @@
 //! The control messages of underlay sockets: how large the datagrams of a train are, and
 //! the traffic class and the time to live of their outer IP headers; received and to be sent alike.
+//! Also the encapsulation limit of what is sent.
 //!
 //! Messages are encoded and parsed as bytes, with every length checked.
 
 use std::mem::offset_of;
 
+use ringlay_encap::IpProtocol;
+use ringlay_encap::encap_limit::{self, OPTION_HEADER_LEN};
+
 use crate::frame::{Frame, Meta};
 
-/// Room for the control messages of one datagram: three, with an integer each.
+/// Room for the control messages of one datagram: three, with an integer or so much each.
 pub const CONTROL_LEN: usize = 3 * SPACE;
 
 /// Storage for the control messages of one datagram.
@@ -18,8 +22,8 @@ const HEADER_LEN: usize = align(size_of::<libc::cmsghdr>());
 const LEVEL: usize = offset_of!(libc::cmsghdr, cmsg_level);
 const TYPE: usize = offset_of!(libc::cmsghdr, cmsg_type);
 
-/// Bytes of a message with an integer, or less, in it.
-const SPACE: usize = align(HEADER_LEN + size_of::<libc::c_int>());
+/// Bytes of a message with an integer, an encapsulation limit, or less, in it.
+const SPACE: usize = align(HEADER_LEN + OPTION_HEADER_LEN);
 
 const fn align(len: usize) -> usize {
     len.next_multiple_of(size_of::<usize>())
@@ -50,9 +54,23 @@ pub fn encode(frame: &Frame, out: &mut ControlBytes) -> usize {
     len + encode_ip_fields(meta, &mut out[len..])
 }
 
-/// Like [`encode`], for the packets of a train that are sent one by one.
+/// Like [`encode`], for the packets of a train that are sent one by one, by raw sockets with their
+/// encapsulation limit (RFC 2473 section 4.1.1; `IPV6_DSTOPTS`: RFC 3542).
 #[inline]
-pub fn encode_ip_fields(meta: &Meta, out: &mut [u8]) -> usize {
+pub fn encode_packet(meta: &Meta, out: &mut ControlBytes) -> usize {
+    let len = encode_ip_fields(meta, out);
+    let Some(limit) = meta.encap_limit.filter(|_| meta.remote.is_ipv6()) else {
+        return len;
+    };
+    let mut header = [0; OPTION_HEADER_LEN];
+    // The kernel knows what follows.
+    encap_limit::emit(IpProtocol(0), limit, &mut header);
+    let (level, kind) = (libc::IPPROTO_IPV6, libc::IPV6_DSTOPTS);
+    len + put(level, kind, header, &mut out[len..])
+}
+
+#[inline]
+fn encode_ip_fields(meta: &Meta, out: &mut [u8]) -> usize {
     if meta.traffic_class == 0 && meta.ttl == 0 {
         return 0;
     }
@@ -208,6 +226,29 @@ mod tests {
                 let control = message(libc::IPPROTO_IPV6, kind, &class);
                 assert_eq!(parse(&control), Ancillary::default());
             }
+        }
+    }
+
+    #[test]
+    fn an_encapsulation_limit_is_sent_with_packets_over_ipv6() {
+        let mut frame = Mempool::new(1).unwrap().allocate().unwrap();
+        frame.meta.encap_limit = Some(7);
+        for (remote, ttl, expected) in [
+            ("192.0.2.1:0", 0, 0),
+            ("[2001:db8::1]:0", 0, 24),
+            ("[2001:db8::1]:0", 9, 3 * 24),
+        ] {
+            frame.meta.remote = remote.parse().unwrap();
+            (frame.meta.ttl, frame.meta.traffic_class) = (ttl, ttl);
+            let mut bytes = [0; CONTROL_LEN];
+            let len = encode_packet(&frame.meta, &mut bytes);
+            assert_eq!(len, expected);
+            if len > 0 {
+                let options = [0, 0, 4, 1, 7, 1, 1, 0];
+                let whole = message(libc::IPPROTO_IPV6, libc::IPV6_DSTOPTS, &options);
+                assert!(bytes[..len].ends_with(&whole));
+            }
+            assert_eq!(encode(&frame, &mut bytes), expected.saturating_sub(24));
         }
     }
 

@@ -227,7 +227,7 @@ impl Headers {
 
     #[inline]
     fn prepare_packet(&mut self, index: usize, meta: &Meta, packet: &[u8]) {
-        let control_len = cmsg::encode_ip_fields(meta, &mut self.controls[index]);
+        let control_len = cmsg::encode_packet(meta, &mut self.controls[index]);
         self.prepare(index, meta, packet, control_len);
     }
 

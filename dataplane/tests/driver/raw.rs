@@ -20,6 +20,7 @@ crate::scenarios!(
     a_train_leaves_packet_by_packet,
     the_traffic_class_crosses_with_its_packets,
     the_time_to_live_is_told_where_it_is_asked_for,
+    an_encapsulation_limit_is_told,
     flow_labels_tell_flows_apart,
     each_packet_reaches_one_worker,
     both_protocols_of_ip_in_ip_are_served,
@@ -178,6 +179,40 @@ fn the_time_to_live_is_told_where_it_is_asked_for(kind: DriverKind) {
             }
         });
     }
+}
+
+fn an_encapsulation_limit_is_told(kind: DriverKind) {
+    let [from, to] = VERSIONS[1];
+    alone(|| {
+        let mut rig = Rig::new(kind);
+        let out = attach(&mut rig, 1, from, Gre);
+        attach(&mut rig, 2, to, Gre);
+        let every = Protocol::from(i32::from(0x86dd_u16.to_be()));
+        let wire = Socket::new(Domain::PACKET, Type::RAW, Some(every)).unwrap();
+        wire.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        for limit in [None, Some(0), Some(255)] {
+            let mut train = rig.frame(&[0x45; 30], address(to));
+            train.meta.segment_size = 20;
+            train.meta.encap_limit = limit;
+            train.meta.ttl = 9;
+            train.meta.traffic_class = 0xb9;
+            rig.driver.send(out, train);
+            rig.driver.flush();
+            for len in [20, 10] {
+                let packet = loop {
+                    let packet = receive(&wire);
+                    if [GRE as u8, 60].contains(&packet[20]) && packet[21] == 9 {
+                        break packet;
+                    }
+                };
+                let found = ringlay_encap::encap_limit::of_packet(&packet[14..]);
+                assert_eq!(found, Ok(limit));
+                assert_eq!(packet.len(), 14 + 40 + limit.map_or(0, |_| 8) + len);
+            }
+            let frames = rig.collect(2);
+            assert_eq!(frames[0].data(), [0x45; 20], "without it");
+        }
+    });
 }
 
 fn flow_labels_tell_flows_apart(kind: DriverKind) {

@@ -80,6 +80,7 @@ fn tables() -> Tables {
         mss_clamp: false,
         ttl: None,
         dscp: DscpPolicy::default(),
+        encap_limit: None,
         accept_unknown_vteps: false,
         vteps: vec![IpAddr::V4(PEER_VTEP), IpAddr::V4(STRANGER_VTEP)],
         addresses: vec!["10.42.1.1".parse().unwrap(), "fd42:1::1".parse().unwrap()],
