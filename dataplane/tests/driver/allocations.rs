@@ -6,15 +6,17 @@ use ringlay_dataplane::batch::Batch;
 use ringlay_dataplane::driver::{DriverKind, QueueId};
 use ringlay_dataplane::port::tun::TunOffloads;
 use ringlay_dataplane::sys::netns;
-use ringlay_encap::Encapsulation;
+use ringlay_encap::{Encapsulation, UdpChecksum};
 
 use crate::counting::allocations;
-use crate::rig::{Rig, endpoint, port, private_address, raw_endpoint, tun_device, underlay};
+use crate::rig::{
+    Rig, endpoint, endpoint_with, port, private_address, raw_endpoint, tun_device, underlay,
+};
 
 crate::scenarios!(moving_frames_allocates_nothing);
 
 /// Sends batches to an endpoint of the same driver, and to a TUN device.
-fn round(rig: &mut Rig, batch: &mut Batch, queues: [QueueId; 3], to: SocketAddr) -> usize {
+fn round(rig: &mut Rig, batch: &mut Batch, queues: [QueueId; 4], to: SocketAddr) -> usize {
     // An IPv4 packet from nowhere, which the kernel drops.
     const PACKET: [u8; 20] = [
         0x45, 0, 0, 20, 0, 0, 0, 0, 64, 59, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
@@ -30,6 +32,9 @@ fn round(rig: &mut Rig, batch: &mut Batch, queues: [QueueId; 3], to: SocketAddr)
     train.meta.segment_size = 999;
     train.meta.traffic_class = 1;
     rig.driver.send(queues[2], train);
+    let mut train = rig.frame(&[1; 1_000], to);
+    train.meta.segment_size = 500;
+    rig.driver.send(queues[3], train);
     rig.driver.flush();
     rig.driver.wait(None).unwrap();
     rig.driver.receive(batch);
@@ -46,19 +51,23 @@ fn moving_frames_allocates_nothing(kind: DriverKind) {
     rig.attach(underlay(2, endpoint(to, 1, false)));
     let raw = |local| underlay(3, raw_endpoint(local, Encapsulation::Gre, 1).remove(0));
     let (raw_out, _) = rig.attach(raw(private_address()));
+    let bare = endpoint_with(private_address(), UdpChecksum::Off);
+    let (bare_out, bare_counters) = rig.attach(underlay(4, bare));
     let (_, raw_counters) = rig.attach(raw(to));
     let mut batch = Batch::new();
+    let outs = [out, tun, raw_out, bare_out];
     for _ in 0..10 {
-        round(&mut rig, &mut batch, [out, tun, raw_out], to);
+        round(&mut rig, &mut batch, outs, to);
     }
     let before = allocations();
     let arrived: usize = (0..100)
-        .map(|_| round(&mut rig, &mut batch, [out, tun, raw_out], to))
+        .map(|_| round(&mut rig, &mut batch, outs, to))
         .sum();
     assert_eq!(allocations() - before, 0);
     // The count is of this very work.
     assert!(arrived > 4_000, "{arrived} frames arrived");
     assert!(raw_counters.rx_frames.value() > 500);
+    assert_eq!(bare_counters.tx_frames.value(), 110 * 2);
     assert_eq!(tun_counters.tx_frames.value(), 110 * 48);
     drop(std::hint::black_box(Box::new(0)));
     assert!(allocations() > before, "allocations are counted");

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
 use ringlay_dataplane::driver::DriverKind;
@@ -44,9 +46,19 @@ fn alone(test: impl FnOnce() + Send) {
         ] {
             ip(arguments);
         }
+        // The kernel makes their routes a moment later.
+        while are_tentative() {
+            thread::sleep(Duration::from_millis(1));
+        }
         test();
     })
     .expect("these tests need root");
+}
+
+fn are_tentative() -> bool {
+    let mut show = Command::new("ip");
+    let shown = show.args(["-6", "address", "show", "dev", "lo", "tentative"]);
+    !shown.output().unwrap().stdout.is_empty()
 }
 
 fn address(text: &str) -> SocketAddr {
@@ -198,6 +210,7 @@ fn an_encapsulation_limit_is_told(kind: DriverKind) {
             train.meta.traffic_class = 0xb9;
             rig.driver.send(out, train);
             rig.driver.flush();
+            assert_eq!(rig.counters.total_drops(), 0);
             for len in [20, 10] {
                 let packet = loop {
                     let packet = receive(&wire);

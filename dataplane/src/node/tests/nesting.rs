@@ -159,7 +159,7 @@ fn below_it_the_next_one_is_told_where_there_is_a_place_for_it() {
             // Packets that say nothing.
             let plain = udp6("fd42:1::1", "fd42:2::1", 64, b"x");
             let (_, underlays) = rig.send_from_port(&plain);
-            let sockets = udp && !by_uplink || !udp;
+            let sockets = !(udp && by_uplink);
             if sockets {
                 assert_eq!(underlays[0].meta.encap_limit, limit, "{key}");
             } else {
