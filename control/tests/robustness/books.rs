@@ -10,7 +10,6 @@ use serde_json::Value;
 use crate::support::node::{DEVICE, Node};
 
 const PATIENCE: Duration = Duration::from_secs(20);
-const VXLAN_PORT: &str = ":12B5";
 
 /// The node's counters, summed over its workers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -105,15 +104,33 @@ pub(crate) struct DeviceState {
     pub(crate) dropped: u64,
 }
 
+/// Sockets over IPv4 that packets of a tunnel come to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Sockets {
+    /// On this UDP port.
+    Udp(u16),
+    /// Of these IP protocols.
+    Raw(&'static [u8]),
+}
+
+impl Sockets {
+    pub(crate) const VXLAN: Self = Self::Udp(4789);
+}
+
 impl Kernel {
-    pub(crate) fn tunnel_sockets(self) -> SocketState {
+    pub(crate) fn tunnel_sockets(self, sockets: Sockets) -> SocketState {
         let mut state = SocketState::default();
-        for line in self.read("net/udp").lines() {
+        let (file, numbers) = match sockets {
+            Sockets::Udp(port) => ("net/udp", vec![port]),
+            Sockets::Raw(protocols) => {
+                ("net/raw", protocols.iter().map(|it| (*it).into()).collect())
+            }
+        };
+        let wanted: Vec<_> = numbers.iter().map(|it| format!(":{it:04X}")).collect();
+        for line in self.read(file).lines() {
             let fields: Vec<_> = line.split_whitespace().collect();
-            if fields
-                .get(1)
-                .is_none_or(|local| !local.ends_with(VXLAN_PORT))
-            {
+            let is_wanted = |local: &&str| wanted.iter().any(|end| local.ends_with(end));
+            if fields.get(1).is_none_or(|local| !is_wanted(local)) {
                 continue;
             }
             let queue = fields[4].split(':').nth(1).expect("tx_queue:rx_queue");

@@ -14,8 +14,8 @@ use nix::sys::socket::{
 };
 use nix::sys::time::{TimeVal, TimeValLike};
 
-use crate::books::{Books, Kernel};
-use crate::mutate;
+use crate::books::{Books, Kernel, Sockets};
+use crate::mutate::{self, Shape};
 use crate::samples::Samples;
 use crate::stop::StopOnDrop;
 use crate::support::kernel_peer::{self, Style};
@@ -159,18 +159,22 @@ fn flood_tunnel(pair: &Pair, kernel: Kernel, random: &mut Random, samples: &Samp
         let bind = || UdpSocket::bind((address, 0));
         pair.peer.run(bind).unwrap().unwrap()
     });
-    let before = kernel.tunnel_sockets().dropped;
+    let before = kernel.tunnel_sockets(Sockets::VXLAN).dropped;
     let mut sent = 0;
-    while sent < count + kernel.tunnel_sockets().dropped - before {
+    while sent < count + kernel.tunnel_sockets(Sockets::VXLAN).dropped - before {
         for _ in 0..BURST {
-            let frame = mutate::tunnel_frame(random, &samples.tunnel);
+            let frame = mutate::tunnel_frame(random, Shape::VXLAN, &samples.tunnel);
             let socket = &sockets[random.below(sockets.len())];
             socket.send_to(&frame, (Underlay::V4.node(), 4789)).unwrap();
         }
         sent += BURST;
-        wait_while("the socket", || kernel.tunnel_sockets().queued > QUEUED_MAX);
+        wait_while("the socket", || {
+            kernel.tunnel_sockets(Sockets::VXLAN).queued > QUEUED_MAX
+        });
     }
-    wait_while("the socket", || kernel.tunnel_sockets().queued > 0);
+    wait_while("the socket", || {
+        kernel.tunnel_sockets(Sockets::VXLAN).queued > 0
+    });
 }
 
 /// Hands packets to the TUN device until the node has taken `count`.
@@ -226,7 +230,7 @@ fn open_packet_socket() -> (OwnedFd, LinkAddr) {
     }
 }
 
-fn wait_while(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) fn wait_while(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while condition() {
         assert!(

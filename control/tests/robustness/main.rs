@@ -10,6 +10,7 @@ mod support;
 mod books;
 mod flood;
 mod kill;
+mod kinds;
 mod mutate;
 mod pcap;
 mod samples;

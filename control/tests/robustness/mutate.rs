@@ -4,19 +4,35 @@ use crate::support::random::Random;
 
 /// Longer than any frame of the underlay carries: what a lying peer may send as fragments.
 const LENGTH_MAX: usize = 9000;
-const VXLAN_BYTES: usize = 8;
-const ETHERNET_BYTES: usize = 14;
 
-/// A frame for the tunnel: a VXLAN header and what follows, perhaps.
-pub(crate) fn tunnel_frame(random: &mut Random, samples: &[Vec<u8>]) -> Vec<u8> {
+/// Where the headers are in what a tunnel carries.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    /// Bytes of tunnel header; an inner Ethernet header follows if IP does not.
+    pub(crate) header: usize,
+    /// Where the inner IP header begins.
+    pub(crate) ip: usize,
+}
+
+impl Shape {
+    pub(crate) const VXLAN: Self = Self { header: 8, ip: 22 };
+}
+
+/// A frame for the tunnel: its header and what follows, perhaps.
+pub(crate) fn tunnel_frame(random: &mut Random, shape: Shape, samples: &[Vec<u8>]) -> Vec<u8> {
     let mut frame = samples[random.below(samples.len())].clone();
-    let ip = VXLAN_BYTES + ETHERNET_BYTES;
+    let Shape { header, ip } = shape;
     match random.below(10) {
         0 => return garbage(random),
+        // Network identifiers and keys.
         1 => set(&mut frame, 4 + random.below(3), random.byte()),
         2 => reserved_bits(random, &mut frame),
         3 => frame = nested(random, samples, frame),
-        4 => ethernet_field(random, &mut frame),
+        4 if header < ip => set(
+            &mut frame,
+            header + random.below(ip - header),
+            random.byte(),
+        ),
         5 => lie_about_length(random, &mut frame, ip),
         _ => generic(random, &mut frame, ip),
     }
@@ -84,15 +100,6 @@ fn nested(random: &mut Random, samples: &[Vec<u8>], mut frame: Vec<u8>) -> Vec<u
     }
     frame.truncate(LENGTH_MAX);
     frame
-}
-
-/// Destination, source or type of the inner frame.
-fn ethernet_field(random: &mut Random, frame: &mut [u8]) {
-    set(
-        frame,
-        VXLAN_BYTES + random.below(ETHERNET_BYTES),
-        random.byte(),
-    );
 }
 
 /// Header length, total length, UDP length, or IPv6 payload length, to anything or to an edge.
