@@ -1,5 +1,5 @@
-//! A node, and a host behind Open vSwitch's userspace datapath. The kernel has no part in the
-//! tunnel at either end.
+//! A node, with sockets and with an uplink, and a host behind Open vSwitch's userspace datapath. The
+//! kernel has no tunnel at either end.
 
 use std::net::IpAddr;
 
@@ -86,9 +86,13 @@ impl Scenario {
         };
         let filter = format!("host {} and not icmp6 and not arp", underlay.node());
         let capture = Capture::start(&pair, &pair.node, UNDERLAY_DEVICE, &filter);
-        let node = Node::start_network(&pair, &config, "auto", self.network);
+        let node = Node::start_network(&pair, &config, "udp", self.network);
         let mtu = kernel_peer::mtu(&pair.node, node::DEVICE);
         let switch = Switch::start(&pair, underlay, &self.tunnel, mtu);
+        exchange(&pair, mtu);
+        node.stop();
+        let node = Node::start_network(&pair, &config, "tunnel-gso", self.network);
+        assert_eq!(node.query("show node")["underlay_driver"], "tunnel-gso");
         exchange(&pair, mtu);
         node.assert_alive();
         switch.assert_alive();

@@ -7,23 +7,27 @@ use std::path::Path;
 
 use crate::support::capture::{Capture, decode, sent_by};
 use crate::support::kernel_peer::{self, Convention, Style};
-use crate::support::node::{Node, NodeConfig};
+use crate::support::node::{self, Node, NodeConfig};
 use crate::support::ovs_peer::{self, Carries, Switch, Tunnel};
 use crate::support::pair::{Pair, UNDERLAY_DEVICE, Underlay};
 use crate::support::traffic::{exchange_tcp, exchange_udp, ping, wait_for_ping};
 
-const UNDERLAY: Underlay = Underlay::V4;
+/// How the underlay is used: its IP version, and the node's driver.
+type Way = (Underlay, &'static str);
+
+const WAYS: [Way; 2] = [(Underlay::V4, "udp"), (Underlay::V6, "tunnel-gso")];
 
 /// A node by this preset. Each end's MAC address is published to the other.
-fn node(pair: &Pair, preset: &str, peer_mac: Option<&'static str>) -> Node {
+fn node(pair: &Pair, way: Way, preset: &str, peer_mac: Option<&'static str>) -> Node {
+    let (underlay, driver) = way;
     let config = NodeConfig {
         driver: "epoll",
-        underlay: UNDERLAY,
+        underlay,
         mac: Some(kernel_peer::NODE_MAC),
         peer_mac,
         via: None,
     };
-    Node::start_network(pair, &config, "udp", &format!("preset = \"{preset}\""))
+    Node::start_network(pair, &config, driver, &format!("preset = \"{preset}\""))
 }
 
 fn exchange(pair: &Pair) {
@@ -38,12 +42,9 @@ fn exchange(pair: &Pair) {
 
 /// What the node sent: each distinct set of values of `fields`. Of several in one frame all, from
 /// the outermost on.
-fn said(file: &Path, fields: &[&str]) -> BTreeSet<String> {
-    let rows = decode(
-        file,
-        &format!("{} && udp", sent_by(UNDERLAY.node())),
-        fields,
-    );
+fn said(file: &Path, underlay: Underlay, fields: &[&str]) -> BTreeSet<String> {
+    let filter = format!("{} && udp", sent_by(underlay.node()));
+    let rows = decode(file, &filter, fields);
     assert!(rows.len() > 20, "{} frames", rows.len());
     let row = |row: Vec<Vec<String>>| row.iter().map(|field| field.join(" ")).collect::<Vec<_>>();
     rows.into_iter()
@@ -54,26 +55,32 @@ fn said(file: &Path, fields: &[&str]) -> BTreeSet<String> {
 /// A VXLAN device as flannel and Calico make it: no learning, and for each node a route, a
 /// permanent neighbour and an entry of the forwarding database.
 fn vxlan(preset: &str, convention: Convention) {
-    let pair = Pair::create();
-    kernel_peer::start_by(&pair, UNDERLAY, Style::Routed, convention);
+    for way in WAYS {
+        vxlan_over(way, preset, convention);
+    }
+}
+
+fn vxlan_over(way: Way, preset: &str, convention: Convention) {
+    let (pair, underlay) = (Pair::create(), way.0);
+    kernel_peer::start_by(&pair, underlay, Style::Routed, convention);
     let Convention { vni, port } = convention;
     let filter = format!("udp dst port {port}");
     let capture = Capture::start(&pair, &pair.node, UNDERLAY_DEVICE, &filter);
-    let node = node(&pair, preset, Some(kernel_peer::MAC));
+    let node = node(&pair, way, preset, Some(kernel_peer::MAC));
     exchange(&pair);
     node.assert_alive();
     let file = capture.finish();
     let decoded = ["vxlan.flags", "vxlan.gbp", "vxlan.vni", "vxlan.reserved8"];
     assert_eq!(
-        said(&file, &decoded),
+        said(&file, underlay, &decoded),
         BTreeSet::from([format!("0x0800; 0; {vni}; 0")])
     );
-    assert_inner_destination(&file, kernel_peer::MAC);
+    assert_inner_destination(&file, underlay, kernel_peer::MAC);
 }
 
 /// No frame is for a group: nobody is asked for an address that was published.
-fn assert_inner_destination(file: &Path, mac: &str) {
-    let outer = said(file, &["eth.dst"]);
+fn assert_inner_destination(file: &Path, underlay: Underlay, mac: &str) {
+    let outer = said(file, underlay, &["eth.dst"]);
     let inner = outer.iter().map(|macs| macs.split(' ').nth(1));
     assert_eq!(BTreeSet::from_iter(inner), BTreeSet::from([Some(mac)]));
 }
@@ -101,15 +108,22 @@ fn cilium() {
 
 #[test]
 fn antrea() {
-    let pair = Pair::create();
+    for way in WAYS {
+        antrea_over(way);
+    }
+}
+
+fn antrea_over(way: Way) {
+    let (pair, underlay) = (Pair::create(), way.0);
     let capture = Capture::start(&pair, &pair.node, UNDERLAY_DEVICE, "udp dst port 6081");
-    let node = node(&pair, "antrea", None);
+    let node = node(&pair, way, "antrea", None);
     let tunnel = Tunnel {
         kind: "geneve",
         options: "key=flow",
         carries: Carries::SharedMac,
     };
-    let switch = Switch::start(&pair, UNDERLAY, &tunnel, 1450);
+    let mtu = kernel_peer::mtu(&pair.node, node::DEVICE);
+    let switch = Switch::start(&pair, underlay, &tunnel, mtu);
     exchange(&pair);
     node.assert_alive();
     switch.assert_alive();
@@ -121,8 +135,8 @@ fn antrea() {
         "geneve.vni",
     ];
     assert_eq!(
-        said(&file, &decoded),
+        said(&file, underlay, &decoded),
         BTreeSet::from(["0; 0x00; 0x6558; 0x000000".into()])
     );
-    assert_inner_destination(&file, ovs_peer::SHARED_MAC);
+    assert_inner_destination(&file, underlay, ovs_peer::SHARED_MAC);
 }
