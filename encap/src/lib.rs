@@ -47,6 +47,7 @@ pub mod encapsulation;
 pub mod error;
 pub mod eth;
 pub mod flow;
+pub mod fragment;
 pub mod geneve;
 pub mod gre;
 pub mod icmpv4;
