@@ -84,6 +84,7 @@ fn tables(key: TunnelKey, inner: Inner) -> Tables {
         accept_unknown_vteps: false,
         vteps: vec![THEIRS],
         mss_clamp: false,
+        fragment: false,
         addresses: vec![INSIDE],
         fib,
     };

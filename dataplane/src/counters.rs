@@ -54,8 +54,11 @@ pub struct WorkerCounters {
     pub originated: Counter,
     /// Frames that this node was the destination of: ARP and ND messages.
     pub consumed: Counter,
-    /// Frames by which cutting super-frames into datagrams added to their number.
+    /// Frames by which cutting super-frames into datagrams, and packets into fragments, added to their
+    /// number.
     pub segmented: Counter,
+    /// Packets that were cut into fragments.
+    pub fragmented: Counter,
     /// Frames that were merged into one received before them.
     pub coalesced: Counter,
     /// Frames that wait for a MAC address now.
@@ -82,6 +85,7 @@ impl WorkerCounters {
             originated: Counter::default(),
             consumed: Counter::default(),
             segmented: Counter::default(),
+            fragmented: Counter::default(),
             coalesced: Counter::default(),
             held: Counter::default(),
             icmp_limited: Counter::default(),

@@ -108,6 +108,8 @@ pub struct Network {
     pub shared_mac: Option<MacAddr>,
     /// Whether TCP connections are to begin with segments that fit the tunnels.
     pub mss_clamp: bool,
+    /// Whether IPv4 packets that are too long for a tunnel, and may be fragmented, are so inside.
+    pub fragment: bool,
     /// Where the outer time to live comes from, if the kernel's usual one will not do.
     pub ttl: Option<TtlPolicy>,
     /// Where the outer DSCP comes from, and whether it becomes the inner one again.

@@ -218,6 +218,7 @@ fn tables() -> Tables {
             mac: MacAddr([2, 0, 0, 0, subnet, 0x0b]),
             shared_mac: None,
             mss_clamp: true,
+            fragment: true,
             ttl: None,
             dscp: DscpPolicy::default(),
             encap_limit: None,

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::bounded;
 use crossbeam::utils::CachePadded;
-use etherparse::PacketBuilder;
-use ringlay_dataplane::batch::Batch;
+use etherparse::{PacketBuilder, TcpOptionElement};
+use ringlay_dataplane::batch::{BATCH_SIZE, Batch};
 use ringlay_dataplane::counters::WorkerCounters;
 use ringlay_dataplane::endpoint::Endpoint;
 use ringlay_dataplane::frame::{Frame, Gso, Ingress, Meta, Offload};
@@ -20,7 +20,7 @@ use ringlay_dataplane::node::{Context, Graph, Output};
 use ringlay_dataplane::port::uplink;
 use ringlay_dataplane::tables::{Fib, Link, Network, NextHop, Port, Tables, Tunnel};
 use ringlay_encap::template::Template;
-use ringlay_encap::{DscpPolicy, Encapsulation, MacAddr, TunnelKey, UdpChecksum, Vni};
+use ringlay_encap::{DscpPolicy, Encapsulation, Ipv4Packet, MacAddr, TunnelKey, UdpChecksum, Vni};
 
 use self::counting::allocations;
 
@@ -46,7 +46,8 @@ fn tables() -> Tables {
         key: TunnelKey::Vxlan(vni),
         mac: OUR_MAC,
         shared_mac: None,
-        mss_clamp: false,
+        mss_clamp: true,
+        fragment: true,
         ttl: None,
         dscp: DscpPolicy::default(),
         encap_limit: None,
@@ -135,7 +136,31 @@ fn traffic() -> Vec<Packet> {
         .unwrap();
     let train = [&single[..], &single[..], &single[..]].concat();
     let plain: Change = |_| ();
+    let mut syn = Vec::new();
+    PacketBuilder::ipv4(here, there, 64)
+        .tcp(1, 2, 3, 4)
+        .syn()
+        .options(&[TcpOptionElement::MaximumSegmentSize(8960)])
+        .unwrap()
+        .write(&mut syn, &[])
+        .unwrap();
+    let mut long = Vec::new();
+    PacketBuilder::ipv4(here, there, 64)
+        .udp(1, 2)
+        .write(&mut long, &[7; 8000])
+        .unwrap();
+    let mut view = Ipv4Packet::new_unchecked(&mut long[..]);
+    view.set_dont_fragment(false);
     vec![
+        (port, syn, plain),
+        (port, long.clone(), plain),
+        (port, long, |meta| {
+            meta.offload = Offload {
+                gso: Gso::UdpL4,
+                gso_size: 3000,
+                ..Offload::default()
+            };
+        }),
         (port, udp(here, there, 64), plain),
         (port, udp(here, there, 64), |meta| {
             meta.offload = Offload {
@@ -216,24 +241,32 @@ const ROUNDS: u64 = 5_000;
 fn forward(tables: Tables, by_uplink: usize) {
     let (count, counters) = run(&tables, &traffic());
     let rounds = ROUNDS as usize;
-    // Of each of the four repetitions of the list: one datagram as it is, six of
-    // the super-frame, one ARP reply; and the four received ones are merged.
+    let repeats = repeats(&traffic());
+    // Of each repetition of the list: one datagram as it is, six of the super-frame, one ARP reply,
+    // the beginning of a connection, six fragments and as many again; and the four received ones are
+    // merged.
     assert!(
-        count.datagrams >= rounds * 4 * 8,
+        count.datagrams >= rounds * repeats * 21,
         "{} datagrams",
         count.datagrams
     );
-    assert_eq!(count.by_uplink, rounds * 4 * by_uplink);
+    assert_eq!(count.by_uplink, rounds * repeats * by_uplink);
     assert!(
         count.super_frames >= rounds,
         "{} super-frames",
         count.super_frames
     );
     assert!(count.packets > count.super_frames, "and ICMP errors");
+    assert!(counters.fragmented.value() >= (rounds * repeats * 4) as u64);
     assert!(counters.icmp_limited.value() > 0 && counters.originated.value() > 0);
 }
 
-/// Forwards rounds of 60 packets of the traffic, which must allocate nothing.
+/// How often a batch has room for all of the traffic.
+fn repeats(traffic: &[Packet]) -> usize {
+    BATCH_SIZE / traffic.len()
+}
+
+/// Forwards rounds of a batch of the traffic, which must allocate nothing.
 fn run(tables: &Tables, traffic: &[Packet]) -> (Count, CachePadded<WorkerCounters>) {
     let pool = Mempool::new(256).unwrap();
     let counters = WorkerCounters::new();
@@ -249,7 +282,11 @@ fn run(tables: &Tables, traffic: &[Packet]) -> (Count, CachePadded<WorkerCounter
             events: &events,
             now,
         };
-        for (ingress, data, change) in traffic.iter().cycle().take(60) {
+        for (ingress, data, change) in traffic
+            .iter()
+            .cycle()
+            .take(repeats(traffic) * traffic.len())
+        {
             let mut frame = pool.copy_of(data).unwrap();
             frame.meta.ingress = *ingress;
             frame.meta.remote = "192.168.77.2:5000".parse().unwrap();

@@ -52,6 +52,7 @@ fn tables(resolved: bool, routed: bool) -> Tables {
         mac: OUR_MAC,
         shared_mac: None,
         mss_clamp: false,
+        fragment: false,
         ttl: None,
         dscp: DscpPolicy::default(),
         encap_limit: None,

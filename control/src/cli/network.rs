@@ -68,6 +68,10 @@ pub(super) struct NetworkArgs {
     /// Let TCP connections begin with segments that fit the tunnels: auto, on or off.
     #[arg(long, default_value = "", hide_default_value = true)]
     mss_clamp: String,
+    /// Fragment IPv4 packets that are too long for a tunnel, and may be, inside it rather than
+    /// outside.
+    #[arg(long)]
+    fragment: bool,
     /// Whether tunnel frames from unlisted VTEPs are accepted.
     #[arg(long, value_name = "BOOL")]
     accept_unknown_vteps: Option<bool>,
@@ -91,6 +95,7 @@ impl NetworkArgs {
             mtu: self.mtu,
             mac: self.mac,
             mss_clamp: self.mss_clamp,
+            fragment: self.fragment,
             accept_unknown_vteps: self.accept_unknown_vteps,
             ..Network::default()
         }
@@ -177,6 +182,7 @@ fn line(network: &Network) -> String {
         .optional("preset", filled(&network.preset))
         .word("mtu", status.mtu)
         .word("mac", &status.mac)
+        .flag("fragment", network.fragment)
         .flag("accept_unknown_vteps", status.accept_unknown_vteps)
         .word("source", &network.source)
         .done()
@@ -223,6 +229,7 @@ fn value(network: &Network) -> Value {
         "mac": or_null(&status.mac),
         "underlay": status.underlay,
         "mss_clamp": network.mss_clamp,
+        "fragment": network.fragment,
         "accept_unknown_vteps": status.accept_unknown_vteps,
         "source": network.source,
     })

@@ -372,6 +372,7 @@ impl Compiler {
                     mac: MacAddr::ZERO,
                     shared_mac: None,
                     mss_clamp: false,
+                    fragment: false,
                     ttl: None,
                     dscp: DscpPolicy::default(),
                     encap_limit: None,
@@ -400,6 +401,7 @@ impl Compiler {
             && !key.is_absent()
             && !takes_zero(environment, network);
         table.accept_unknown_vteps = accept.unwrap_or(by_default);
+        table.fragment = network.fragment;
         entry.mtus.configured = network.mtu;
         entry.mtus.clamp = network.mss_clamp;
         entry.mtus.overhead = overhead(&environment, network);

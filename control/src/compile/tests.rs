@@ -156,6 +156,7 @@ fn network(name: &str, vni: u32) -> Object {
         mtu,
         mac,
         mss_clamp: crate::object::MssClamp::Auto,
+        fragment: false,
         accept_unknown_vteps,
     })
 }

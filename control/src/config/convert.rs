@@ -249,6 +249,7 @@ fn network(fields: &mut Fields, raw: raw::Network) -> Result<Network, Fault> {
         mtu: fields.auto_or_number("mtu", raw.mtu, Network::MTU_RANGE)?,
         mac: fields.optional("mac", raw.mac)?,
         mss_clamp: mss_clamp(raw.mss_clamp)?,
+        fragment: raw.fragment,
         accept_unknown_vteps: raw.accept_unknown_vteps,
     })
 }

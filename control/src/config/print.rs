@@ -140,6 +140,9 @@ impl Printer {
         }
         self.optional("mac", network.mac);
         self.word("mss_clamp", network.mss_clamp);
+        if network.fragment {
+            self.key("fragment", true);
+        }
         if let Some(accept) = network.accept_unknown_vteps {
             self.key("accept_unknown_vteps", accept);
         }

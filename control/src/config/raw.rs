@@ -68,6 +68,7 @@ pub(super) struct Network {
     pub(super) mtu: At<Value>,
     pub(super) mac: At<String>,
     pub(super) mss_clamp: At<Value>,
+    pub(super) fragment: bool,
     pub(super) accept_unknown_vteps: Option<bool>,
 }
 

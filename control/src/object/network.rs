@@ -23,6 +23,9 @@ pub struct Network {
     pub mac: Option<MacAddr>,
     /// Whether TCP connections begin with segments that fit the tunnels.
     pub mss_clamp: MssClamp,
+    /// Whether IPv4 packets that are too long for a tunnel, and may be fragmented, are so inside it
+    /// rather than outside.
+    pub fragment: bool,
     /// Whether tunnel frames from unlisted VTEPs are accepted; the node's default if absent.
     pub accept_unknown_vteps: Option<bool>,
 }

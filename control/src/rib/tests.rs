@@ -27,6 +27,7 @@ fn network(text: &str, vni: u32) -> Object {
         mtu: None,
         mac: None,
         mss_clamp: crate::object::MssClamp::Auto,
+        fragment: false,
         accept_unknown_vteps: None,
     })
 }

@@ -42,6 +42,7 @@ pub(super) fn network(raw: Option<proto::Network>) -> Result<(Source, Network), 
         mtu: number("network.mtu", raw.mtu, Network::MTU_RANGE)?,
         mac: optional("network.mac", &raw.mac)?,
         mss_clamp: optional("network.mss_clamp", &raw.mss_clamp)?.unwrap_or_default(),
+        fragment: raw.fragment,
         accept_unknown_vteps: raw.accept_unknown_vteps,
     };
     Ok((source(&raw.source)?, network))

@@ -122,6 +122,7 @@ fn worker(stats: stats::WorkerStats) -> WorkerStats {
         originated: stats.originated,
         consumed: stats.consumed,
         segmented: stats.segmented,
+        fragmented: stats.fragmented,
         coalesced: stats.coalesced,
         held: stats.held,
         icmp_limited: stats.icmp_limited,

@@ -47,6 +47,7 @@ pub(super) fn network(engine: &Engine, source: Source, network: &Network) -> pro
         mtu: network.mtu.map(u32::from),
         mac: text(network.mac),
         mss_clamp: network.mss_clamp.to_string(),
+        fragment: network.fragment,
         accept_unknown_vteps: network.accept_unknown_vteps,
         source: source.to_string(),
         status: table.map(|(id, table)| proto::NetworkStatus {

@@ -113,20 +113,20 @@ fn without_df_the_router_fragments() {
         exchange_udp(a, b, address, [1, 1300, 1422, 20_000].into_iter());
         assert_eq!(topology.mtu(0)["origin"], "link");
         assert!(
-            reassembled(b) > 0,
+            snmp(b, "ReasmOKs") > 0,
             "the underlay's fragments were put together"
         );
     }
 }
 
-/// How many packets a host has put together from fragments.
-fn reassembled(host: &ringlay_control::lab::namespace::Namespace) -> u64 {
+/// A counter of a host's IPv4 stack.
+pub(crate) fn snmp(host: &ringlay_control::lab::namespace::Namespace, counter: &str) -> u64 {
     let read = || std::fs::read_to_string("/proc/thread-self/net/snmp").unwrap();
     let counters = host.run(read).unwrap();
     let mut lines = counters.lines().filter(|line| line.starts_with("Ip:"));
     let (names, values) = (lines.next().unwrap(), lines.next().unwrap());
     let mut pairs = names.split_whitespace().zip(values.split_whitespace());
-    let (_, value) = pairs.find(|(name, _)| *name == "ReasmOKs").unwrap();
+    let (_, value) = pairs.find(|(name, _)| *name == counter).unwrap();
     value.parse().unwrap()
 }
 

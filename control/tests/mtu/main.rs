@@ -9,5 +9,6 @@ mod support;
 
 mod discover;
 mod follow;
+mod fragment;
 mod probe;
 mod topology;

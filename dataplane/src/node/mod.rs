@@ -9,6 +9,7 @@ mod coalesce;
 mod decap;
 mod ether_input;
 mod ether_output;
+mod fragment;
 mod frame_output;
 mod geneve_decap;
 mod gre_decap;
@@ -118,6 +119,7 @@ struct Edges {
     local_input: Batch,
     tunnel_encap: Batch,
     ether_output: Batch,
+    fragment: Batch,
     icmp_error: Batch,
     hold: Batch,
     hold_host: Batch,
@@ -143,6 +145,7 @@ impl Default for Edges {
             local_input: Batch::new(),
             tunnel_encap: Batch::new(),
             ether_output: Batch::new(),
+            fragment: Batch::new(),
             icmp_error: Batch::new(),
             hold: Batch::new(),
             hold_host: Batch::new(),
@@ -354,6 +357,7 @@ impl Graph {
         run!(local_input, self.hash_seed);
         run!(tunnel_encap, &self.pool, &mut self.idents);
         run!(ether_output, &self.pool);
+        run!(fragment, &self.pool);
         // Answers, and errors about what failed so far are routed once; an error about an
         // error is never sent, so the second round leaves none.
         run!(icmp_error, &mut self.icmp_budget, self.hash_seed);
@@ -361,6 +365,7 @@ impl Graph {
         run!(local_input, self.hash_seed);
         run!(tunnel_encap, &self.pool, &mut self.idents);
         run!(ether_output, &self.pool);
+        run!(fragment, &self.pool);
         run!(icmp_error, &mut self.icmp_budget, self.hash_seed);
         run!(hold, &mut self.held);
         run!(hold_host, &mut self.held);

@@ -16,10 +16,10 @@ use crate::mempool::Mempool;
 
 /// The most datagrams in a train (`UDP_MAX_SEGMENTS` in `linux/udp.h`; later
 /// kernels allow more).
-const TRAIN_MAX: usize = 64;
+pub(super) const TRAIN_MAX: usize = 64;
 
 /// The most bytes in a train: the payload of the largest UDP datagram over IPv4.
-const TRAIN_LEN_MAX: usize = 65_535 - 20 - 8;
+pub(super) const TRAIN_LEN_MAX: usize = 65_535 - 20 - 8;
 
 /// Puts the trains of `frame` on `underlay_output`. Its `meta` must be that of the
 /// encapsulated frame already. What does not fit the path goes one by one: the kernel

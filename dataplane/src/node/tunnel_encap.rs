@@ -9,7 +9,7 @@ use ringlay_encap::template::Template;
 use ringlay_encap::{EtherType, IpFields, encap_limit};
 
 use super::uplink_output::{self, Idents};
-use super::{Context, Edges, nesting, put, wire_output};
+use super::{Context, Edges, fragment, nesting, put, wire_output};
 use crate::batch::Batch;
 use crate::drop_reason::DropReason;
 use crate::frame::{Frame, Gso, Offload};
@@ -48,6 +48,10 @@ pub(super) fn process(
         frame.meta.remote = tunnel.remote;
         frame.meta.traffic_class = template.traffic_class(inner.traffic_class);
         frame.meta.ttl = network.ttl.map_or(0, |ttl| ttl.encapsulated(inner.ttl));
+        if network.fragment && fragment::is_for(&frame, tunnel.mtu) {
+            put(&mut edges.fragment, frame);
+            continue;
+        }
         match frame.meta.offload.gso {
             Gso::None => encapsulate(frame, tunnel, template, edges, context, idents),
             _ => encapsulate_each(frame, tunnel, template, edges, pool, context, idents),

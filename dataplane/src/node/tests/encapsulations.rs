@@ -14,7 +14,7 @@ use crate::port::uplink;
 const PEER_V6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 2);
 
 /// Each with what it carries.
-fn kinds() -> Vec<(TunnelKey, Inner)> {
+pub(super) fn kinds() -> Vec<(TunnelKey, Inner)> {
     let vni = Vni::new(VNI).unwrap();
     let ethernet = Inner::Ethernet {
         dst: PEER_MAC,

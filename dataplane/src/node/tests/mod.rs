@@ -3,6 +3,7 @@
 mod checksums;
 mod encapsulations;
 mod forward;
+mod fragment;
 mod headers;
 mod link;
 mod malformed;
@@ -78,6 +79,7 @@ fn tables() -> Tables {
         mac: OUR_MAC,
         shared_mac: None,
         mss_clamp: false,
+        fragment: false,
         ttl: None,
         dscp: DscpPolicy::default(),
         encap_limit: None,
