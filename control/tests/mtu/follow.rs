@@ -6,15 +6,19 @@ use std::time::Duration;
 use crate::support::kernel_peer::mtu;
 use crate::support::pair::ip;
 use crate::support::traffic::{exchange_tcp, exchange_udp, ping, wait_for_ping};
-use crate::topology::{Topology, Version, inner};
+use crate::topology::{Encap, Topology, Version, inner};
 
 /// What every IPv6 link carries.
 const IPV6_MIN: u32 = 1280;
 
 fn everything_gets_through(version: Version, outer: u32) {
-    let mut topology = Topology::new(version, outer);
+    everything_gets_through_with(Encap::Vxlan, version, outer);
+}
+
+fn everything_gets_through_with(encap: Encap, version: Version, outer: u32) {
+    let mut topology = Topology::with(encap, version, outer);
     topology.start_both("", "");
-    let fits = outer - version.overhead();
+    let fits = outer - encap.overhead(version);
     for host in 0..2 {
         let shown = topology.mtu(host);
         assert_eq!(
@@ -77,9 +81,26 @@ fn over_9000_bytes_of_ipv6() {
 }
 
 #[test]
+fn also_without_frames_inside() {
+    everything_gets_through_with(Encap::Gre, Version::V4, 1280);
+    everything_gets_through_with(Encap::Gre, Version::V6, 9000);
+    everything_gets_through_with(Encap::Ipip, Version::V4, 9000);
+    everything_gets_through_with(Encap::Ipip, Version::V6, 1280);
+}
+
+#[test]
 fn a_connection_survives_changes_of_the_underlay() {
-    for version in [Version::V4, Version::V6] {
-        let mut topology = Topology::new(version, 1500);
+    survives([(Encap::Vxlan, Version::V4), (Encap::Vxlan, Version::V6)]);
+}
+
+#[test]
+fn a_connection_without_frames_survives_changes_of_the_underlay() {
+    survives([(Encap::Gre, Version::V4), (Encap::Ipip, Version::V6)]);
+}
+
+fn survives(kinds: [(Encap, Version); 2]) {
+    for (encap, version) in kinds {
+        let mut topology = Topology::with(encap, version, 1500);
         topology.start_both("", "");
         let [a, b] = &topology.hosts;
         let [address, _] = inner(1);
@@ -89,7 +110,7 @@ fn a_connection_survives_changes_of_the_underlay() {
             for outer in [1300, 9000, 1400] {
                 thread::sleep(Duration::from_millis(200));
                 (0..2).for_each(|host| topology.set_mtu(host, outer));
-                let fits = outer - version.overhead();
+                let fits = outer - encap.overhead(version);
                 (0..2).for_each(|host| topology.wait_for_mtu(host, fits, "link"));
             }
             assert!(!traffic.is_finished(), "it ended before the last change");

@@ -11,4 +11,5 @@ mod discover;
 mod follow;
 mod fragment;
 mod probe;
+mod reassembly;
 mod topology;
