@@ -11,7 +11,7 @@ use ringlay_encap::ip::IpVersion;
 
 use crate::batch::Batch;
 use crate::counters::{QueueCounters, WorkerCounters};
-use crate::driver::{Driver, Queue, QueueId};
+use crate::driver::{Driver, Owner, Queue, QueueId};
 use crate::drop_reason::DropReason;
 use crate::event::Event;
 use crate::frame::{Frame, Ingress};
@@ -116,8 +116,8 @@ pub(crate) struct Worker<D> {
     ipv6: Vec<Option<QueueId>>,
     /// By [`UnderlayId`].
     uplinks: Vec<Option<QueueId>>,
-    /// Queues of uplinks that are received from only.
-    further: Vec<(UnderlayId, QueueId)>,
+    /// Queues that are received from only.
+    further: Vec<(Owner, QueueId)>,
 }
 
 impl<D: Driver> Worker<D> {
@@ -268,13 +268,18 @@ impl<D: Driver> Worker<D> {
             }
             Queue::Raw { id, .. } => (&mut self.underlays, id.index()),
             Queue::Uplink { id, .. } => (&mut self.uplinks, id.index()),
-            Queue::Xdp { id, .. } if queue_of(&self.uplinks, id.index()).is_some() => {
-                let id = *id;
-                let queue = self.driver.attach(queue, counters)?;
-                self.further.push((id, queue));
-                return Ok(());
+            &Queue::Xdp { owner, .. } => {
+                let (table, index) = match owner {
+                    Owner::Uplink(id) => (&mut self.uplinks, id.index()),
+                    Owner::Port(id) => (&mut self.ports, id.index()),
+                };
+                if queue_of(table, index).is_some() {
+                    let queue = self.driver.attach(queue, counters)?;
+                    self.further.push((owner, queue));
+                    return Ok(());
+                }
+                (table, index)
             }
-            Queue::Xdp { id, .. } => (&mut self.uplinks, id.index()),
         };
         if table.len() <= index {
             table.resize(index + 1, None);
@@ -285,9 +290,8 @@ impl<D: Driver> Worker<D> {
     }
 
     fn detach_port(&mut self, id: PortId) {
-        if let Some(queue) = self.ports.get_mut(id.index()).and_then(Option::take) {
-            self.driver.detach(queue);
-        }
+        let first = self.ports.get_mut(id.index()).and_then(Option::take);
+        self.detach_all(first, Owner::Port(id));
     }
 
     fn detach_underlay(&mut self, id: UnderlayId) {
@@ -301,7 +305,11 @@ impl<D: Driver> Worker<D> {
 
     fn detach_uplink(&mut self, id: UnderlayId) {
         let first = self.uplinks.get_mut(id.index()).and_then(Option::take);
-        let further = self.further.extract_if(.., |(owner, _)| *owner == id);
+        self.detach_all(first, Owner::Uplink(id));
+    }
+
+    fn detach_all(&mut self, first: Option<QueueId>, of: Owner) {
+        let further = self.further.extract_if(.., |(owner, _)| *owner == of);
         for queue in first.into_iter().chain(further.map(|(_, queue)| queue)) {
             self.driver.detach(queue);
         }

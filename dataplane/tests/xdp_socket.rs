@@ -55,7 +55,7 @@ fn config(device: &str) -> XdpConfig {
 impl End {
     fn open(device: &str, arena: &Rc<Arena>, mode: XdpMode) -> io::Result<Self> {
         let config = config(device);
-        let program = XdpProgram::attach(config.device, 1, mode, Selection::All)?;
+        let program = XdpProgram::attach(config.device, 1, mode, &Selection::All)?;
         let mut socket = XdpSocket::new(xdp::open()?, Rc::clone(arena), config)?;
         program.lead(config.queue, socket.as_fd())?;
         while socket.lent() < ENTRIES as usize {

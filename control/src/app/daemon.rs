@@ -47,10 +47,10 @@ use super::{
 use crate::{
     attach::{self, Attachments, Masquerade, MasqueradeError, StoreError},
     compile::Environment,
-    config::{Config, ConfigError, Df, Driver, Poll, Settings, UnderlayDriver, Workers},
+    config::{Config, ConfigError, Df, Driver, Poll, UnderlayDriver, Workers},
     mtu::Paths,
     netlink,
-    object::{Object, Source},
+    object::{Object, PortKind, Source},
     service,
 };
 
@@ -135,7 +135,7 @@ pub fn run(file: &Path, socket: &Path) -> Result<(), RunError> {
     let (config, local) = check(file)?;
     let chosen = choose_underlay(config.settings.underlay_driver, &local);
     raise_file_limit();
-    let leads_packets = chosen.has_uplinks() || chosen.has_wire();
+    let leads_packets = chosen.has_uplinks() || chosen.has_wire() || has_stations(&config);
     privileges::check(uses_namespaces(&config), leads_packets)?;
     let has_wire = chosen.has_wire();
     let listener = Listener::bind(config.settings.socket.as_deref().unwrap_or(socket))?;
@@ -262,7 +262,7 @@ fn start(
     dont_fragment: bool,
 ) -> Result<(Engine, Receiver<Event>), RunError> {
     let workers = workers(&config.settings.workers);
-    let runtime = Runtime::start(runtime_config(&config.settings, workers.clone()))?;
+    let runtime = Runtime::start(runtime_config(config, workers.clone()))?;
     let driver = runtime.driver();
     tracing::info!(driver = %driver.kind, reason = driver.reason, ?workers, "workers run");
     let events = runtime.events();
@@ -472,6 +472,13 @@ fn uses_namespaces(config: &Config) -> bool {
     !config.settings.pools.is_empty() || config.objects.iter().any(elsewhere)
 }
 
+/// Whether ports are on devices that are led by XDP programs.
+fn has_stations(config: &Config) -> bool {
+    let led =
+        |object: &Object| matches!(object, Object::Port(port) if port.kind == PortKind::AfXdp);
+    config.objects.iter().any(led)
+}
+
 /// The CPU of each worker.
 fn workers(setting: &Workers) -> Vec<Option<usize>> {
     let allowed = affinity::allowed_cpus();
@@ -498,13 +505,16 @@ pub(crate) fn driver_choice(setting: Driver) -> DriverChoice {
     }
 }
 
-fn runtime_config(settings: &Settings, workers: Vec<Option<usize>>) -> RuntimeConfig {
+fn runtime_config(config: &Config, workers: Vec<Option<usize>>) -> RuntimeConfig {
+    let settings = &config.settings;
+    let pins = settings.underlay_driver == UnderlayDriver::AfXdp || has_stations(config);
     RuntimeConfig {
         workers,
         // AF_XDP pins all of them, needed or not.
-        frames: match settings.underlay_driver {
-            UnderlayDriver::AfXdp => PINNED_FRAMES,
-            _ => RuntimeConfig::default().frames,
+        frames: if pins {
+            PINNED_FRAMES
+        } else {
+            RuntimeConfig::default().frames
         },
         driver: driver_choice(settings.driver),
         poll: match settings.poll {

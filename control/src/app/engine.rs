@@ -286,6 +286,7 @@ impl Engine {
     /// Sends the requests that are due.
     pub fn poll(&mut self) {
         self.expire_paths();
+        self.tend_ports();
         self.poll_probes();
         let (requests, lost) = self.resolver.poll(Instant::now());
         self.learn(&lost);
@@ -388,7 +389,9 @@ impl Engine {
     fn open(&mut self, delta: &Delta) -> Result<(), ChangeError> {
         self.make_way();
         self.open_underlays()?;
-        self.ports.apply(&self.compiler, delta)
+        self.ports.apply(&self.compiler, delta)?;
+        self.note_link_mtus(delta);
+        Ok(())
     }
 
     /// Closes endpoints whose UDP port is to be of another kind: there cannot be both.

@@ -14,6 +14,7 @@ use ringlay_dataplane::{
 
 use super::wire::OpenWire;
 use crate::{
+    compile::LinkView,
     mtu::Way,
     netlink::{Device, RouteChange},
     object::Port,
@@ -56,6 +57,9 @@ impl Drop for Leaving {
     }
 }
 
+/// What became of a port: it is served anew, or why it no longer is.
+pub type Tended = (PortId, Result<OpenPort, String>);
+
 /// Something on the machine failed; says what and why.
 #[derive(Debug)]
 pub struct HostError(Box<dyn Error + Send + Sync>);
@@ -93,12 +97,24 @@ impl Error for HostError {}
 
 /// The machine, as far as the engine needs it. No method makes a worker wait.
 pub trait Host: Send + Sync + fmt::Debug {
-    /// Opens a port's device with its addresses and gives it to the workers.
+    /// Opens a port's device with its addresses and gives it to the workers. `link` is what we are
+    /// on it, if it has Ethernet.
     ///
     /// # Errors
     ///
     /// If that cannot be done; then nothing is left of it.
-    fn open_port(&self, id: PortId, port: &Port, mtu: u32) -> Result<OpenPort, HostError>;
+    fn open_port(
+        &self,
+        id: PortId,
+        port: &Port,
+        mtu: u32,
+        link: Option<&LinkView>,
+    ) -> Result<OpenPort, HostError>;
+
+    /// Looks after ports' devices that are not ours; tells what became of them.
+    fn tend_ports(&self) -> Vec<Tended> {
+        Vec::new()
+    }
 
     /// Closes a port's device, which is then gone; that of a container is when what
     /// [`Self::take_leaving`] returns is dropped.

@@ -28,9 +28,11 @@ use ringlay_dataplane::{
 };
 use thiserror::Error;
 
-use super::host::{Host, HostError, Leaving, OpenPort, PortChange};
+use super::host::{Host, HostError, Leaving, OpenPort, PortChange, Tended};
+use super::stations::Stations;
 use super::wire::{OpenWire, Wire};
 use crate::{
+    compile::LinkView,
     mtu::Way,
     netlink::{self, Device, RouteChange},
     object::{Guest, Port, PortKind},
@@ -58,6 +60,8 @@ pub(super) struct Linux {
     dont_fragment: bool,
     /// What leads packets to the uplinks.
     hooks: Mutex<BTreeMap<UnderlayId, Hook>>,
+    /// Ports on devices that are not ours.
+    stations: Stations,
     /// What keeps the devices of containers in being.
     keepers: Mutex<BTreeMap<PortId, Keeper>>,
     leaving: Mutex<Leaving>,
@@ -105,6 +109,7 @@ impl Linux {
             uplinks,
             dont_fragment,
             hooks: Mutex::default(),
+            stations: Stations::default(),
             keepers: Mutex::default(),
             leaving: Mutex::default(),
             started: Instant::now(),
@@ -183,9 +188,10 @@ impl Linux {
 }
 
 fn open_kind(kind: PortKind, config: &TunConfig) -> Result<TunDevice, OpenTunError> {
-    match kind {
-        PortKind::Tun => tun::open(config),
-        PortKind::Tap => tap::open(config),
+    if kind.is_ethernet() {
+        tap::open(config)
+    } else {
+        tun::open(config)
     }
 }
 
@@ -228,7 +234,16 @@ fn give_up(keeper: &Option<Keeper>, guest: &Guest) {
 }
 
 impl Host for Linux {
-    fn open_port(&self, id: PortId, port: &Port, mtu: u32) -> Result<OpenPort, HostError> {
+    fn open_port(
+        &self,
+        id: PortId,
+        port: &Port,
+        mtu: u32,
+        link: Option<&LinkView>,
+    ) -> Result<OpenPort, HostError> {
+        if let Some(view) = link.filter(|_| port.kind == PortKind::AfXdp) {
+            return self.stations.open(&self.runtime, id, port, view);
+        }
         let mut tun = self.open_device(port, mtu)?;
         let device = Device {
             netns: port.netns.clone(),
@@ -258,7 +273,12 @@ impl Host for Linux {
         Ok(open)
     }
 
+    fn tend_ports(&self) -> Vec<Tended> {
+        self.stations.tend(&self.runtime)
+    }
+
     fn close_port(&self, id: PortId) {
+        self.stations.close(id);
         let keeper = self.keepers().remove(&id);
         // It fails if the device is gone, which is what is wanted.
         let _ = keeper.as_ref().map(Keeper::release);
@@ -272,6 +292,7 @@ impl Host for Linux {
     }
 
     fn leave_port(&self, id: PortId) {
+        self.stations.close(id);
         self.runtime.remove_port(id);
         self.keepers().remove(&id);
     }

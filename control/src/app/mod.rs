@@ -17,6 +17,7 @@ mod notify;
 mod ports;
 mod privileges;
 mod routers;
+mod stations;
 mod underlay;
 mod wire;
 
@@ -25,7 +26,7 @@ pub use self::{
     daemon::{RunError, check, run},
     engine::{CannotProbe, Done, Engine, Identity, Loaded, PeerMtu, Probed},
     error::{ChangeError, ReloadError},
-    host::{Host, HostError, Leaving, OpenPort, PortChange},
+    host::{Host, HostError, Leaving, OpenPort, PortChange, Tended},
     ports::{Entry, Ports},
     underlay::{Local, LocalError},
 };

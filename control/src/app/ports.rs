@@ -13,9 +13,9 @@ use super::{
     host::{Host, HostError, OpenPort, PortChange},
 };
 use crate::{
-    compile::Compiler,
+    compile::{Compiler, LinkView},
     netlink::RouteChange,
-    object::{Name, Path, Port, Target},
+    object::{Name, Path, Port, PortKind, Target},
     rib::{Change, Delta, Rib},
 };
 
@@ -24,6 +24,8 @@ use crate::{
 pub struct Entry {
     id: PortId,
     port: Port,
+    /// What it was opened with.
+    link: Option<LinkView>,
     /// The device.
     pub open: OpenPort,
     /// Prefixes that are kernel routes through the device, with the MTU that they have of their
@@ -33,12 +35,15 @@ pub struct Entry {
     refused: BTreeMap<IpNet, String>,
     /// Why the device has not the MTU that it should have.
     mtu_refused: Option<String>,
+    /// Why the device is not served now.
+    unserved: Option<String>,
 }
 
 impl Entry {
     /// What is not as it should be, for people to read.
     pub fn warnings(&self) -> impl Iterator<Item = &String> {
-        self.refused.values().chain(&self.mtu_refused)
+        let refused = self.refused.values().chain(&self.mtu_refused);
+        refused.chain(&self.unserved)
     }
 }
 
@@ -52,7 +57,7 @@ pub struct Ports {
 /// How to get back to where a change began.
 enum Undo {
     Close(Name),
-    Reopen(Name, PortId, Port, u32),
+    Reopen(Name, PortId, Port, u32, Option<LinkView>),
     Change(Name, Port, PortChange, u32),
 }
 
@@ -81,6 +86,20 @@ impl Ports {
             undo.into_iter().rev().for_each(|step| self.undo(step));
         }
         done
+    }
+
+    /// Takes note of what became of a device that is not ours.
+    pub(super) fn tended(&mut self, name: &Name, outcome: Result<OpenPort, String>) {
+        let Some(entry) = self.entries.get_mut(name) else {
+            return;
+        };
+        match outcome {
+            Ok(open) => {
+                entry.open = open;
+                entry.unserved = None;
+            }
+            Err(why) => entry.unserved = Some(why),
+        }
     }
 
     /// Closes the devices that the compiled state does not name.
@@ -139,7 +158,8 @@ impl Ports {
     pub(super) fn sync_mtus(&mut self, rib: &Rib, compiler: &Compiler, paths: bool) {
         let mut changed = Vec::new();
         for entry in self.entries.values_mut() {
-            let Some(mtu) = compiler.mtu(&entry.port.network) else {
+            let mtu = compiler.mtu(&entry.port.network);
+            let Some(mtu) = mtu.filter(|_| is_ours(&entry.port)) else {
                 continue;
             };
             let mtu = device_mtu(&entry.port, mtu);
@@ -184,11 +204,12 @@ impl Ports {
         for port in changes.iter().filter_map(|change| change.after.as_ref()) {
             let mtu = compiler.mtu(&port.network).expect("checked by the rib");
             let mtu = device_mtu(port, mtu);
+            let link = compiler.link_view(&port.name).map(|(_, view)| view);
             let id = compiler
                 .port(&port.name)
                 .expect("compiled before devices are opened");
             match self.entries.get(&port.name) {
-                None => self.open(id, port, mtu)?,
+                None => self.open(id, port, mtu, link)?,
                 Some(entry) if entry.port.same_device(port) => {
                     undo.push(self.change(port, mtu)?);
                     continue;
@@ -196,7 +217,7 @@ impl Ports {
                 // Two devices of one name cannot be open at once.
                 Some(_) => {
                     undo.extend(self.close(&port.name));
-                    self.open(id, port, mtu)?;
+                    self.open(id, port, mtu, link)?;
                 }
             }
             undo.push(Undo::Close(port.name.clone()));
@@ -232,20 +253,28 @@ impl Ports {
         Ok(())
     }
 
-    fn open(&mut self, id: PortId, port: &Port, mtu: u32) -> Result<(), ChangeError> {
+    fn open(
+        &mut self,
+        id: PortId,
+        port: &Port,
+        mtu: u32,
+        link: Option<LinkView>,
+    ) -> Result<(), ChangeError> {
         let open = self
             .host
-            .open_port(id, port, mtu)
+            .open_port(id, port, mtu, link.as_ref())
             .map_err(|source| failed(&port.name, source))?;
         let (device, index, mode) = (&port.device, open.device.index, &open.mode);
         tracing::info!(port = %port.name, network = %port.network, %device, index, mtu, %mode, "port open");
         let entry = Entry {
             id,
             port: port.clone(),
+            link,
             open,
             routes: BTreeMap::new(),
             refused: BTreeMap::new(),
             mtu_refused: None,
+            unserved: None,
         };
         self.entries.insert(port.name.clone(), entry);
         Ok(())
@@ -259,6 +288,7 @@ impl Ports {
             entry.id,
             entry.port,
             entry.open.mtu,
+            entry.link,
         ))
     }
 
@@ -275,6 +305,7 @@ impl Ports {
             false => port.addresses.clone(),
         };
         let (old, new) = (&of_device(&entry.port), &of_device(port));
+        let mtu = if is_ours(port) { mtu } else { entry.open.mtu };
         let change = PortChange {
             add: new
                 .iter()
@@ -313,8 +344,8 @@ impl Ports {
                 self.close(&name);
                 Ok(())
             }
-            Undo::Reopen(name, id, port, mtu) => self
-                .open(id, &port, mtu)
+            Undo::Reopen(name, id, port, mtu, link) => self
+                .open(id, &port, mtu, link)
                 .map_err(|error| (name, error.to_string())),
             Undo::Change(name, port, change, mtu) => self.undo_change(&name, port, &change, mtu),
         };
@@ -384,6 +415,11 @@ impl Entry {
     fn prefixes(&self) -> impl Iterator<Item = IpNet> {
         self.routes.keys().chain(self.refused.keys()).copied()
     }
+}
+
+/// Whether the device is one that we made, and may change.
+fn is_ours(port: &Port) -> bool {
+    port.kind != PortKind::AfXdp
 }
 
 /// The MTU of a port's device in a network of MTU `mtu`. IPv6 would be gone from a device with

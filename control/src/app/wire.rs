@@ -13,7 +13,7 @@ use ringlay_dataplane::{
     id::UnderlayId,
     port::{
         wire::{self, OpenWireError, WireConfig, WireDevice},
-        xdp::XdpProgram,
+        xdp::{Selection, XdpProgram},
     },
     runtime::{AttachError, Runtime},
     sys::{bpf::XdpMode, ethtool, link},
@@ -68,7 +68,7 @@ struct NoWire {
 
 /// What failed.
 #[derive(Debug, Error)]
-enum OpenError {
+pub(super) enum OpenError {
     #[error("there is no such device")]
     Device(#[source] io::Error),
     #[error(transparent)]
@@ -128,15 +128,7 @@ impl Wire {
             tracing::info!(endpoint = %local, device, %first, "by sockets: af_xdp is for the first");
             return Ok(());
         }
-        let deadline = Instant::now() + RELEASE_TIME;
-        let open = loop {
-            match self.try_open(runtime, id, local) {
-                Err(error) if error.is_busy() && Instant::now() < deadline => {
-                    thread::sleep(RELEASE_POLL);
-                }
-                done => break done,
-            }
-        };
+        let open = patiently(|| self.try_open(runtime, id, local));
         state.open = Some(open.map_err(|source| {
             let device = self.device.clone();
             HostError::new(NoWire { device, source })
@@ -188,9 +180,10 @@ impl Wire {
         local: SocketAddr,
     ) -> Result<Open, OpenError> {
         let config = WireConfig {
-            local,
+            selection: Selection::Endpoint(local),
             device: self.device.clone(),
             index: link::index(&self.device).map_err(OpenError::Device)?,
+            senders: 0,
         };
         let opened = wire::open(&config)?;
         let index = config.index;
@@ -214,6 +207,21 @@ impl Wire {
     }
 }
 
+/// Tries again while a process that has ended may be in the way.
+pub(super) fn patiently<T>(
+    mut attempt: impl FnMut() -> Result<T, OpenError>,
+) -> Result<T, OpenError> {
+    let deadline = Instant::now() + RELEASE_TIME;
+    loop {
+        match attempt() {
+            Err(error) if error.is_busy() && Instant::now() < deadline => {
+                thread::sleep(RELEASE_POLL);
+            }
+            done => return done,
+        }
+    }
+}
+
 impl State {
     /// Logs a failure that is not the last one again.
     fn note(&mut self, device: &str, error: &OpenError) {
@@ -226,7 +234,7 @@ impl State {
 }
 
 /// How the device hands packets over, in words.
-fn describe(opened: &WireDevice) -> String {
+pub(super) fn describe(opened: &WireDevice) -> String {
     let why = |error: &io::Error| format!("generic XDP, because of native: {error}");
     match (opened.mode, &opened.not_native) {
         (XdpMode::Native, _) => "native XDP, copied".to_owned(),

@@ -6,13 +6,14 @@ use std::{collections::BTreeMap, net::IpAddr};
 use ipnet::IpNet;
 use ringlay_dataplane::{
     id::PortId,
+    sys::xdp,
     tables::{IPV6_MTU_MIN, Link, Neighbours},
 };
-use ringlay_encap::MacAddr;
+use ringlay_encap::{MacAddr, eth};
 
 use super::{Compiler, next_hops::Hop};
 use crate::{
-    object::{Name, Port, RouteKey, Target, is_link_local},
+    object::{Name, Port, PortKind, RouteKey, Target, is_link_local},
     rib::{Change, Rib},
 };
 
@@ -32,6 +33,10 @@ struct LinkEntry {
     hosts: BTreeMap<IpAddr, MacAddr>,
     /// The same, as the tables have them.
     neighbours: Neighbours,
+    /// Whether it is a device of our own, which takes super-frames.
+    offloads: bool,
+    /// The MTU of the device, if that is not ours to choose.
+    mtu: Option<u32>,
 }
 
 /// What hosts on an Ethernet port must be asked with.
@@ -93,14 +98,34 @@ impl Compiler {
         link.neighbours = hosts.map(|(host, mac)| (*host, *mac)).collect();
     }
 
+    /// Notes the MTU of a device that is not ours.
+    pub fn set_link_mtu(&mut self, port: &Name, mtu: u32) {
+        let entry = self.ports.get_mut(port);
+        if let Some(link) = entry.and_then(|entry| entry.link.as_mut()) {
+            link.mtu = Some(mtu).filter(|_| !link.offloads);
+        }
+    }
+
+    /// Whether hosts of a network may send larger packets than the network takes: their devices are
+    /// not ours.
+    pub(super) fn has_wide_hosts(&self, network: &Name) -> bool {
+        let mut ports = self.ports.values().filter(|it| it.network == *network);
+        ports.any(|it| it.link.as_ref().is_some_and(|link| !link.offloads))
+    }
+
+    /// The name of a port.
+    pub fn port_name(&self, id: PortId) -> Option<&Name> {
+        let mut ports = self.ports();
+        ports.find(|(_, other)| *other == id).map(|(name, _)| name)
+    }
+
     /// Takes up a port, or what changed about it. Hosts are known for as long as the device stays.
     pub(super) fn put_link(&mut self, id: PortId, port: &Port, before: Option<&Port>) {
         let known = self.ports.remove(&port.name);
         let same = before.is_some_and(|before| before.same_device(port));
-        let hosts = known.and_then(|entry| entry.link).filter(|_| same);
-        let (hosts, neighbours) = hosts
-            .map(|it| (it.hosts, it.neighbours))
-            .unwrap_or_default();
+        let known = known.and_then(|entry| entry.link).filter(|_| same);
+        let known = known.map(|it| (it.hosts, it.neighbours, it.mtu));
+        let (hosts, neighbours, mtu) = known.unwrap_or_default();
         let mac = port.mac.unwrap_or_else(|| self.derive_link_mac(port));
         let link = port.kind.is_ethernet().then(|| LinkEntry {
             mac,
@@ -108,6 +133,8 @@ impl Compiler {
             proxy: port.proxy,
             hosts,
             neighbours,
+            offloads: port.kind != PortKind::AfXdp,
+            mtu,
         });
         let network = port.network.clone();
         self.ports
@@ -126,8 +153,12 @@ impl Compiler {
             mac: link.mac,
             addresses: link.addresses.iter().map(IpNet::addr).collect(),
             proxy: link.proxy,
-            mtu: if has_v6 { mtu.max(IPV6_MTU_MIN) } else { mtu },
-            offloads: true,
+            mtu: match link.mtu {
+                Some(mtu) => (mtu as usize).min(xdp::CHUNK - eth::HEADER_LEN),
+                None if has_v6 => mtu.max(IPV6_MTU_MIN),
+                None => mtu,
+            },
+            offloads: link.offloads,
             neighbours: link.neighbours.clone(),
         })
     }

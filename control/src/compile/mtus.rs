@@ -208,7 +208,7 @@ impl Compiler {
             MssClamp::Off => false,
             MssClamp::Auto => {
                 let mut ends = self.tunnels.of(name);
-                ends.any(|key| self.tunnel_mtu(key) < current)
+                self.has_wide_hosts(name) || ends.any(|key| self.tunnel_mtu(key) < current)
             }
         };
         if let Some(entry) = self.networks.get_mut(name) {

@@ -367,8 +367,12 @@ fn mss_clamp(value: At<Value>) -> Result<MssClamp, Fault> {
 }
 
 fn port(fields: &mut Fields, raw: raw::Port) -> Result<Port, Fault> {
-    let kinds = [("tun", PortKind::Tun), ("tap", PortKind::Tap)];
-    let kind = word(&raw.kind, &kinds, &["af_xdp"])?;
+    let kinds = [
+        ("tun", PortKind::Tun),
+        ("tap", PortKind::Tap),
+        ("af_xdp", PortKind::AfXdp),
+    ];
+    let kind = word(&raw.kind, &kinds, &[])?;
     raw.kind.iter().for_each(|it| fields.note("kind", it));
     let network = fields.text("network", raw.network)?;
     let device_text = fields.required("device", raw.device)?;

@@ -44,6 +44,9 @@ pub enum PortKind {
     Tun,
     /// A TAP device: Ethernet frames from and to the kernel, or what it bridges the device with.
     Tap,
+    /// A device that is there already, past the kernel's own stack by AF_XDP: Ethernet frames from
+    /// and to whoever is behind it.
+    AfXdp,
 }
 
 impl Port {
@@ -54,12 +57,18 @@ impl Port {
             && self.netns == other.netns
             && self.queues == other.queues
             && self.guest == other.guest
+            && (self.kind != PortKind::AfXdp || self.same_station(other))
+    }
+
+    /// Whether the same frames are for it.
+    fn same_station(&self, other: &Self) -> bool {
+        self.mac == other.mac && self.addresses == other.addresses && self.proxy == other.proxy
     }
 }
 
 impl PortKind {
     /// Every sort.
-    pub const ALL: [Self; 2] = [Self::Tun, Self::Tap];
+    pub const ALL: [Self; 3] = [Self::Tun, Self::Tap, Self::AfXdp];
 
     /// Whether it carries Ethernet frames, so that Ringlay is a router among other hosts there.
     pub fn is_ethernet(self) -> bool {
@@ -72,13 +81,14 @@ impl fmt::Display for PortKind {
         f.write_str(match self {
             Self::Tun => "tun",
             Self::Tap => "tap",
+            Self::AfXdp => "af_xdp",
         })
     }
 }
 
 /// A text is no sort of device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected tun or tap")]
+#[error("expected tun, tap or af_xdp")]
 pub struct PortKindError;
 
 impl FromStr for PortKind {

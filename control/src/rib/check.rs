@@ -7,8 +7,8 @@ use ringlay_encap::{MacAddr, UdpChecksum};
 
 use super::{ApplyError, Change, Delta, Problem, Rib, RouteRef};
 use crate::object::{
-    Inner, Key, Kind, Name, Neighbour, Network, Path, Port, Route, RouteKey, Target, Vtep, VtepKey,
-    is_link_local,
+    Inner, Key, Kind, Name, Neighbour, Network, Path, Port, PortKind, Route, RouteKey, Target,
+    Vtep, VtepKey, is_link_local,
 };
 
 /// No address sorts before it.
@@ -256,6 +256,9 @@ fn ethernet(port: &Port) -> Result<(), Fault> {
     if port.kind.is_ethernet() {
         if port.routes {
             return Err(("routes", Problem::NoKernelRoutes));
+        }
+        if port.kind == PortKind::AfXdp && port.queues.is_some() {
+            return Err(("queues", Problem::OwnQueues));
         }
         return mac(port.mac);
     }

@@ -174,6 +174,9 @@ pub enum Problem {
     /// Something needs an Ethernet port.
     #[error("is of use only on a port with Ethernet, such as kind = \"tap\"")]
     NoEthernetPort,
+    /// Queues are asked for on a device that has its own.
+    #[error("are those that the device has")]
+    OwnQueues,
     /// Kernel routes are to lead to an Ethernet port.
     #[error("cannot be had on a port with Ethernet, whose hosts choose their routes themselves")]
     NoKernelRoutes,
@@ -211,6 +214,7 @@ impl Problem {
             Self::TooMany(_) => "TOO_MANY",
             Self::ViaNeedsOneVtep => "VIA_NEEDS_ONE_VTEP",
             Self::NoEthernetPort => "NO_ETHERNET_PORT",
+            Self::OwnQueues => "OWN_QUEUES",
             Self::NoKernelRoutes => "NO_KERNEL_ROUTES",
         }
     }
@@ -248,6 +252,7 @@ impl Problem {
             Self::TooMany(_) => "delete some first",
             Self::ViaNeedsOneVtep => "name one vtep or a tap port, or leave out via",
             Self::NoEthernetPort => "remove it, or use another kind of port",
+            Self::OwnQueues => "remove it, or change the device with `ethtool -L`",
             Self::NoKernelRoutes => "remove routes = true, or use kind = \"tun\"",
         }
     }

@@ -10,6 +10,7 @@ use std::{
 use ipnet::IpNet;
 use ringlay_control::{
     app::{Host, HostError, OpenPort, PortChange},
+    compile::LinkView,
     mtu::Way,
     netlink::{Device, RouteChange},
     object::Port,
@@ -69,7 +70,13 @@ impl FakeHost {
 }
 
 impl Host for FakeHost {
-    fn open_port(&self, id: PortId, port: &Port, mtu: u32) -> Result<OpenPort, HostError> {
+    fn open_port(
+        &self,
+        id: PortId,
+        port: &Port,
+        mtu: u32,
+        _link: Option<&LinkView>,
+    ) -> Result<OpenPort, HostError> {
         self.with(|state| {
             let name = port.device.to_string();
             if state.broken.contains(&name) {

@@ -199,6 +199,15 @@ impl Hosts {
         run(env!("CARGO_BIN_EXE_ringlay"), &all)
     }
 
+    /// The same, which must fail; returns what it says.
+    pub(crate) fn try_ringlay(&self, host: usize, args: &str) -> String {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ringlay"));
+        command.arg("--socket").arg(self.socket(host));
+        let output = command.args(args.split_whitespace()).output().unwrap();
+        assert!(!output.status.success(), "{args}");
+        String::from_utf8(output.stderr).unwrap()
+    }
+
     /// How many frames a host's node dropped for a reason.
     pub(crate) fn drops(&self, host: usize, reason: &str) -> u64 {
         let stats: serde_json::Value =

@@ -1,5 +1,5 @@
-//! Ethernet ports: hosts behind TAP devices, in a namespace of their own or behind a bridge, and a
-//! pod on another node.
+//! Ethernet ports: hosts behind TAP devices, in a namespace of their own or behind a bridge, and behind
+//! a veth pair that is served by AF_XDP; and a pod on another node.
 
 use std::fs;
 
@@ -14,6 +14,14 @@ fn overlay(mut hosts: Hosts, port: &str) -> Hosts {
          addresses = [\"10.42.101.1/24\", \"fd42:101::1/64\"]\n"
     ));
     fs::write(hosts.config(0), config).unwrap();
+    route_there(&hosts);
+    hosts.start(0);
+    hosts.start(1);
+    hosts
+}
+
+/// Tells the second node where hosts on the link are.
+fn route_there(hosts: &Hosts) {
     let mut config = fs::read_to_string(hosts.config(1)).unwrap();
     for prefix in ["10.42.101.0/24", "fd42:101::/64"] {
         config.push_str(&format!(
@@ -21,9 +29,6 @@ fn overlay(mut hosts: Hosts, port: &str) -> Hosts {
         ));
     }
     fs::write(hosts.config(1), config).unwrap();
-    hosts.start(0);
-    hosts.start(1);
-    hosts
 }
 
 /// A namespace for a host on the link.
@@ -154,4 +159,172 @@ fn a_router_on_the_link_leads_on() {
     assert!(ping.status.success());
     let shown = hosts.ringlay(0, "show config");
     assert!(shown.contains("via = \"10.42.101.9\""), "{shown}");
+}
+
+const STATION: &str = "kind = \"af_xdp\"\ndevice = \"xp0\"";
+
+/// Joins the first host and the one on the link by a veth pair, `xp0` and `eth9`.
+fn join(hosts: &Hosts, guest: &Netns) {
+    let netns = guest.path();
+    let netns = netns.file_name().unwrap().to_str().unwrap();
+    hosts.ip(
+        0,
+        &format!("link add xp0 type veth peer name eth9 netns {netns}"),
+    );
+    hosts.ip(0, "link set xp0 up");
+    furnish(guest, "eth9");
+}
+
+/// Waits until the guest is reached, and lets it talk.
+fn reach_and_talk(hosts: &Hosts, guest: &Netns) {
+    hosts.wait_for(0, "pings are answered", || pings(guest, "10.42.2.1"));
+    assert!(pings(guest, "fd42:2::1"));
+    talk(hosts, guest);
+}
+
+#[test]
+fn a_host_on_a_veth_pair_talks_to_a_pod() {
+    for (prepare, shown) in [
+        ("", "native XDP"),
+        ("ethtool -L xp0 rx 2 tx 2", "native XDP"),
+        // With such packets a veth refuses programs of its own.
+        ("ip link set xp0 mtu 3800", "generic XDP"),
+    ] {
+        let hosts = Hosts::new();
+        let guest = guest(&hosts);
+        join(&hosts, &guest);
+        if !prepare.is_empty() {
+            assert!(hosts.exec(0, prepare).status.success(), "{prepare}");
+        }
+        if prepare.contains("3800") {
+            guest.ip("link set eth9 mtu 3800");
+            // Then the kernel does not tell the other end to cut its super-frames.
+            assert!(guest.exec("ethtool -K eth9 tso off gso off"));
+        }
+        let hosts = overlay(hosts, STATION);
+        for address in ["10.42.101.1", "fd42:101::1"] {
+            assert!(pings(&guest, address), "{address}");
+        }
+        reach_and_talk(&hosts, &guest);
+        let port = hosts.ringlay(0, "port show xp0");
+        assert!(
+            port.contains("kind af_xdp") && port.contains(shown),
+            "{port}"
+        );
+    }
+}
+
+#[test]
+fn the_host_keeps_what_it_has_on_the_device() {
+    let hosts = Hosts::new();
+    let guest = guest(&hosts);
+    join(&hosts, &guest);
+    for (address, version) in [("10.99.0", "-4"), ("fd99::", "-6")] {
+        let (dot, len) = if version == "-4" { (".", 24) } else { ("", 64) };
+        let nodad = if version == "-4" { "" } else { "nodad" };
+        hosts.ip(
+            0,
+            &format!("address add {address}{dot}1/{len} dev xp0 {nodad}"),
+        );
+        guest.ip(&format!(
+            "address add {address}{dot}2/{len} dev eth9 {nodad}"
+        ));
+    }
+    let mut hosts = overlay(hosts, STATION);
+    reach_and_talk(&hosts, &guest);
+    for address in ["10.99.0.1", "fd99::1"] {
+        assert!(pings(&guest, address), "{address}");
+        exchange_between(&guest.path(), &hosts.netns_path(0), address);
+    }
+    hosts.signal(0, "TERM");
+    assert_eq!(hosts.wait(0), Some(0));
+    assert!(!hosts.ip(0, "link show xp0").contains("xdp"));
+    assert!(pings(&guest, "10.99.0.1"));
+}
+
+#[test]
+fn a_station_outlives_what_befalls_its_device_and_its_node() {
+    let hosts = Hosts::new();
+    let guest = guest(&hosts);
+    join(&hosts, &guest);
+    let mut hosts = overlay(hosts, STATION);
+    reach_and_talk(&hosts, &guest);
+    hosts.ip(0, "link set xp0 down");
+    assert!(!pings(&guest, "10.42.2.1"));
+    hosts.ip(0, "link set xp0 up");
+    hosts.wait_for(0, "it is up", || pings(&guest, "10.42.2.1"));
+    assert!(hosts.exec(0, "ethtool -L xp0 rx 2 tx 2").status.success());
+    hosts.wait_for(0, "it has two queues", || {
+        hosts.ringlay(0, "port show xp0").contains("queues 2")
+    });
+    reach_and_talk(&hosts, &guest);
+    hosts.ip(0, "link delete xp0");
+    hosts.wait_for(0, "it is missed", || {
+        hosts
+            .ringlay(0, "port show xp0")
+            .contains("warning: xp0 is gone")
+    });
+    join(&hosts, &guest);
+    reach_and_talk(&hosts, &guest);
+    hosts.signal(0, "KILL");
+    assert_eq!(hosts.wait(0), None);
+    hosts.start(0);
+    reach_and_talk(&hosts, &guest);
+}
+
+#[test]
+fn a_station_may_live_in_another_namespace_and_come_and_go() {
+    let mut hosts = Hosts::new();
+    let guest = guest(&hosts);
+    join(&hosts, &guest);
+    let other = Netns::new(&hosts.netns(0).replace('a', "o"));
+    let name = hosts.netns(0).replace('a', "o");
+    hosts.ip(0, &format!("link set xp0 netns {name}"));
+    other.ip("link set xp0 up");
+    route_there(&hosts);
+    hosts.start(0);
+    hosts.start(1);
+    let add = format!(
+        "port add xp0 --kind af_xdp --network blue --netns /run/netns/{name} \
+         --address 10.42.101.1/24,fd42:101::1/64"
+    );
+    hosts.ringlay(0, &add);
+    reach_and_talk(&hosts, &guest);
+    hosts.ringlay(0, "port delete xp0");
+    assert!(!pings(&guest, "10.42.2.1"));
+    let missing = hosts.try_ringlay(0, "port add xp9 --kind af_xdp --network blue");
+    assert!(
+        missing.contains("af_xdp cannot be set up on xp9: there is no such device"),
+        "{missing}"
+    );
+}
+
+/// On a pair of virtual devices the kernel finishes no checksum, on either side.
+#[test]
+fn a_station_and_the_kernels_vxlan_device_understand_each_other() {
+    let mut hosts = Hosts::new();
+    let guest = guest(&hosts);
+    join(&hosts, &guest);
+    hosts.set(0, "underlay", "driver = \"af_xdp\"");
+    let mut config = fs::read_to_string(hosts.config(0)).unwrap();
+    config.push_str(&format!(
+        "[[port]]\nnetwork = \"blue\"\n{STATION}\naddresses = [\"10.42.101.1/24\"]\n"
+    ));
+    fs::write(hosts.config(0), config).unwrap();
+    hosts.start(0);
+    let vxlan =
+        "link add vx type vxlan id 42 local 192.168.77.2 remote 192.168.77.1 dstport 4789 dev eth0";
+    hosts.ip(1, vxlan);
+    hosts.ip(1, "address add 10.42.2.1/16 dev vx");
+    hosts.ip(1, "link set vx up");
+    hosts.wait_for(0, "pings are answered", || pings(&guest, "10.42.2.1"));
+    exchange_between(&guest.path(), &hosts.netns_path(1), "10.42.2.1");
+    exchange_between(&hosts.netns_path(1), &guest.path(), "10.42.101.9");
+    for reason in [
+        "underlay_bad_checksum",
+        "ip_bad_checksum",
+        "vxlan_malformed",
+    ] {
+        assert_eq!(hosts.drops(0, reason), 0, "{reason}");
+    }
 }

@@ -53,11 +53,10 @@ pub enum Queue {
         /// The queue's descriptor, non-blocking.
         fd: OwnedFd,
     },
-    /// One queue of the device that is the uplink of a local tunnel endpoint, past the kernel's
-    /// own stack. Frames are as on the wire.
+    /// One queue of a device that is served past the kernel's own stack. Frames are as on the wire.
     Xdp {
-        /// The endpoint it belongs to.
-        id: UnderlayId,
+        /// What it belongs to.
+        owner: Owner,
         /// An AF_XDP socket, neither set up nor bound: that takes the worker's mempool.
         socket: OwnedFd,
         /// The interface index of the device.
@@ -88,6 +87,15 @@ pub enum Queue {
         /// The socket.
         socket: RawSocket,
     },
+}
+
+/// What the device of an AF_XDP queue is to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// The uplink of a local tunnel endpoint.
+    Uplink(UnderlayId),
+    /// An Ethernet port.
+    Port(PortId),
 }
 
 /// A raw IP socket.

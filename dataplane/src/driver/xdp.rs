@@ -4,6 +4,7 @@
 //! The kernel receives into frames of the mempool and sends from them. All of the pool is therefore
 //! pinned for each queue: 70 MiB with 1,024 frames.
 
+use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
@@ -12,12 +13,11 @@ use std::time::Duration;
 
 use crossbeam::utils::CachePadded;
 
-use super::{Driver, Queue, QueueId, errors, ledger::Ledger};
+use super::{Driver, Owner, Queue, QueueId, errors, ledger::Ledger};
 use crate::batch::{BATCH_SIZE, Batch};
 use crate::counters::{QueueCounters, WorkerCounters};
 use crate::drop_reason::DropReason;
 use crate::frame::{Frame, Ingress};
-use crate::id::UnderlayId;
 use crate::mempool::Mempool;
 use crate::sys::epoll::WatchSet;
 use crate::sys::xdp::{CHUNK, Copying, XdpConfig, XdpSocket};
@@ -49,7 +49,7 @@ pub struct XdpDriver<D> {
 
 #[derive(Debug)]
 struct Attached {
-    id: UnderlayId,
+    owner: Owner,
     socket: XdpSocket,
     counters: Arc<QueueCounters>,
     /// The device is gone.
@@ -94,6 +94,41 @@ impl<D: Driver> XdpDriver<D> {
     }
 }
 
+impl Owner {
+    /// Where its frames come from.
+    fn ingress(self) -> Ingress {
+        match self {
+            Self::Uplink(id) => Ingress::Uplink(id),
+            Self::Port(id) => Ingress::Ethernet(id),
+        }
+    }
+
+    /// Why a frame is dropped that finds no room.
+    fn full(self) -> DropReason {
+        match self {
+            Self::Uplink(_) => DropReason::UnderlayTxFull,
+            Self::Port(_) => DropReason::PortTxFull,
+        }
+    }
+
+    /// Why a frame is dropped that cannot be sent.
+    fn refused(self) -> DropReason {
+        match self {
+            Self::Uplink(_) => DropReason::UnderlayTxError,
+            Self::Port(_) => DropReason::PortTxError,
+        }
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Uplink(id) => write!(f, "uplink of underlay {id}"),
+            Self::Port(id) => write!(f, "port {id}"),
+        }
+    }
+}
+
 impl Attached {
     #[inline]
     fn receive(&mut self, ledger: &Ledger, batch: &mut Batch) {
@@ -101,7 +136,7 @@ impl Attached {
             && let Some(received) = self.socket.receive()
         {
             let mut frame = Frame::from_slot(received.slot, received.start, received.len);
-            frame.meta.ingress = Ingress::Uplink(self.id);
+            frame.meta.ingress = self.owner.ingress();
             ledger.received(&self.counters, &frame);
             let refused = batch.push(frame);
             debug_assert!(refused.is_ok(), "there was room");
@@ -122,13 +157,13 @@ impl Attached {
 
     fn send(&mut self, ledger: &Ledger, frame: Frame) {
         if self.gone || !(1..=CHUNK).contains(&frame.len()) {
-            return ledger.dropped(DropReason::UnderlayTxError, &frame);
+            return ledger.dropped(self.owner.refused(), &frame);
         }
         if self.socket.is_full() {
             self.flush(ledger);
         }
         if self.socket.is_full() {
-            return ledger.dropped(DropReason::UnderlayTxFull, &frame);
+            return ledger.dropped(self.owner.full(), &frame);
         }
         ledger.sent(&self.counters, &frame, 0);
         let (start, len) = (frame.headroom(), frame.len());
@@ -147,10 +182,10 @@ impl Attached {
             Err(error) if error.raw_os_error() == Some(libc::ENETDOWN) => {}
             Err(error) if error.raw_os_error().is_some_and(errors::is_gone) => {
                 self.gone = true;
-                tracing::warn!(underlay = %self.id, %error, "AF_XDP queue serves nothing any more");
+                tracing::warn!(owner = %self.owner, %error, "AF_XDP queue serves nothing any more");
             }
             Err(error) => {
-                tracing::debug!(underlay = %self.id, %error, "AF_XDP queue");
+                tracing::debug!(owner = %self.owner, %error, "AF_XDP queue");
             }
         }
         self.socket.complete();
@@ -160,7 +195,7 @@ impl Attached {
 impl<D: Driver> Driver for XdpDriver<D> {
     fn attach(&mut self, queue: Queue, counters: Arc<QueueCounters>) -> io::Result<QueueId> {
         let Queue::Xdp {
-            id,
+            owner,
             socket,
             device,
             queue,
@@ -182,7 +217,7 @@ impl<D: Driver> Driver for XdpDriver<D> {
         let socket = XdpSocket::new(socket, Rc::clone(self.pool.arena()), config)?;
         self.watch_queue(&socket)?;
         let mut attached = Attached {
-            id,
+            owner,
             socket,
             counters,
             gone: false,

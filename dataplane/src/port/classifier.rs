@@ -25,6 +25,7 @@ pub(super) const JUMP_IF_OTHER: u8 = 0x56;
 pub(super) const JUMP_IF_EQUAL: u8 = 0x16;
 /// If two registers differ.
 pub(super) const JUMP_IF_UNLIKE: u8 = 0x5d;
+pub(super) const JUMP: u8 = 0x05;
 pub(super) const CALL: u8 = 0x85;
 /// 64 bits, in two instructions.
 pub(super) const LOAD_CONSTANT: u8 = 0x18;
@@ -174,6 +175,28 @@ impl Assembler {
         }
     }
 
+    /// Jumps if `register` compares so with a constant; where to is for [`Self::land`] to say.
+    pub(super) fn jump_if(&mut self, comparison: u8, register: u8, constant: i32) -> usize {
+        self.push(comparison, register, 0, 0, constant);
+        self.0.len() - 1
+    }
+
+    /// Jumps; where to is for [`Self::land`] to say.
+    pub(super) fn jump(&mut self) -> usize {
+        self.push(JUMP, 0, 0, 0, 0);
+        self.0.len() - 1
+    }
+
+    /// Passes on.
+    pub(super) fn pass(&mut self) {
+        self.push(JUMP, 0, 0, 0, 0);
+    }
+
+    /// Makes a jump lead to what comes next, which must not be what follows it anyway.
+    pub(super) fn land(&mut self, jump: usize) {
+        self.0[jump].offset = (self.0.len() - jump - 1) as i16; // a program of some 100 instructions
+    }
+
     /// Returns what is in [`RESULT`].
     pub(super) fn exit(&mut self) {
         self.push(EXIT, 0, 0, 0, 0);
@@ -186,7 +209,7 @@ impl Assembler {
         for (at, instruction) in self.0.iter_mut().enumerate() {
             let jump = matches!(
                 instruction.opcode,
-                JUMP_IF_OTHER | JUMP_IF_GREATER | JUMP_IF_EQUAL
+                JUMP | JUMP_IF_OTHER | JUMP_IF_GREATER | JUMP_IF_EQUAL
             );
             if jump && instruction.offset == 0 {
                 instruction.offset = (pass - at - 1) as i16; // a program of some 60 instructions

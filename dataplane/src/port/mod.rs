@@ -6,6 +6,7 @@ mod tunnel_mark;
 pub mod classifier;
 pub mod redirect;
 pub mod sink;
+pub mod station;
 pub mod tap;
 pub mod tun;
 pub mod underlay;

@@ -1,42 +1,45 @@
-//! The device that carries a tunnel endpoint's packets as its uplink, past the host's own stack:
-//! AF_XDP sockets for its queues, and a program that leads the endpoint's packets to them.
+//! A device that carries a tunnel endpoint's packets as its uplink, or is an Ethernet port, past the
+//! host's own stack: AF_XDP sockets for its queues, and a program that leads packets to them.
 //!
 //! Everything else that the device receives goes on to the host, and so does what the sockets cannot
 //! take. Nothing about the device is changed, and what was added goes with the process.
 
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
 use thiserror::Error;
 
 use super::xdp::{Selection, XdpProgram};
 use crate::sys::bpf::XdpMode;
-use crate::sys::{ethtool, xdp};
+use crate::sys::{ethtool, packet, xdp};
 
 /// What wire to make of which device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WireConfig {
-    /// The tunnel endpoint: address and UDP port.
-    pub local: SocketAddr,
+    /// Which packets are led.
+    pub selection: Selection,
     /// The device's name.
     pub device: String,
     /// Its interface index.
     pub index: u32,
+    /// So many workers must be able to send, those beyond the queues by packet sockets.
+    pub senders: usize,
 }
 
-/// A device whose packets for the endpoint are led to sockets, as soon as [`lead`] is called.
+/// A device whose packets are led to sockets, as soon as [`lead`] is called.
 #[derive(Debug)]
 pub struct WireDevice {
     /// Its interface index.
     pub index: u32,
     /// A socket for each of its queues, neither set up nor bound.
     pub sockets: Vec<OwnedFd>,
+    /// A packet socket for each worker beyond them.
+    pub senders: Vec<OwnedFd>,
     /// Where the program runs.
     pub mode: XdpMode,
     /// Why it does not run in the driver, if it does not.
     pub not_native: Option<io::Error>,
-    /// Leads the endpoint's packets to the sockets.
+    /// Leads the packets to the sockets.
     pub program: XdpProgram,
 }
 
@@ -49,6 +52,9 @@ pub enum OpenWireError {
         "AF_XDP sockets cannot be had: that takes a kernel with CONFIG_XDP_SOCKETS, and CAP_NET_RAW"
     )]
     Socket(#[source] io::Error),
+    /// There are no packet sockets.
+    #[error("packet sockets cannot be had, which takes CAP_NET_RAW")]
+    Sender(#[source] io::Error),
     /// Somebody else's program is there.
     #[error(
         "{device} has an XDP program already, which is not replaced: see `ip link show {device}`"
@@ -81,10 +87,10 @@ pub fn open(config: &WireConfig) -> Result<WireDevice, OpenWireError> {
     let queues = ethtool::receive_queues(&config.device).unwrap_or(1).max(1);
     let sockets = (0..queues).map(|_| xdp::open()).collect::<Result<_, _>>();
     let sockets = sockets.map_err(OpenWireError::Socket)?;
-    let attach = |mode| {
-        let selection = Selection::Endpoint(config.local);
-        XdpProgram::attach(config.index, queues, mode, selection)
-    };
+    let senders = (queues as usize..config.senders).map(|_| packet::sender(config.index));
+    let senders = senders.collect::<Result<_, _>>();
+    let senders = senders.map_err(OpenWireError::Sender)?;
+    let attach = |mode| XdpProgram::attach(config.index, queues, mode, &config.selection);
     let refused = |source: io::Error| {
         let device = config.device.clone();
         match source.raw_os_error() {
@@ -105,6 +111,7 @@ pub fn open(config: &WireConfig) -> Result<WireDevice, OpenWireError> {
     Ok(WireDevice {
         index: config.index,
         sockets,
+        senders,
         mode,
         not_native,
         program,

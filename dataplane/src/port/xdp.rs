@@ -1,7 +1,7 @@
 //! Leads what a device receives to AF_XDP sockets, past the host's own stack.
 //!
 //! A program on the device hands packets to the socket of their queue: all of them, or those for a
-//! tunnel endpoint. What has no socket, and whatever the program does not recognise, the host gets.
+//! tunnel endpoint or a station. What has no socket, and whatever the program does not recognise, the host gets.
 //! It holds as long as the [`XdpProgram`] lives, so nothing stays behind when the process ends, and
 //! it replaces no program of others.
 
@@ -12,17 +12,22 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use super::classifier::{
     Assembler, CALL, CONTEXT, END, LOAD_CONSTANT, LOAD_WORD, MOVE_CONSTANT, PACKET, XDP,
 };
+use super::station::{self, Station};
 use crate::sys::bpf::{self, Instruction, ProgramKind, XdpMode};
+use crate::sys::packet;
 use crate::sys::xdp::RECEIVE_MAX;
 
 /// Which packets are led.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selection {
     /// All.
     All,
     /// Whole, untagged UDP packets without IP options for this tunnel endpoint, as far as they fit
     /// a socket's memory. The host's sockets get the others, fragments put together.
     Endpoint(SocketAddr),
+    /// What is for this station, as far as it fits a socket's memory. The device listens to its MAC
+    /// address as to its own.
+    Station(Station),
 }
 
 /// A program in force, and the sockets it leads to.
@@ -30,6 +35,8 @@ pub enum Selection {
 pub struct XdpProgram {
     sockets: OwnedFd,
     _link: OwnedFd,
+    /// Makes the device listen to another MAC address.
+    _member: Option<OwnedFd>,
 }
 
 impl XdpProgram {
@@ -43,14 +50,19 @@ impl XdpProgram {
         device: u32,
         queues: u32,
         mode: XdpMode,
-        selection: Selection,
+        selection: &Selection,
     ) -> io::Result<Self> {
         let sockets = bpf::socket_map(queues)?;
         let program = bpf::load(ProgramKind::Xdp, &program(sockets.as_fd(), selection))?;
         let link = bpf::attach_xdp(program.as_fd(), device, mode)?;
+        let member = match selection {
+            Selection::Station(station) => Some(packet::listen_to(device, station.mac.0)?),
+            Selection::All | Selection::Endpoint(_) => None,
+        };
         Ok(Self {
             sockets,
             _link: link,
+            _member: member,
         })
     }
 
@@ -65,7 +77,7 @@ impl XdpProgram {
 }
 
 /// `return bpf_redirect_map(sockets, context->rx_queue_index, XDP_PASS)` for what is selected.
-fn program(sockets: BorrowedFd<'_>, selection: Selection) -> Vec<Instruction> {
+fn program(sockets: BorrowedFd<'_>, selection: &Selection) -> Vec<Instruction> {
     /// `BPF_PSEUDO_MAP_FD`, as source register.
     const MAP: u8 = 1;
     /// `BPF_FUNC_redirect_map`.
@@ -75,9 +87,17 @@ fn program(sockets: BorrowedFd<'_>, selection: Selection) -> Vec<Instruction> {
     /// Where `struct xdp_md` has the number of the queue.
     const QUEUE: i16 = 16;
     let mut program = Assembler::of(XDP);
-    if let Selection::Endpoint(local) = selection {
-        program.require_at_most(RECEIVE_MAX as i32);
-        program.require_datagram(local);
+    match selection {
+        Selection::All => {}
+        Selection::Endpoint(local) => {
+            program.require_at_most(RECEIVE_MAX as i32);
+            program.require_datagram(*local);
+        }
+        Selection::Station(station) => {
+            program.require_at_most(RECEIVE_MAX as i32);
+            let ours = station::recognise(&mut program, station);
+            ours.into_iter().for_each(|jump| program.land(jump));
+        }
     }
     program.push(LOAD_WORD, PACKET, CONTEXT, QUEUE, 0);
     program.push(LOAD_CONSTANT, CONTEXT, MAP, 0, sockets.as_raw_fd());
@@ -90,6 +110,10 @@ fn program(sockets: BorrowedFd<'_>, selection: Selection) -> Vec<Instruction> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
+    use ringlay_encap::MacAddr;
+
     use super::*;
 
     #[test]
@@ -97,8 +121,18 @@ mod tests {
         let sockets = bpf::socket_map(1).expect("these tests need root");
         let endpoints = ["192.168.77.1:4789", "[fd77::1]:4789"];
         let endpoints = endpoints.map(|local| Selection::Endpoint(local.parse().unwrap()));
-        for selection in endpoints.into_iter().chain([Selection::All]) {
-            let program = program(sockets.as_fd(), selection);
+        let stations = [(0, false), (9, false), (9, true)].map(|(count, proxy)| {
+            let v4 = (0..count).map(|n| IpAddr::from([10, 0, 0, n]));
+            let v6 = (0..count).map(|n| IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 0, n.into()]));
+            Selection::Station(Station {
+                mac: MacAddr([0x02, 0, 0, 0, 0xff, 0xfe]),
+                addresses: v4.chain(v6).collect(),
+                proxy,
+            })
+        });
+        let others = stations.into_iter().chain([Selection::All]);
+        for selection in endpoints.into_iter().chain(others) {
+            let program = program(sockets.as_fd(), &selection);
             bpf::load(ProgramKind::Xdp, &program).unwrap();
         }
     }

@@ -21,6 +21,23 @@ pub fn index(name: &str) -> io::Result<u32> {
     }
 }
 
+/// The MTU of the device called `name` in this thread's network namespace, in bytes.
+///
+/// # Errors
+///
+/// `ENODEV` when there is none.
+pub fn mtu(name: &str) -> io::Result<u32> {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None)?;
+    let mut request = request(name)?;
+    // SAFETY: SIOCGIFMTU reads and writes one `ifreq`, which `request` is.
+    let rc = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFMTU as _, &raw mut request) };
+    if rc != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel wrote the number.
+    Ok(unsafe { request.ifr_ifru.ifru_mtu }.unsigned_abs())
+}
+
 /// Sets how many packets the device's transmit queue holds.
 ///
 /// `socket` is any socket in the device's network namespace.

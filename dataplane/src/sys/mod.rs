@@ -20,6 +20,7 @@ pub mod link;
 mod mapping;
 pub mod mmsg;
 pub mod netns;
+pub mod packet;
 pub mod rtnetlink;
 pub mod seccomp;
 pub mod sockaddr;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use ringlay_dataplane::batch::Batch;
 use ringlay_dataplane::counters::QueueCounters;
-use ringlay_dataplane::driver::{DriverConfig, DriverKind, Queue, QueueId};
+use ringlay_dataplane::driver::{DriverConfig, DriverKind, Owner, Queue, QueueId};
 use ringlay_dataplane::drop_reason::DropReason;
 use ringlay_dataplane::frame::{Frame, Ingress};
 use ringlay_dataplane::id::UnderlayId;
@@ -47,14 +47,14 @@ fn attach(
     mode: XdpMode,
 ) -> (QueueId, Arc<QueueCounters>, XdpProgram) {
     let device = link::index(device).unwrap();
-    let program = XdpProgram::attach(device, 1, mode, Selection::All).unwrap();
+    let program = XdpProgram::attach(device, 1, mode, &Selection::All).unwrap();
     let counters = Arc::new(QueueCounters::default());
     let deadline = Instant::now() + PATIENCE;
     loop {
         let socket = xdp::open().expect("these tests need AF_XDP");
         let copy = socket.try_clone().unwrap();
         let queue = Queue::Xdp {
-            id: UnderlayId(id),
+            owner: Owner::Uplink(UnderlayId(id)),
             socket,
             device,
             queue: 0,

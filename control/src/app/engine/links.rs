@@ -51,15 +51,40 @@ impl Engine {
             return;
         }
         for &(id, address, mac) in changed {
-            let ports = self.compiler.ports();
-            let name = ports.into_iter().find(|(_, other)| *other == id);
-            if let Some(name) = name.map(|(name, _)| name.clone()) {
+            if let Some(name) = self.compiler.port_name(id).cloned() {
                 match mac {
                     Some(mac) => tracing::debug!(port = %name, %address, %mac, "host resolved"),
                     None => tracing::debug!(port = %name, %address, "host no longer answers"),
                 }
                 self.compiler.learn_host(&name, address, mac);
             }
+        }
+        self.host.publish(self.compiler.tables());
+    }
+
+    /// Tells the tables how large packets the devices take that are not ours.
+    pub(super) fn note_link_mtus(&mut self, delta: &Delta) {
+        for port in delta.ports.iter().filter_map(|it| it.after.as_ref()) {
+            if let Some(entry) = self.ports.get(&port.name) {
+                self.compiler.set_link_mtu(&port.name, entry.open.mtu);
+            }
+        }
+    }
+
+    /// Takes note of what became of devices that are not ours.
+    pub(super) fn tend_ports(&mut self) {
+        let tended = self.host.tend_ports();
+        if tended.is_empty() {
+            return;
+        }
+        for (id, outcome) in tended {
+            let Some(name) = self.compiler.port_name(id).cloned() else {
+                continue;
+            };
+            if let Ok(open) = &outcome {
+                self.compiler.set_link_mtu(&name, open.mtu);
+            }
+            self.ports.tended(&name, outcome);
         }
         self.host.publish(self.compiler.tables());
     }

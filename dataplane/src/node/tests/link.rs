@@ -449,6 +449,31 @@ fn a_device_that_does_not_cut_is_handed_finished_frames() {
 }
 
 #[test]
+fn a_packet_between_links_stays_where_it_lies() {
+    let mut rig = rig(false);
+    let other = PortId(2);
+    let next_hop = rig.tables.insert_next_hop(NextHop::Link(other));
+    let mut network = rig.tables.network(NET).unwrap().clone();
+    let v4 = &mut network.fib.v4;
+    v4.insert("10.42.6.0/24".parse().unwrap(), next_hop);
+    rig.tables.insert_network(NET, network);
+    rig.tables.insert_port(other, Port { network: NET });
+    let neighbours = known(&["10.42.6.9"]);
+    let table = Link {
+        neighbours,
+        ..link(false)
+    };
+    rig.tables.insert_link(other, table);
+    let packet = udp4(HOST, "10.42.6.9", 64, b"lies still");
+    let frame = ethernet(LINK_MAC, HOST_MAC, 0x0800, &packet);
+    let frame = rig.frame(Ingress::Ethernet(LINK), &frame);
+    let place = frame.data().as_ptr();
+    let (ports, _) = rig.run([frame]);
+    assert_eq!(ports[0].data().as_ptr(), place);
+    assert_eq!(ports[0].meta.egress, other);
+}
+
+#[test]
 fn checksums_that_a_host_left_open_are_finished() {
     let mut rig = rig(false);
     let whole = udp4(HOST, "10.42.2.1", 64, b"open");

@@ -1,0 +1,230 @@
+//! Ports on devices that are there already, by AF_XDP: opened in the device's namespace, given up
+//! when the device goes or gets other queues, and opened again. The devices stay as they are.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    ops::Bound,
+    path::PathBuf,
+    sync::{Mutex, MutexGuard},
+};
+
+use ipnet::IpNet;
+use ringlay_dataplane::{
+    id::PortId,
+    port::{
+        station::Station,
+        wire::{self, WireConfig},
+        xdp::{Selection, XdpProgram},
+    },
+    runtime::Runtime,
+    sys::{ethtool, link, netns},
+};
+use thiserror::Error;
+
+use super::{
+    host::{HostError, OpenPort, Tended},
+    wire::{OpenError, describe, patiently},
+};
+use crate::{compile::LinkView, netlink::Device, object::Port};
+
+/// Devices that are looked at each time: that may take a thread for each.
+const LOOKS: usize = 16;
+
+/// All such ports.
+#[derive(Debug, Default)]
+pub(super) struct Stations {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    entries: BTreeMap<PortId, Entry>,
+    /// Who was looked at last.
+    last: Option<PortId>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    place: Place,
+    open: Option<Open>,
+    /// Why it is not open, as far as that was told.
+    failure: String,
+}
+
+/// Where a station is to be.
+#[derive(Clone, Debug)]
+struct Place {
+    device: String,
+    netns: Option<PathBuf>,
+    station: Station,
+}
+
+#[derive(Debug)]
+struct Open {
+    seen: Seen,
+    /// Leads frames to the sockets as long as it lives.
+    _program: XdpProgram,
+}
+
+/// What decides about a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Seen {
+    index: u32,
+    queues: u32,
+    mtu: u32,
+}
+
+/// The device cannot be served.
+#[derive(Debug, Error)]
+#[error("af_xdp cannot be set up on {device}")]
+struct NoStation {
+    device: String,
+    source: OpenError,
+}
+
+impl Stations {
+    /// Serves the device of a port.
+    ///
+    /// # Errors
+    ///
+    /// If that cannot be done; then nothing is left of it.
+    pub(super) fn open(
+        &self,
+        runtime: &Runtime,
+        id: PortId,
+        port: &Port,
+        view: &LinkView,
+    ) -> Result<OpenPort, HostError> {
+        let place = Place {
+            device: port.device.to_string(),
+            netns: port.netns.clone(),
+            station: Station {
+                mac: view.mac,
+                addresses: view.addresses.iter().map(IpNet::addr).collect(),
+                proxy: port.proxy,
+            },
+        };
+        let opened = patiently(|| place.open(runtime, id));
+        let (open, told) = opened.map_err(|source| {
+            let device = place.device.clone();
+            HostError::new(NoStation { device, source })
+        })?;
+        let entry = Entry {
+            place,
+            open: Some(open),
+            failure: String::new(),
+        };
+        self.state().entries.insert(id, entry);
+        Ok(told)
+    }
+
+    /// Gives a port's device up, if it is one of these.
+    pub(super) fn close(&self, id: PortId) {
+        // From now on the host gets everything. What serves the port lets go of it next.
+        self.state().entries.remove(&id);
+    }
+
+    /// Follows what became of some of the devices; tells what changed.
+    pub(super) fn tend(&self, runtime: &Runtime) -> Vec<Tended> {
+        let mut state = self.state();
+        let from = state.last.map_or(Bound::Unbounded, Bound::Excluded);
+        let State { entries, last } = &mut *state;
+        let mut changes = Vec::new();
+        *last = None;
+        for (id, entry) in entries.range_mut((from, Bound::Unbounded)).take(LOOKS) {
+            changes.extend(entry.tend(runtime, *id).map(|change| (*id, change)));
+            *last = Some(*id);
+        }
+        changes
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no holder of this lock panics")
+    }
+}
+
+impl Entry {
+    fn tend(&mut self, runtime: &Runtime, id: PortId) -> Option<Result<OpenPort, String>> {
+        let seen = self.place.look().ok();
+        let as_before = |open: &Open| seen == Some(open.seen);
+        let mut change = None;
+        if self.open.as_ref().is_some_and(|open| !as_before(open)) {
+            let device = &self.place.device;
+            tracing::warn!(
+                device,
+                "the device is gone, or another, or has other queues"
+            );
+            self.open = None;
+            runtime.remove_port(id);
+            self.failure = format!("{device} is gone");
+            change = Some(Err(self.failure.clone()));
+        }
+        if self.open.is_none() && seen.is_some() {
+            match self.place.open(runtime, id) {
+                Ok((open, told)) => {
+                    let (device, mode) = (&self.place.device, &told.mode);
+                    tracing::info!(device, mode, "served again");
+                    self.open = Some(open);
+                    change = Some(Ok(told));
+                }
+                Err(error) => {
+                    let failure = HostError::chain(&error);
+                    if self.failure != failure {
+                        self.failure.clone_from(&failure);
+                        change = Some(Err(failure));
+                    }
+                }
+            }
+        }
+        change
+    }
+}
+
+impl Place {
+    fn open(&self, runtime: &Runtime, id: PortId) -> Result<(Open, OpenPort), OpenError> {
+        let seen = self.look().map_err(OpenError::Device)?;
+        let config = WireConfig {
+            selection: Selection::Station(self.station.clone()),
+            device: self.device.clone(),
+            index: seen.index,
+            senders: runtime.workers(),
+        };
+        let opened = self.inside(|| wire::open(&config));
+        let opened = opened.map_err(OpenError::Device)??;
+        let (mode, queues) = (describe(&opened), opened.sockets.len());
+        let program = runtime.add_link(id, opened)?;
+        let told = OpenPort {
+            device: Device {
+                netns: self.netns.clone(),
+                index: seen.index,
+            },
+            queues,
+            mtu: seen.mtu,
+            mode: format!("af_xdp, {mode}"),
+        };
+        let open = Open {
+            seen,
+            _program: program,
+        };
+        Ok((open, told))
+    }
+
+    fn look(&self) -> io::Result<Seen> {
+        self.inside(|| {
+            Ok(Seen {
+                index: link::index(&self.device)?,
+                queues: ethtool::receive_queues(&self.device).unwrap_or(1),
+                mtu: link::mtu(&self.device)?,
+            })
+        })?
+    }
+
+    /// Does something in the device's namespace.
+    fn inside<T: Send>(&self, action: impl FnOnce() -> T + Send) -> io::Result<T> {
+        match &self.netns {
+            Some(path) => netns::run_in(path, action),
+            None => Ok(action()),
+        }
+    }
+}
