@@ -4,6 +4,7 @@
 //! makes a worker wait for the caller.
 
 mod error;
+mod led;
 
 use std::collections::HashMap;
 use std::io;
@@ -20,7 +21,7 @@ use crate::driver::epoll::EpollDriver;
 use crate::driver::probe::{self, DriverChoice, DriverReport};
 use crate::driver::uring::UringDriver;
 use crate::driver::xdp::XdpDriver;
-use crate::driver::{Driver, DriverConfig, DriverKind, Owner, Queue};
+use crate::driver::{Driver, DriverConfig, DriverKind, Queue};
 use crate::event::Event;
 use crate::id::{PortId, TunnelId, UnderlayId, WorkerId};
 use crate::mempool::Mempool;
@@ -28,8 +29,6 @@ use crate::port::classifier::Hook;
 use crate::port::tun::TunDevice;
 use crate::port::underlay::{Claim, Receivers, UnderlaySockets};
 use crate::port::uplink::UplinkDevice;
-use crate::port::wire::{self, WireDevice};
-use crate::port::xdp::XdpProgram;
 use crate::snapshot::Publisher;
 use crate::stats::{QueueStats, Stats, WorkerStats};
 use crate::sys::affinity;
@@ -78,9 +77,6 @@ impl Default for RuntimeConfig {
         }
     }
 }
-
-/// Queues for each worker, the program that leads to them, and copies of their sockets for it.
-type Spread = (Vec<Vec<Queue>>, XdpProgram, Vec<OwnedFd>);
 
 /// The running workers.
 #[derive(Debug)]
@@ -301,97 +297,6 @@ impl Runtime {
                 Err(error)
             }
         }
-    }
-
-    /// Serves the queues of the device that is an endpoint's wire, besides its sockets: each by one
-    /// worker, some by none or several of them if there are not as many as workers. Returns what
-    /// leads packets to them; drop it before [`Self::remove_wire`].
-    ///
-    /// # Errors
-    ///
-    /// See [`AttachError`]; then the wire is not served, and the sockets are.
-    pub fn add_wire(&self, id: UnderlayId, device: WireDevice) -> Result<XdpProgram, AttachError> {
-        let (queues, program, copies) = self.spread(Owner::Uplink(id), device)?;
-        match self.attach_led(queues, &program, copies) {
-            Ok(counters) => {
-                let mut queues = self.queues();
-                queues.underlays.entry(id).or_default().extend(counters);
-                Ok(program)
-            }
-            Err(error) => {
-                self.remove_wire(id);
-                Err(error)
-            }
-        }
-    }
-
-    /// Serves the queues of a device that is an Ethernet port, each by one worker. Workers beyond
-    /// them send by the device's packet sockets, of which there must be enough. Returns what leads
-    /// packets to the queues; drop it before [`Self::remove_port`].
-    ///
-    /// # Errors
-    ///
-    /// See [`AttachError`]; then the port is not served.
-    pub fn add_link(&self, id: PortId, mut device: WireDevice) -> Result<XdpProgram, AttachError> {
-        if self.queues().ports.contains_key(&id) {
-            return Err(AttachError::InUse);
-        }
-        let mut senders = std::mem::take(&mut device.senders).into_iter();
-        let (mut queues, program, copies) = self.spread(Owner::Port(id), device)?;
-        for worker in queues.iter_mut().filter(|queues| queues.is_empty()) {
-            worker.extend(senders.next().map(|fd| Queue::Tap { port: id, fd }));
-        }
-        match self.attach_led(queues, &program, copies) {
-            Ok(counters) => {
-                self.queues().ports.insert(id, counters);
-                Ok(program)
-            }
-            Err(error) => {
-                self.broadcast(|done| Command::DetachPort { id, done });
-                Err(error)
-            }
-        }
-    }
-
-    /// Gives each worker its share of a device's queues, some none and some several if there are not
-    /// as many as workers; returns also what leads to them.
-    fn spread(&self, owner: Owner, device: WireDevice) -> Result<Spread, AttachError> {
-        let WireDevice {
-            index,
-            sockets,
-            program,
-            ..
-        } = device;
-        let copies = wire::copies(&sockets).map_err(AttachError::Lead)?;
-        let mut queues: Vec<_> = self.workers.iter().map(|_| Vec::new()).collect();
-        for (queue, socket) in sockets.into_iter().enumerate() {
-            let workers = queues.len();
-            queues[queue % workers].push(Queue::Xdp {
-                owner,
-                socket,
-                device: index,
-                queue: queue as u32, // a device has some hundred at most
-            });
-        }
-        Ok((queues, program, copies))
-    }
-
-    /// Gives the workers their queues, and then leads packets there.
-    fn attach_led(
-        &self,
-        queues: Vec<Vec<Queue>>,
-        program: &XdpProgram,
-        copies: Vec<OwnedFd>,
-    ) -> Result<Vec<Arc<QueueCounters>>, AttachError> {
-        let counters = self.attach(queues.into_iter())?;
-        wire::lead(program, copies).map_err(AttachError::Lead)?;
-        Ok(counters)
-    }
-
-    /// Closes the sockets of an endpoint's wire; when it returns no worker uses them. What was to
-    /// leave by it leaves by the endpoint's own sockets from then on.
-    pub fn remove_wire(&self, id: UnderlayId) {
-        self.broadcast(|done| Command::DetachUplink { id, done });
     }
 
     /// Closes a tunnel endpoint's sockets and uplink; when it returns no worker uses them.

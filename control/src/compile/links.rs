@@ -1,7 +1,10 @@
 //! Ports, and what the tables say of those with Ethernet: who Ringlay is there, and which hosts are
 //! known. Who is asked is for [`crate::neighbour`].
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use ipnet::IpNet;
 use ringlay_dataplane::{
@@ -11,7 +14,7 @@ use ringlay_dataplane::{
 };
 use ringlay_encap::{MacAddr, eth};
 
-use super::{Compiler, next_hops::Hop};
+use super::{Compiler, fib::host, narrow, next_hops::Hop};
 use crate::{
     object::{Name, Port, PortKind, RouteKey, Target, is_link_local},
     rib::{Change, Rib},
@@ -119,8 +122,35 @@ impl Compiler {
         ports.find(|(_, other)| *other == id).map(|(name, _)| name)
     }
 
+    /// Takes up a port, or what changed about it, and tells which routes that may change.
+    pub(super) fn put_port(
+        &mut self,
+        rib: &Rib,
+        change: &Change<Port>,
+        prefixes: &mut BTreeSet<RouteKey>,
+    ) {
+        if let Some(port) = &change.after {
+            let ids = &mut self.port_ids;
+            let known = self.ports.get(&port.name);
+            let id = known.map_or_else(|| PortId(narrow(ids.take())), |entry| entry.id);
+            self.put_link(id, port, change.before.as_ref());
+        }
+        prefixes.extend(turned_routes(rib, change));
+        for port in change.before.iter().chain(&change.after) {
+            let touched = port
+                .addresses
+                .iter()
+                .flat_map(|net| [net.trunc(), host(net.addr())]);
+            let network = port.network.clone();
+            prefixes.extend(touched.map(|prefix| RouteKey {
+                network: network.clone(),
+                prefix,
+            }));
+        }
+    }
+
     /// Takes up a port, or what changed about it. Hosts are known for as long as the device stays.
-    pub(super) fn put_link(&mut self, id: PortId, port: &Port, before: Option<&Port>) {
+    fn put_link(&mut self, id: PortId, port: &Port, before: Option<&Port>) {
         let known = self.ports.remove(&port.name);
         let same = before.is_some_and(|before| before.same_device(port));
         let known = known.and_then(|entry| entry.link).filter(|_| same);
@@ -189,7 +219,7 @@ fn with_link_local(addresses: &[IpNet], mac: MacAddr) -> Vec<IpNet> {
 }
 
 /// The routes through a port that lead elsewhere because it has Ethernet now, or no longer.
-pub(super) fn turned_routes(rib: &Rib, change: &Change<Port>) -> Vec<RouteKey> {
+fn turned_routes(rib: &Rib, change: &Change<Port>) -> Vec<RouteKey> {
     let (Some(before), Some(after)) = (&change.before, &change.after) else {
         return Vec::new();
     };

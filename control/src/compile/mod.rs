@@ -35,7 +35,7 @@ pub use self::links::LinkView;
 pub use self::tunnels::TunnelKey;
 pub use self::wire::Wire;
 use self::{
-    fib::{first_host, host},
+    fib::first_host,
     id_pool::IdPool,
     links::PortEntry,
     mtus::{NetworkMtus, overhead},
@@ -44,7 +44,7 @@ use self::{
 };
 use crate::{
     mtu::Sizes,
-    object::{Inner, Name, Network, Path, Port, Route, RouteKey, VtepKey},
+    object::{Inner, Name, Network, Path, Route, RouteKey, VtepKey},
     rib::{Change, Delta, Rib},
 };
 
@@ -430,27 +430,6 @@ impl Compiler {
                 self.underlay_ids.give_back(id.0.into());
                 self.underlays.remove(&carrier);
             }
-        }
-    }
-
-    fn put_port(&mut self, rib: &Rib, change: &Change<Port>, prefixes: &mut BTreeSet<RouteKey>) {
-        if let Some(port) = &change.after {
-            let ids = &mut self.port_ids;
-            let known = self.ports.get(&port.name);
-            let id = known.map_or_else(|| PortId(narrow(ids.take())), |entry| entry.id);
-            self.put_link(id, port, change.before.as_ref());
-        }
-        prefixes.extend(links::turned_routes(rib, change));
-        for port in change.before.iter().chain(&change.after) {
-            let touched = port
-                .addresses
-                .iter()
-                .flat_map(|net| [net.trunc(), host(net.addr())]);
-            let network = port.network.clone();
-            prefixes.extend(touched.map(|prefix| RouteKey {
-                network: network.clone(),
-                prefix,
-            }));
         }
     }
 

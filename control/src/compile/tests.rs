@@ -13,7 +13,7 @@ use ringlay_encap::Template;
 
 use super::*;
 use crate::{
-    object::{Encap, Headers, Key, Kind, Neighbour, Object, PortKind, Source, Target, Vtep},
+    object::{Encap, Headers, Key, Kind, Neighbour, Object, Port, PortKind, Source, Target, Vtep},
     rib::{Load, Operation},
 };
 
