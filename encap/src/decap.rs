@@ -14,7 +14,7 @@ use crate::{
     eth, geneve,
     gre::{self, GreKey},
     ip::IpVersion,
-    ipip, vxlan,
+    ipip, plain, vxlan,
 };
 
 #[cfg(test)]
@@ -85,6 +85,7 @@ impl Encapsulation {
             Self::Geneve => geneve::decap(payload, &[]),
             Self::Gre => gre::decap(payload),
             Self::Ipip => ipip::decap(IpVersion::of(payload)?, payload),
+            Self::Plain => plain::decap(payload),
         }
     }
 }
@@ -100,6 +101,8 @@ pub enum TunnelKey {
     Gre(Option<GreKey>),
     /// By nothing: IP in IP has but one network between two nodes.
     Ipip,
+    /// There is no tunnel.
+    Plain,
 }
 
 impl TunnelKey {
@@ -111,6 +114,7 @@ impl TunnelKey {
             Self::Geneve(_) => Encapsulation::Geneve,
             Self::Gre(_) => Encapsulation::Gre,
             Self::Ipip => Encapsulation::Ipip,
+            Self::Plain => Encapsulation::Plain,
         }
     }
 }
@@ -129,7 +133,9 @@ impl fmt::Display for TunnelKey {
         match self {
             Self::Vxlan(vni) | Self::Geneve(vni) => write!(f, "{} {vni}", self.encapsulation()),
             Self::Gre(Some(key)) => write!(f, "gre {key}"),
-            Self::Gre(None) | Self::Ipip => fmt::Display::fmt(&self.encapsulation(), f),
+            Self::Gre(None) | Self::Ipip | Self::Plain => {
+                fmt::Display::fmt(&self.encapsulation(), f)
+            }
         }
     }
 }

@@ -19,11 +19,19 @@ pub enum Encapsulation {
     Gre,
     /// IP in IP (RFC 2003, RFC 2473, RFC 4213).
     Ipip,
+    /// None: packets go to a far end on the same link as they are.
+    Plain,
 }
 
 impl Encapsulation {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Vxlan, Self::Geneve, Self::Gre, Self::Ipip];
+    pub const ALL: [Self; 5] = [
+        Self::Vxlan,
+        Self::Geneve,
+        Self::Gre,
+        Self::Ipip,
+        Self::Plain,
+    ];
 
     /// The name, as `FromStr` takes it.
     pub const fn name(self) -> &'static str {
@@ -32,6 +40,7 @@ impl Encapsulation {
             Self::Geneve => "geneve",
             Self::Gre => "gre",
             Self::Ipip => "ipip",
+            Self::Plain => "none",
         }
     }
 
@@ -41,7 +50,7 @@ impl Encapsulation {
         match self {
             Self::Vxlan => Some(vxlan::UDP_PORT),
             Self::Geneve => Some(geneve::UDP_PORT),
-            Self::Gre | Self::Ipip => None,
+            Self::Gre | Self::Ipip | Self::Plain => None,
         }
     }
 
@@ -55,6 +64,7 @@ impl Encapsulation {
             Self::Geneve => geneve::glance(payload),
             Self::Gre => gre::glance(payload),
             Self::Ipip => ipip::glance(payload),
+            Self::Plain => None,
         }?;
         let rest = payload.get(offset..)?;
         let (skipped, protocol) = match protocol {
@@ -72,13 +82,13 @@ impl Encapsulation {
     /// Whether it can carry Ethernet frames, as bridged networks need.
     #[inline]
     pub const fn carries_frames(self) -> bool {
-        !matches!(self, Self::Ipip)
+        !matches!(self, Self::Ipip | Self::Plain)
     }
 }
 
 /// A string names no encapsulation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("not an encapsulation; expected vxlan, geneve, gre or ipip")]
+#[error("not an encapsulation; expected vxlan, geneve, gre, ipip or none")]
 pub struct EncapsulationError;
 
 impl FromStr for Encapsulation {

@@ -39,6 +39,8 @@ impl IpProtocol {
     pub const NO_NEXT: Self = Self(59);
     /// IPv6 destination options (RFC 8200).
     pub const DESTINATION_OPTIONS: Self = Self(60);
+    /// Reserved. To Linux, packets that are sent with the header that they have.
+    pub const RAW: Self = Self(255);
     /// SCTP (RFC 9260).
     pub const SCTP: Self = Self(132);
     /// IPv6 mobility header (RFC 6275).

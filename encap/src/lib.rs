@@ -58,6 +58,7 @@ pub mod ipv4;
 pub mod ipv6;
 pub mod mac;
 pub mod ndisc;
+pub mod plain;
 pub mod preset;
 pub mod pretty;
 pub mod propagation;

@@ -82,6 +82,8 @@ struct Layout {
     is_bridged: bool,
     /// Whether the outer UDP header is to have a checksum.
     udp_checksum: bool,
+    /// Whether there is neither an outer IP header nor a tunnel.
+    is_plain: bool,
 }
 
 /// The fields of the outer IP header that depend on the inner one, by policy. Each is a constant,
@@ -97,7 +99,7 @@ struct HeaderFields {
     fragment_mask: u16,
 }
 
-/// Outer headers for one next hop: optional Ethernet, IP, UDP if the encapsulation goes over it,
+/// Outer headers for one next hop: optional Ethernet, IP unless there is no encapsulation, UDP if the encapsulation goes over it,
 /// the tunnel header if it has one, and perhaps an inner Ethernet header.
 #[derive(Debug, Clone)]
 // In this order, all that stamping reads of most templates is in two cache lines.
@@ -142,10 +144,17 @@ impl Template {
         usize::from(self.layout.len)
     }
 
-    /// Never: a template has at least an IP header.
+    /// Whether nothing is put in front of packets, which happens without encapsulation.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        false
+        self.len() == 0
+    }
+
+    /// Whether packets are sent as they are, at most behind an Ethernet header. There is no outer
+    /// IP header then: all about it is about the end of the template.
+    #[inline]
+    pub fn is_plain(&self) -> bool {
+        self.layout.is_plain
     }
 
     /// Length in bytes of [`tunnel_bytes`](Self::tunnel_bytes).
@@ -235,7 +244,7 @@ impl Template {
     #[inline]
     pub fn write_tunnel(&self, ethertype: EtherType, out: &mut [u8]) {
         copy(out, self.tunnel_bytes());
-        if let Some(at) = self.layout.ethertype {
+        if let Some(at) = self.layout.ethertype.filter(|_| !out.is_empty()) {
             put_u16(out, usize::from(at) - self.tunnel_offset(), ethertype.0);
         }
     }
@@ -255,6 +264,9 @@ impl Template {
         copy(out, self.bytes());
         if let Some(at) = self.layout.ethertype {
             put_u16(out, usize::from(at), stamp.ethertype.0);
+        }
+        if self.is_plain() {
+            return Ok(());
         }
         let outer = &mut out[self.ip_offset()..];
         let (transport, transport_len) = match self.layout.version {

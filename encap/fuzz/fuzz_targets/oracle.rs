@@ -286,7 +286,7 @@ pub(crate) fn template(bytes: &[u8]) {
         TunnelKey::Vxlan(_) => Announced::Vxlan,
         TunnelKey::Geneve(_) => Announced::Geneve,
         TunnelKey::Gre(_) => Announced::Gre,
-        TunnelKey::Ipip => Announced::Ip(IpVersion::V4),
+        TunnelKey::Ipip | TunnelKey::Plain => Announced::Ip(IpVersion::V4),
     };
     // Any bytes are inside: what is not IPv4, or no whole frame, is refused.
     if let Ok(found) = announced.decap(tunnel) {

@@ -2,7 +2,8 @@
 //!
 //! Does not resolve addresses: all of them are given. The methods that finish a template are beside
 //! the header they write: [`vxlan`](TemplateBuilder::vxlan), [`geneve`](TemplateBuilder::geneve),
-//! [`gre`](TemplateBuilder::gre), [`ipip`](TemplateBuilder::ipip); or, where the encapsulation is a
+//! [`gre`](TemplateBuilder::gre), [`ipip`](TemplateBuilder::ipip),
+//! [`plain`](TemplateBuilder::plain); or, where the encapsulation is a
 //! choice, [`tunnel`](TemplateBuilder::tunnel).
 
 use core::num::NonZeroU8;
@@ -137,11 +138,7 @@ impl TemplateBuilder {
         header: &(impl TunnelHeader + ?Sized),
         inner: Inner,
     ) -> Result<Template, TemplateError> {
-        let version = match (self.src, self.dst) {
-            (IpAddr::V4(_), IpAddr::V4(_)) => IpVersion::V4,
-            (IpAddr::V6(_), IpAddr::V6(_)) => IpVersion::V6,
-            _ => return Err(TemplateError::MixedVersions),
-        };
+        let version = self.version()?;
         let layout = self.layout(version, header, inner);
         let mut bytes = [0; MAX_LEN];
         self.emit_outer(&mut bytes, &layout, header.carrier());
@@ -162,6 +159,55 @@ impl TemplateBuilder {
             .emit(&mut bytes[usize::from(at)..]);
         }
         Ok(self.with_sums(bytes, layout, header.carrier()))
+    }
+
+    /// Builds a template with nothing but the Ethernet header, if that.
+    pub(crate) fn build_plain(&self) -> Result<Template, TemplateError> {
+        let version = self.version()?;
+        let mut bytes = [0; MAX_LEN];
+        let len = match self.ethernet {
+            Some((dst, src)) => {
+                // The EtherType is stamped.
+                let ethertype = EtherType(0);
+                EthernetRepr {
+                    dst,
+                    src,
+                    ethertype,
+                }
+                .emit(&mut bytes);
+                eth::HEADER_LEN as u8
+            }
+            None => 0,
+        };
+        let layout = Layout {
+            version,
+            ip: len,
+            udp: None,
+            tunnel: len,
+            inner_eth: None,
+            ethertype: len.checked_sub(2),
+            len,
+            is_bridged: false,
+            udp_checksum: false,
+            is_plain: true,
+        };
+        Ok(Template {
+            layout,
+            protocol: None,
+            fields: self.fields(),
+            ip_sum: Sum::ZERO,
+            pseudo_sum: Sum::ZERO,
+            udp_sum: Sum::ZERO,
+            bytes,
+        })
+    }
+
+    fn version(&self) -> Result<IpVersion, TemplateError> {
+        match (self.src, self.dst) {
+            (IpAddr::V4(_), IpAddr::V4(_)) => Ok(IpVersion::V4),
+            (IpAddr::V6(_), IpAddr::V6(_)) => Ok(IpVersion::V6),
+            _ => Err(TemplateError::MixedVersions),
+        }
     }
 
     fn layout(
@@ -196,6 +242,7 @@ impl TemplateBuilder {
             len: len as u8,
             is_bridged: inner == Inner::Frames,
             udp_checksum: self.udp_checksum,
+            is_plain: false,
         }
     }
 

@@ -33,7 +33,7 @@ impl TunnelKey {
             Self::Vxlan(vni) => act(&VxlanHeader { vni }),
             Self::Geneve(vni) => act(&GeneveHeader::new(vni, protocol, &[])),
             Self::Gre(key) => act(&GreHeader::new(protocol, key)),
-            Self::Ipip => act(&NoHeader),
+            Self::Ipip | Self::Plain => act(&NoHeader),
         }
     }
 }
@@ -51,7 +51,10 @@ impl TemplateBuilder {
         if !carried {
             return Err(TemplateError::Inner);
         }
-        key.with_header(|header| self.build(header, inner))
+        match key {
+            TunnelKey::Plain => self.plain(),
+            _ => key.with_header(|header| self.build(header, inner)),
+        }
     }
 }
 
@@ -99,6 +102,7 @@ mod tests {
             (TunnelKey::Gre(None), Inner::Ip, builder.gre(None)),
             (TunnelKey::Gre(key), Inner::Frames, builder.gre_bridged(key)),
             (TunnelKey::Ipip, Inner::Ip, builder.ipip()),
+            (TunnelKey::Plain, Inner::Ip, builder.plain()),
         ];
         for (key, inner, expected) in pairs {
             let (built, expected) = (builder.tunnel(key, inner).unwrap(), expected.unwrap());

@@ -156,6 +156,7 @@ impl<'a> Captured<'a> {
             (TunnelKey::Gre(key), InnerType::Ethernet) => builder.gre_bridged(key),
             (TunnelKey::Gre(key), InnerType::Ip(_)) => builder.gre(key),
             (TunnelKey::Ipip, _) => builder.ipip(),
+            (TunnelKey::Plain, _) => panic!("there is no tunnel"),
         };
         let stamp = match self.found.inner {
             InnerType::Ethernet => Stamp::of_frame(self.inner),
@@ -180,7 +181,7 @@ impl<'a> Captured<'a> {
             TunnelKey::Vxlan(vni) => builder.vxlan(vni, dst, src),
             TunnelKey::Geneve(vni) => builder.geneve(vni, self.options(), dst, src),
             TunnelKey::Gre(key) => builder.gre_ethernet(key, dst, src),
-            TunnelKey::Ipip => panic!("a frame in IP"),
+            TunnelKey::Ipip | TunnelKey::Plain => panic!("a frame in IP"),
         };
         // ARP has none of the fields that would be copied.
         let plain = Stamp::new(ethernet.ethertype, packet.len());
