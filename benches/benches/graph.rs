@@ -92,6 +92,7 @@ fn tables(key: TunnelKey, inner: Inner) -> Tables {
     tables.insert_port(PortId(0), Port { network: NETWORK });
     let tunnel = Tunnel {
         network: NETWORK,
+        underlay: UnderlayId(0),
         local: OURS,
         remote: SocketAddr::new(THEIRS, udp_port),
         mtu: 1_450,

@@ -36,6 +36,9 @@ drop_reasons! {
     NoRoute = "ip_no_route",
     /// The matching route says to drop.
     RouteDrop = "ip_route_drop",
+    /// The route sends packets without encapsulation to a far end that a router is in front of, or
+    /// that the host has no route to.
+    OffLink = "next_hop_off_link",
     /// The route leads back out of the port that the packet came from.
     Hairpin = "ip_hairpin",
     /// The packet does not fit the network's MTU.

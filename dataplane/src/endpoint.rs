@@ -23,6 +23,8 @@ impl Endpoint {
             Encapsulation::Vxlan | Encapsulation::Geneve => &[],
             Encapsulation::Gre => &[IpProtocol::GRE],
             Encapsulation::Ipip => &[IpProtocol::IPIP, IpProtocol::IPV6],
+            // Nothing comes in: the host routes what is not encapsulated.
+            Encapsulation::Plain => &[IpProtocol::RAW],
         }
     }
 }

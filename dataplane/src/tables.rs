@@ -48,6 +48,8 @@ pub enum NextHop {
     Tunnel(TunnelId),
     /// One of several, chosen by the flow's hash. Never nested.
     Group(Group),
+    /// To a far end that is not on the same link, as packets without encapsulation need it.
+    OffLink,
     /// Nowhere, silently.
     Drop,
 }
@@ -178,9 +180,12 @@ impl Network {
 pub struct Tunnel {
     /// The network.
     pub network: NetworkId,
+    /// The local tunnel endpoint that packets leave by: its network's, unless they are sent
+    /// without encapsulation in a network that has one.
+    pub underlay: UnderlayId,
     /// Outer source address.
     pub local: IpAddr,
-    /// Outer destination address and port.
+    /// Outer destination address and port; without encapsulation the neighbour, and zero.
     pub remote: SocketAddr,
     /// The largest inner IP packet that reaches the far end in one outer packet, in bytes.
     pub mtu: usize,

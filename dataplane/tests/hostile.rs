@@ -240,6 +240,7 @@ fn tables() -> Tables {
     let template = Template::builder(local, remote).vxlan(vni(42), dst, src);
     let tunnel = Tunnel {
         network,
+        underlay: UnderlayId(0),
         local,
         remote: SocketAddr::new(remote, 4789),
         mtu: 1450,

@@ -34,12 +34,16 @@ fn tables() -> Tables {
     let port = tables.insert_next_hop(NextHop::Port(PortId(0)));
     let peer = tables.insert_next_hop(NextHop::Tunnel(TunnelId(0)));
     let unresolved = tables.insert_next_hop(NextHop::Tunnel(TunnelId(1)));
+    let direct = tables.insert_next_hop(NextHop::Tunnel(TunnelId(3)));
+    let off_link = tables.insert_next_hop(NextHop::OffLink);
     let by_uplink = tables.insert_next_hop(NextHop::Tunnel(TunnelId(2)));
     let mut fib = Fib::default();
     fib.v4.insert("10.42.1.0/24".parse().unwrap(), port);
     fib.v4.insert("10.42.2.0/24".parse().unwrap(), peer);
     fib.v4.insert("10.42.3.0/24".parse().unwrap(), unresolved);
     fib.v4.insert("10.42.4.0/24".parse().unwrap(), by_uplink);
+    fib.v4.insert("10.42.5.0/24".parse().unwrap(), direct);
+    fib.v4.insert("10.42.6.0/24".parse().unwrap(), off_link);
     let network = Network {
         underlay: UnderlayId(0),
         port: 4789,
@@ -77,11 +81,18 @@ fn tables() -> Tables {
             network: network_id,
         },
     );
-    for (id, template) in [(0, Some(template)), (1, None), (2, Some(whole))] {
+    let as_it_is = builder.plain().unwrap();
+    for (id, template) in [
+        (0, Some(template)),
+        (1, None),
+        (2, Some(whole)),
+        (3, Some(as_it_is)),
+    ] {
         tables.insert_tunnel(
             TunnelId(id),
             Tunnel {
                 network: network_id,
+                underlay: UnderlayId(0),
                 local: "192.168.77.1".parse().unwrap(),
                 remote,
                 mtu: 1450,
@@ -169,6 +180,8 @@ fn traffic() -> Vec<Packet> {
                 ..Offload::default()
             };
         }),
+        (port, udp(here, [10, 42, 5, 1], 64), plain),
+        (port, udp(here, [10, 42, 6, 1], 64), plain),
         (port, udp(here, [10, 42, 4, 1], 64), plain),
         (port, udp(here, [10, 42, 4, 1], 64), |meta| {
             meta.offload = Offload {

@@ -84,6 +84,7 @@ fn tables(resolved: bool, routed: bool) -> Tables {
         TunnelId(0),
         Tunnel {
             network: NetworkId(0),
+            underlay: UnderlayId(0),
             local: OUR_VTEP.into(),
             remote,
             mtu: 1450,

@@ -43,7 +43,8 @@ pub(super) fn reasons(encapsulation: Encapsulation) -> &'static Reasons {
         Encapsulation::Vxlan => &vxlan_decap::REASONS,
         Encapsulation::Geneve => &geneve_decap::REASONS,
         Encapsulation::Gre => &gre_decap::REASONS,
-        Encapsulation::Ipip => &ipip_decap::REASONS,
+        // Nothing comes in that is not encapsulated.
+        Encapsulation::Ipip | Encapsulation::Plain => &ipip_decap::REASONS,
     }
 }
 

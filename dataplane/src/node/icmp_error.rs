@@ -135,7 +135,9 @@ fn source(ingress: Ingress, network: &Network, tables: &Tables, is_v4: bool) -> 
 fn error_v4(fault: DropReason, mtu: usize) -> Option<Icmpv4Error> {
     match fault {
         DropReason::NoRoute => Some(Icmpv4Error::NetUnreachable),
-        DropReason::Hairpin | DropReason::NeighbourUnresolved => Some(Icmpv4Error::HostUnreachable),
+        DropReason::Hairpin | DropReason::OffLink | DropReason::NeighbourUnresolved => {
+            Some(Icmpv4Error::HostUnreachable)
+        }
         DropReason::LocalUnserved => Some(Icmpv4Error::PortUnreachable),
         DropReason::TtlExpired => Some(Icmpv4Error::TimeExceeded),
         DropReason::TooBig => Some(Icmpv4Error::FragmentationNeeded {
@@ -148,7 +150,7 @@ fn error_v4(fault: DropReason, mtu: usize) -> Option<Icmpv4Error> {
 fn error_v6(fault: DropReason, mtu: usize, packet: &[u8]) -> Option<Icmpv6Error> {
     match fault {
         DropReason::NoRoute => Some(Icmpv6Error::NoRoute),
-        DropReason::Hairpin | DropReason::NeighbourUnresolved => {
+        DropReason::Hairpin | DropReason::OffLink | DropReason::NeighbourUnresolved => {
             Some(Icmpv6Error::AddressUnreachable)
         }
         DropReason::LocalUnserved => Some(Icmpv6Error::PortUnreachable),

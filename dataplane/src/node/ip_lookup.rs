@@ -73,6 +73,7 @@ fn route(mut frame: Frame, found: Option<NextHopId>, edges: &mut Edges, context:
             frame.meta.tunnel = tunnel;
             put(&mut edges.tunnel_encap, frame);
         }
+        NextHop::OffLink => edges.refuse(frame, DropReason::OffLink),
         NextHop::Drop | NextHop::Group(_) | NextHop::Local => {
             context.discard(frame, DropReason::RouteDrop);
         }

@@ -170,7 +170,8 @@ impl Edges {
             Encapsulation::Vxlan => &mut self.vxlan_decap,
             Encapsulation::Geneve => &mut self.geneve_decap,
             Encapsulation::Gre => &mut self.gre_decap,
-            Encapsulation::Ipip => &mut self.ipip_decap,
+            // Nothing comes in that is not encapsulated.
+            Encapsulation::Ipip | Encapsulation::Plain => &mut self.ipip_decap,
         }
     }
 

@@ -44,7 +44,7 @@ pub(super) fn process(
             }
         }
         let inner = ip_fields(frame.data());
-        frame.meta.underlay = network.underlay;
+        frame.meta.underlay = tunnel.underlay;
         frame.meta.remote = tunnel.remote;
         frame.meta.traffic_class = template.traffic_class(inner.traffic_class);
         frame.meta.ttl = network.ttl.map_or(0, |ttl| ttl.encapsulated(inner.ttl));
@@ -235,11 +235,12 @@ pub(super) fn is_oversized(
 
 /// Whether the sender must be told to send smaller packets than one of `len` bytes.
 /// An IPv4 packet that allows fragmentation is sent anyway: the underlay fragments
-/// the outer packet, which is better than a black hole.
+/// the outer packet, which is better than a black hole. Without encapsulation nobody does.
 #[inline]
 fn must_shrink(packet: &[u8], len: usize, tunnel: &Tunnel) -> bool {
     if packet[0] >> 4 == 6 {
         return len > tunnel.mtu_of(IpVersion::V6);
     }
-    len > tunnel.mtu && Ipv4Packet::new_unchecked(packet).dont_fragment()
+    let is_plain = tunnel.template.as_ref().is_some_and(Template::is_plain);
+    len > tunnel.mtu && (is_plain || Ipv4Packet::new_unchecked(packet).dont_fragment())
 }

@@ -79,6 +79,9 @@ pub(super) fn encapsulate(
 ) -> bool {
     let inner = frame.meta.offload;
     let cut = inner.gso != Gso::None;
+    if template.is_plain() {
+        return put_ethernet(frame, template, ethertype, header_len);
+    }
     let Some(transport) = template.udp_offset() else {
         return encapsulate_in_ip(frame, template, ethertype, header_len, count, idents);
     };
@@ -160,6 +163,32 @@ fn encapsulate_in_ip(
             ..inner
         },
     };
+    true
+}
+
+/// The same without encapsulation: a super-frame like that of any host.
+fn put_ethernet(
+    frame: &mut Frame,
+    template: &Template,
+    ethertype: EtherType,
+    header_len: usize,
+) -> bool {
+    let inner = frame.meta.offload;
+    if inner.gso != Gso::None && !inner.needs_checksum {
+        return false;
+    }
+    let stamp = Stamp::new(ethertype, frame.len());
+    if !put_headers(frame, template, &stamp) {
+        return false;
+    }
+    let outer = template.len();
+    if inner.gso != Gso::None {
+        frame.meta.offload = Offload {
+            header_len: (outer + header_len) as u16,
+            csum_start: (outer as u16).saturating_add(inner.csum_start),
+            ..inner
+        };
+    }
     true
 }
 

@@ -1,4 +1,5 @@
-//! Leads tunnel packets that a device receives to the uplink, past the host's own stack.
+//! Leads tunnel packets that a device receives to the uplink, past the host's own stack; and what
+//! an uplink without encapsulation gets from us to the device that it leaves by.
 //!
 //! A classifier on the device redirects UDP packets for the tunnel endpoint as they came:
 //! super-frames stay whole. Fragments and whatever else it does not recognise go on to the
@@ -26,6 +27,18 @@ pub(super) fn attach(local: SocketAddr, from: u32, to: u32) -> io::Result<Hook> 
     Ok(Hook::holding(link))
 }
 
+/// Sends all that the device with the index `from` receives on its way by the device with the
+/// index `to`, with the Ethernet header that it has.
+///
+/// # Errors
+///
+/// As [`attach`].
+pub(super) fn attach_all(from: u32, to: u32) -> io::Result<Hook> {
+    let program = bpf::load(ProgramKind::Classifier, &whatever(to))?;
+    let link = bpf::attach_ingress(program.as_fd(), from)?;
+    Ok(Hook::holding(link))
+}
+
 /// How many classifiers of others run on what the device with the index `from` receives. They
 /// come before a redirection and may keep packets from it; those go to the sockets then.
 ///
@@ -45,11 +58,22 @@ fn program(local: SocketAddr, to: u32) -> Vec<Instruction> {
     program.require(LOAD_WORD, CONTEXT, PACKET_TYPE, 0); // PACKET_HOST
     program.require(LOAD_WORD, CONTEXT, VLAN_PRESENT, 0);
     program.require_datagram(local);
+    redirect(&mut program, to);
+    program.finish()
+}
+
+/// The classifier for all packets.
+fn whatever(to: u32) -> Vec<Instruction> {
+    let mut program = Assembler::new();
+    redirect(&mut program, to);
+    program.finish()
+}
+
+fn redirect(program: &mut Assembler, to: u32) {
     program.push(MOVE_CONSTANT, CONTEXT, 0, 0, to.cast_signed());
     program.push(MOVE_CONSTANT, PACKET, 0, 0, 0);
     program.push(CALL, 0, 0, 0, REDIRECT);
     program.exit();
-    program.finish()
 }
 
 #[cfg(test)]
@@ -64,6 +88,11 @@ mod tests {
             let program = program(local.parse().unwrap(), 1);
             bpf::load(ProgramKind::Classifier, &program).expect("these tests need root");
         }
+    }
+
+    #[test]
+    fn the_kernel_takes_the_classifier_for_whatever_comes() {
+        bpf::load(ProgramKind::Classifier, &whatever(1)).expect("these tests need root");
     }
 
     #[test]

@@ -5,7 +5,9 @@
 //! Frames written to it are addressed to its own MAC address, so the kernel routes them on like
 //! any it forwards, and a firewall of the host sees them as forwarded packets. Everything that allows this is a setting of the TAP device and goes with it.
 //! Frames for an endpoint over UDP come by a redirection. Those for others come by its raw sockets,
-//! super-frames included; what leaves is marked for the kernel to cut (`tunnel_mark.rs`).
+//! super-frames included; what leaves is marked for the kernel to cut (`tunnel_mark.rs`). What is
+//! not encapsulated has the Ethernet header of its next hop already, and leaves by the underlay's
+//! device at once, past the host's routes and firewall.
 
 use std::fs;
 use std::io;
@@ -13,8 +15,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use ringlay_encap::MacAddr;
 use ringlay_encap::ip::IpVersion;
+use ringlay_encap::{Encapsulation, MacAddr};
 use socket2::{Domain, Socket, Type};
 use thiserror::Error;
 
@@ -109,6 +111,17 @@ pub enum OpenUplinkError {
         /// Why it failed.
         source: io::Error,
     },
+    /// What is not encapsulated cannot be sent on.
+    #[error(
+        "cannot send packets without encapsulation on by device {to}: that takes Linux 6.6 with \
+         BPF, and CAP_BPF"
+    )]
+    Onward {
+        /// The interface index of the device.
+        to: u32,
+        /// Why it failed.
+        source: io::Error,
+    },
     /// Another step failed.
     #[error("cannot {step} of the uplink")]
     Step {
@@ -191,6 +204,11 @@ fn open_tap(name: &str, queues: usize) -> Result<TunDevice, OpenUplinkError> {
 
 fn hook(config: &UplinkConfig, uplink: u32) -> Result<Hook, OpenUplinkError> {
     let endpoint = config.endpoint;
+    if endpoint.encapsulation == Encapsulation::Plain {
+        let to = config.underlay;
+        let failed = |source| OpenUplinkError::Onward { to, source };
+        return redirect::attach_all(uplink, to).map_err(failed);
+    }
     if endpoint.protocols().is_empty() {
         return redirect(endpoint.local, config.underlay, uplink);
     }

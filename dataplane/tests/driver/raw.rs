@@ -1,21 +1,23 @@
 //! Packets through the underlay's raw sockets, against plain raw sockets of the test.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
+use etherparse::PacketBuilder;
 use ringlay_dataplane::driver::DriverKind;
 use ringlay_dataplane::drop_reason::DropReason;
 use ringlay_dataplane::frame::Ingress;
 use ringlay_dataplane::id::UnderlayId;
 use ringlay_dataplane::sys::netns;
-use ringlay_encap::Encapsulation::{self, Gre, Ipip};
+use ringlay_encap::Encapsulation::{self, Gre, Ipip, Plain};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::ip::ip;
 use crate::rig::{Rig, bind, pattern, raw_endpoint, sizes};
+use crate::veth::with_pair;
 
 crate::scenarios!(
     every_size_arrives_intact_with_its_sender,
@@ -26,6 +28,7 @@ crate::scenarios!(
     flow_labels_tell_flows_apart,
     each_packet_reaches_one_worker,
     both_protocols_of_ip_in_ip_are_served,
+    packets_without_encapsulation_are_led_to_a_neighbour,
     options_and_fragments_are_taken_off,
     a_refused_packet_does_not_disturb_its_neighbours,
     a_batch_takes_few_system_calls,
@@ -462,4 +465,62 @@ fn only_what_is_marked_so_is_fragmented(kind: DriverKind) {
             assert_eq!(rig.drops(DropReason::UnderlayTxError), 1);
         });
     }
+}
+
+/// A datagram between addresses that nobody here has.
+fn datagram(is_v4: bool, payload: &[u8]) -> Vec<u8> {
+    let mut packet = Vec::new();
+    let written = if is_v4 {
+        let builder = PacketBuilder::ipv4([10, 42, 1, 1], [10, 42, 2, 1], 60);
+        builder.udp(1, 2).write(&mut packet, payload)
+    } else {
+        let [src, dst] = ["fd42:1::1", "fd42:2::1"].map(|it| it.parse::<Ipv6Addr>().unwrap());
+        let builder = PacketBuilder::ipv6(src.octets(), dst.octets(), 60);
+        builder.udp(1, 2).write(&mut packet, payload)
+    };
+    written.unwrap();
+    packet
+}
+
+fn packets_without_encapsulation_are_led_to_a_neighbour(kind: DriverKind) {
+    const MAC: [u8; 6] = [2, 0, 0, 0, 0, 7];
+    const ETH_P_ALL: i32 = 0x0300; // in network byte order
+    with_pair(|| {
+        ip("address add 192.0.2.1/24 dev near");
+        ip("address add fd77::1/64 dev near nodad");
+        for neighbour in ["192.0.2.2", "fd77::2"] {
+            ip(&format!(
+                "neighbour add {neighbour} lladdr 02:00:00:00:00:07 dev near nud permanent"
+            ));
+        }
+        for [local, neighbour] in [["192.0.2.1", "192.0.2.2"], ["fd77::1", "fd77::2"]] {
+            let mut rig = Rig::new(kind);
+            let out = attach(&mut rig, 1, local, Plain);
+            let is_v4 = address(local).is_ipv4();
+            let ethertype = if is_v4 { [8, 0] } else { [0x86, 0xdd] };
+            let link = Socket::new(Domain::PACKET, Type::RAW, Some(ETH_P_ALL.into())).unwrap();
+            link.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            let sent = [&b"one"[..], b"two", &[3; 1400]].map(|it| datagram(is_v4, it));
+            let too_long = datagram(is_v4, &[4; 1500]);
+            for data in sent.iter().chain([&too_long]) {
+                let frame = rig.frame(data, address(neighbour));
+                rig.driver.send(out, frame);
+            }
+            rig.driver.flush();
+            for data in &sent {
+                let received = std::iter::repeat_with(|| receive(&link));
+                let ours = |frame: &Vec<u8>| frame[..6] == MAC && frame[12..14] == ethertype;
+                let frame = received
+                    .take(100)
+                    .find(ours)
+                    .expect("it is led to the neighbour");
+                assert_eq!(&frame[14..], data);
+                // The same packet, as the other end gets it.
+                let again = receive(&link);
+                assert_eq!(&again[14..], data);
+            }
+            assert_eq!(rig.counters.sent.value(), 3);
+            assert_eq!(rig.counters.drops(DropReason::UnderlayTxError), 1);
+        }
+    });
 }

@@ -53,6 +53,7 @@ pub(super) fn rig(key: TunnelKey, inner: Inner, remote: IpAddr) -> Rig {
     let template = Template::builder(local, remote).tunnel(key, inner).unwrap();
     let tunnel = Tunnel {
         network: NET,
+        underlay: UNDERLAY,
         local,
         remote: SocketAddr::new(remote, endpoint.local.port()),
         mtu: MTU,
@@ -186,7 +187,7 @@ fn strangers_and_unknown_keys_are_named() {
             TunnelKey::Vxlan(_) => (TunnelKey::Vxlan(other), DropReason::VxlanUnknownVni),
             TunnelKey::Geneve(_) => (TunnelKey::Geneve(other), DropReason::GeneveUnknownVni),
             TunnelKey::Gre(_) => (TunnelKey::Gre(Some(GreKey(43))), DropReason::GreUnknownKey),
-            TunnelKey::Ipip => continue,
+            TunnelKey::Ipip | TunnelKey::Plain => continue,
         };
         let data = encapsulated(other, inner, *ethertype, back);
         assert!(rig.receive_from(remotes()[0], &data).is_empty());

@@ -9,6 +9,7 @@ mod link;
 mod malformed;
 mod mss_clamp;
 mod nesting;
+mod plain;
 mod probe;
 mod resolve;
 mod super_frames;
@@ -113,6 +114,7 @@ fn tunnel(remote: Ipv4Addr, mac: Option<MacAddr>) -> Tunnel {
     });
     Tunnel {
         network: NET,
+        underlay: UNDERLAY,
         local: IpAddr::V4(OUR_VTEP),
         remote: SocketAddr::new(IpAddr::V4(remote), 4789),
         mtu: MTU,

@@ -9,6 +9,10 @@
 //! The kernel makes the outer header (no IP_HDRINCL): it can fragment such packets and not
 //! those that come with a header, and nothing is gained, as all that is ours to choose (traffic
 //! class, flow label) can be told with each packet.
+//!
+//! Packets without encapsulation have no outer header: their sockets, of the protocol 255, take
+//! them as they are and only send. The kernel leads them to the neighbour that is named with
+//! each, whatever their destination, and neither fragments nor cuts them.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -97,6 +101,10 @@ fn open(
     let socket = open_bound(config, protocol)?;
     set_options(&socket, version(config), config.dont_fragment)
         .map_err(failed(config, "set the options of a socket"))?;
+    // What is sent with its own header comes back to nobody.
+    if protocol == IpProtocol::RAW {
+        return Ok(socket);
+    }
     let program = spread::program(version(config), protocol, worker, config.workers);
     attach(&socket, &program).map_err(failed(config, "spread packets over the workers"))?;
     Ok(socket)
@@ -189,7 +197,11 @@ mod tests {
 
     #[test]
     fn each_worker_has_a_socket_for_each_protocol() {
-        for (encapsulation, count) in [(Encapsulation::Gre, 1), (Encapsulation::Ipip, 2)] {
+        for (encapsulation, count) in [
+            (Encapsulation::Gre, 1),
+            (Encapsulation::Ipip, 2),
+            (Encapsulation::Plain, 1),
+        ] {
             let sockets = netns::run_in_new(|| bind(&config("0.0.0.0", encapsulation)));
             let sockets = sockets.expect("these tests need root").unwrap();
             assert_eq!(sockets.claim.map(|claim| claim.protocols()), Some(count));
