@@ -23,7 +23,10 @@ use rtnetlink::{
     packet_route::{
         address::{AddressAttribute, AddressScope},
         link::{LinkAttribute, LinkLayerType, LinkMessage},
-        route::{RouteAttribute, RouteMessage, RouteMetric, RouteScope, RouteType},
+        route::{
+            RouteAddress, RouteAttribute, RouteMessage, RouteMetric, RouteScope, RouteType,
+            RouteVia,
+        },
     },
 };
 use thiserror::Error;
@@ -32,7 +35,7 @@ use tokio_stream::StreamExt;
 
 pub use self::guest::{Found, furnish, look};
 pub use self::neighbours::{Neighbourhood, neighbourhood};
-use crate::mtu::Way;
+use crate::mtu::{Next, Way};
 
 /// How long to wait for what else a change entails.
 const SETTLE: Duration = Duration::from_millis(50);
@@ -261,7 +264,7 @@ pub fn links_toward(source: IpAddr, destinations: &[IpAddr]) -> Result<Vec<Link>
         let mut links: Vec<Link> = Vec::new();
         for &destination in destinations {
             let route = route_of_packet(&handle, source, destination).await;
-            let index = route.map(|(index, _)| index);
+            let index = route.map(|route| route.index);
             let new = index.filter(|index| links.iter().all(|link| link.index != *index));
             if let Some(index) = new {
                 links.extend(link(&handle, index).await?);
@@ -286,7 +289,12 @@ pub fn ways(
         let (mut links, mut ways) = (BTreeMap::new(), BTreeMap::new());
         for &destination in destinations {
             let route = route_of_packet(&handle, source, destination).await;
-            let Some((index, route_mtu)) = route else {
+            let Some(Leaving {
+                index,
+                route_mtu,
+                next,
+            }) = route
+            else {
                 continue;
             };
             let link = match links.entry(index) {
@@ -298,6 +306,7 @@ pub fn ways(
                     link: name.clone(),
                     link_mtu: *mtu,
                     route_mtu,
+                    next,
                 };
                 ways.insert(destination, way);
             }
@@ -340,12 +349,17 @@ pub async fn follow(changed: &Notify) -> Result<(), NetlinkError> {
     }
 }
 
-/// The link and the MTU of its own of the route that a packet takes, if there is one.
-async fn route_of_packet(
-    handle: &Handle,
-    source: IpAddr,
-    destination: IpAddr,
-) -> Option<(u32, Option<u32>)> {
+/// How a packet leaves.
+struct Leaving {
+    /// The index of the link.
+    index: u32,
+    /// The MTU that the route has of its own.
+    route_mtu: Option<u32>,
+    next: Next,
+}
+
+/// The route that a packet takes, if there is one.
+async fn route_of_packet(handle: &Handle, source: IpAddr, destination: IpAddr) -> Option<Leaving> {
     let mut routes = handle.route().get(lookup(source, destination)?).execute();
     let attributes = match routes.next().await {
         Some(Ok(route)) if route.header.kind == RouteType::Unicast => route.attributes,
@@ -366,7 +380,19 @@ async fn route_of_packet(
         }),
         _ => None,
     });
-    Some((index?, mtu))
+    let gateway = attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Gateway(RouteAddress::Inet(it)) => Some(IpAddr::V4(*it)),
+        RouteAttribute::Gateway(RouteAddress::Inet6(it)) => Some(IpAddr::V6(*it)),
+        RouteAttribute::Via(RouteVia::Inet6(it)) => Some(IpAddr::V6(*it)),
+        _ => None,
+    });
+    Some(Leaving {
+        index: index?,
+        route_mtu: mtu,
+        next: gateway
+            .filter(|router| *router != destination)
+            .map_or(Next::End, Next::Router),
+    })
 }
 
 /// Asks for the route of one packet.

@@ -30,7 +30,7 @@ use tonic::transport::Server;
 use super::{
     chosen::{Chosen, Facts},
     echoes,
-    engine::{Engine, Identity},
+    engine::{Engine, Identity, reach::refuse_routed},
     error::ChangeError,
     events::EventThread,
     host::HostError,
@@ -122,7 +122,11 @@ pub fn check(file: &Path) -> Result<(Config, Local), ConfigError> {
     let config = Config::read(file)?;
     let local = Local::find(&config.settings.local, &vteps(&config))
         .map_err(|error: LocalError| config.underlay_error(HostError::new(error).to_string()))?;
-    config.rib(local.address)?;
+    let rib = config.rib(local.address)?;
+    // What cannot be asked is found out when it is applied.
+    let ways = netlink::ways(local.address, &vteps(&config)).unwrap_or_default();
+    let next = |end| ways.get(&end).map(|way| way.next);
+    refuse_routed(&rib, |_| true, next).map_err(|error| config.locate(&error))?;
     Ok((config, local))
 }
 
@@ -137,7 +141,7 @@ pub fn run(file: &Path, socket: &Path) -> Result<(), RunError> {
     raise_file_limit();
     let leads_packets = chosen.has_uplinks() || chosen.has_wire() || has_stations(&config);
     privileges::check(uses_namespaces(&config), leads_packets)?;
-    let has_wire = chosen.has_wire();
+    let has_wire = chosen.has_wire() || chosen.has_uplinks();
     let listener = Listener::bind(config.settings.socket.as_deref().unwrap_or(socket))?;
     let routers = listen_to_routers(local.address);
     let dont_fragment = config.settings.df == Df::Set && routers.is_some();

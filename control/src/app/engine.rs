@@ -8,6 +8,7 @@ mod links;
 mod load;
 mod mtu;
 mod probe;
+pub(super) mod reach;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,12 +25,12 @@ use ringlay_dataplane::{
 };
 use tokio::sync::broadcast;
 
-use self::probe::Probing;
 pub use self::{
     load::Loaded,
     mtu::PeerMtu,
     probe::{CannotProbe, Probed},
 };
+use self::{probe::Probing, reach::Warnings};
 use super::{
     chosen::Chosen,
     error::{ChangeError, ReloadError},
@@ -41,8 +42,8 @@ use crate::{
     config::{Config, Settings},
     mtu::Paths,
     neighbour::{Resolver, Status, hosts::Hosts},
-    object::{Key, Name, Object, Source, VtepKey},
-    rib::{Delta, Operation, Rib},
+    object::{Key, Name, Object, Route, Source, VtepKey},
+    rib::{Change, Delta, Operation, Rib},
 };
 
 /// Changes that a watcher may be behind before it has to begin anew.
@@ -80,6 +81,7 @@ pub struct Engine {
     ports: Ports,
     paths: Paths,
     probing: Probing,
+    warnings: Warnings,
     snapshots: BTreeMap<Source, u64>,
     host: Arc<dyn Host>,
     changes: broadcast::Sender<Arc<[Key]>>,
@@ -114,6 +116,7 @@ impl Engine {
             ports: Ports::new(Arc::clone(&host)),
             paths,
             probing: Probing::default(),
+            warnings: Warnings::new(),
             snapshots: BTreeMap::new(),
             host,
             changes: broadcast::Sender::new(WATCH_BACKLOG),
@@ -138,9 +141,13 @@ impl Engine {
             });
         }
         self.look_up_new(&applied.delta);
+        if let Err(error) = self.refuse_routed(&applied.delta) {
+            self.rib.revert(applied);
+            return Err(error);
+        }
         let closing = self.closing_links(&applied.delta);
         // Only these can fail to be opened; other changes are spared the copy.
-        let opens = !(applied.delta.networks.is_empty() && applied.delta.ports.is_empty());
+        let opens = opens(&applied.delta);
         let before = opens.then(|| self.compiler.clone());
         self.compiler.apply(&self.rib, &applied.delta);
         if let Some(before) = before
@@ -160,12 +167,14 @@ impl Engine {
         self.follow_ttls();
         self.follow_tunnels();
         self.follow_links(&closing, &delta);
+        self.follow_reach();
         let tables = self.host.publish(self.compiler.tables());
         self.close_unused();
         if !delta.vteps.is_empty() {
             self.ports.sync_mtus(&self.rib, &self.compiler, false);
         }
         self.ports.sync_routes(&self.rib, &self.compiler, &delta);
+        self.warn();
         self.generation += 1;
         self.announce(delta.iter().map(|change| change.latest().key()));
         self.poll();
@@ -299,6 +308,14 @@ impl Engine {
     /// Takes note of what the wire is like now, or that there is none.
     pub fn set_wire(&mut self, wire: Option<Wire>) {
         if self.compiler.set_wire(&self.rib, wire) {
+            self.host.publish(self.compiler.tables());
+        }
+    }
+
+    /// Takes note of what the link is like that packets without encapsulation leave by past the
+    /// kernel's stack, or that there is none.
+    pub fn set_onward(&mut self, onward: Option<Wire>) {
+        if self.compiler.set_onward(&self.rib, onward) {
             self.host.publish(self.compiler.tables());
         }
     }
@@ -505,6 +522,13 @@ impl Engine {
     }
 }
 
+/// Whether a change may need a device or socket.
+fn opens(delta: &Delta) -> bool {
+    let is_direct = |change: &Change<Route>| change.after.as_ref().is_some_and(|it| it.direct);
+    let routes = || delta.routes.iter().any(is_direct);
+    !(delta.networks.is_empty() && delta.ports.is_empty()) || routes()
+}
+
 impl Settings {
     /// The key of the first setting that differs, as in the configuration file.
     fn first_difference(&self, other: &Self) -> Option<&'static str> {
@@ -545,6 +569,7 @@ impl std::fmt::Display for TunnelKey {
         write!(f, "vtep {} network {network}", self.vtep)?;
         match self.via {
             Some(via) => write!(f, " via {via}"),
+            None if self.direct => f.write_str(" direct"),
             None => Ok(()),
         }
     }

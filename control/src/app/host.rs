@@ -152,6 +152,12 @@ pub trait Host: Send + Sync + fmt::Debug {
         destinations: &[IpAddr],
     ) -> Result<BTreeMap<IpAddr, Way>, HostError>;
 
+    /// What about the host's settings keeps packets of an IP version from getting, without
+    /// encapsulation, from `link` to a port, or, if `forwarded`, on to where one leads.
+    fn hindrances(&self, _link: &str, _is_v4: bool, _forwarded: bool) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Opens the sockets of a local tunnel endpoint and gives them to the workers.
     ///
     /// # Errors
@@ -168,6 +174,11 @@ pub trait Host: Send + Sync + fmt::Debug {
     /// Looks after the device that is the wire of a tunnel endpoint; none if there is none, or it
     /// is not served now.
     fn wire(&self) -> Option<OpenWire> {
+        None
+    }
+
+    /// The device by which packets without encapsulation leave past the kernel's stack, if they do.
+    fn onward(&self) -> Option<OpenWire> {
         None
     }
 

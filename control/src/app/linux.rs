@@ -26,6 +26,7 @@ use ringlay_dataplane::{
     sys::netns,
     tables::Tables,
 };
+use ringlay_encap::Encapsulation;
 use thiserror::Error;
 
 use super::host::{Host, HostError, Leaving, OpenPort, PortChange, Tended};
@@ -62,6 +63,8 @@ pub(super) struct Linux {
     hooks: Mutex<BTreeMap<UnderlayId, Hook>>,
     /// Ports on devices that are not ours.
     stations: Stations,
+    /// The endpoint without encapsulation that has an uplink.
+    onward: Mutex<Option<UnderlayId>>,
     /// What keeps the devices of containers in being.
     keepers: Mutex<BTreeMap<PortId, Keeper>>,
     leaving: Mutex<Leaving>,
@@ -110,6 +113,7 @@ impl Linux {
             dont_fragment,
             hooks: Mutex::default(),
             stations: Stations::default(),
+            onward: Mutex::default(),
             keepers: Mutex::default(),
             leaving: Mutex::default(),
             started: Instant::now(),
@@ -134,6 +138,11 @@ impl Linux {
         let hook = hook.map_err(HostError::new)?;
         self.hooks().insert(id, hook);
         Ok(())
+    }
+
+    fn set_onward(&self, change: impl FnOnce(Option<UnderlayId>) -> Option<UnderlayId>) {
+        let mut onward = self.onward.lock().expect("no holder of this lock panics");
+        *onward = change(*onward);
     }
 
     fn hooks(&self) -> MutexGuard<'_, BTreeMap<UnderlayId, Hook>> {
@@ -333,6 +342,18 @@ impl Host for Linux {
         netlink::ways(source, destinations).map_err(HostError::new)
     }
 
+    fn hindrances(&self, link: &str, is_v4: bool, forwarded: bool) -> Vec<String> {
+        hindrances(link, is_v4, forwarded)
+    }
+
+    fn onward(&self) -> Option<OpenWire> {
+        let Uplinks::Cutting(index) = self.uplinks else {
+            return None;
+        };
+        let endpoint = (*self.onward.lock().expect("no holder of this lock panics"))?;
+        Some(OpenWire { endpoint, index })
+    }
+
     fn open_underlay(&self, id: UnderlayId, endpoint: Endpoint) -> Result<(), HostError> {
         let workers = self.runtime.workers();
         let config = UnderlayConfig {
@@ -365,12 +386,17 @@ impl Host for Linux {
         self.open_uplink(id, &config).map_err(|source| {
             self.runtime.remove_underlay(id);
             HostError::new(NoUplink { source })
-        })
+        })?;
+        if endpoint.encapsulation == Encapsulation::Plain {
+            self.set_onward(|_| Some(id));
+        }
+        Ok(())
     }
 
     fn close_underlay(&self, id: UnderlayId) {
         // From now on the sockets get everything.
         self.hooks().remove(&id);
+        self.set_onward(|onward| onward.filter(|it| *it != id));
         if let Uplinks::Wire(wire) = &self.uplinks {
             wire.close(&self.runtime, id);
         }
@@ -426,4 +452,37 @@ fn mode(tun: &TunDevice) -> String {
         mode.push_str(&format!("; refused {kind}: {error}"));
     }
     mode
+}
+
+/// What [`Host::hindrances`] looks at.
+fn hindrances(link: &str, is_v4: bool, forwarded: bool) -> Vec<String> {
+    let read = |key: &str| {
+        let text = fs::read_to_string(format!("/proc/sys/net/{key}"));
+        text.ok().and_then(|text| text.trim().parse::<u32>().ok())
+    };
+    let mut found = Vec::new();
+    let forwarding = if is_v4 {
+        "ipv4/ip_forward"
+    } else {
+        "ipv6/conf/all/forwarding"
+    };
+    if forwarded && read(forwarding) == Some(0) {
+        let key = forwarding.replace('/', ".");
+        found.push(format!(
+            "the host does not forward: what comes in without encapsulation for other network \
+             namespaces is lost; `sysctl net.{key}=1`"
+        ));
+    }
+    // The stricter of both counts, as the kernel ranks them: loose above strict.
+    let checks = [
+        format!("ipv4/conf/{link}/rp_filter"),
+        "ipv4/conf/all/rp_filter".to_owned(),
+    ];
+    if is_v4 && checks.iter().filter_map(|key| read(key)).max() == Some(1) {
+        found.push(format!(
+            "rp_filter of {link} is strict: what comes in without encapsulation is lost, as the \
+             host's route back leads into the overlay; `sysctl net.ipv4.conf.{link}.rp_filter=2`"
+        ));
+    }
+    found
 }

@@ -1,4 +1,5 @@
-//! The thread that follows the wire and its neighbours, and tells the engine.
+//! The thread that follows the wire, or the link that an uplink leads to, and the neighbours there,
+//! and tells the engine.
 //!
 //! It looks again and again rather than listen: what it wants to know depends on routes, neighbours
 //! and links alike, and packets whose next hop is unknown go by the kernel's sockets meanwhile,
@@ -12,7 +13,7 @@ use std::{
 
 use crossbeam::channel::{Receiver, Sender, bounded};
 
-use super::engine::Engine;
+use super::{engine::Engine, wire::OpenWire};
 use crate::{compile::Wire, netlink};
 
 /// From one look to the next.
@@ -74,15 +75,21 @@ fn look(engine: &Mutex<Engine>) -> Result<(), netlink::NetlinkError> {
         (Arc::clone(engine.host()), local, engine.vteps())
     };
     // The engine is not kept waiting for the kernel.
-    let wire = match host.wire() {
-        None => None,
-        Some(open) => netlink::neighbourhood(open.index, local, &vteps)?.map(|link| Wire {
-            endpoint: open.endpoint,
-            mac: link.mac,
-            mtu: link.mtu,
-            next_hops: link.next_hops,
-        }),
+    let around = |open: Option<OpenWire>| match open {
+        None => Ok(None),
+        Some(open) => {
+            let link = netlink::neighbourhood(open.index, local, &vteps)?;
+            Ok(link.map(|link| Wire {
+                endpoint: open.endpoint,
+                mac: link.mac,
+                mtu: link.mtu,
+                next_hops: link.next_hops,
+            }))
+        }
     };
-    lock().set_wire(wire);
+    let (wire, onward) = (around(host.wire())?, around(host.onward())?);
+    let mut engine = lock();
+    engine.set_wire(wire);
+    engine.set_onward(onward);
     Ok(())
 }

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::{
     config,
-    mtu::Way,
+    mtu::{Next, Way},
     netlink::{self, Link, NetlinkError},
     object::DeviceName,
 };
@@ -114,6 +114,7 @@ fn narrowest(address: IpAddr, links: &[Link]) -> Result<Way, LocalError> {
         link,
         link_mtu: *mtu,
         route_mtu: None,
+        next: Next::Nobody,
     })
 }
 

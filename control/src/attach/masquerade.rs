@@ -117,6 +117,7 @@ fn add_default_routes(engine: &mut Engine, pool: &Pool, port: &Port) -> Result<(
             prefix,
             target: Target::Port(port.name.clone()),
             via: None,
+            direct: false,
         }),
         exist_ok: true,
     });

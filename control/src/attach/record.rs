@@ -94,6 +94,7 @@ impl Record {
             prefix: IpNet::from(net.addr()),
             target: Target::Port(port.name.clone()),
             via: None,
+            direct: false,
         });
         let routes: Vec<_> = routes.map(Object::Route).collect();
         let mut objects = vec![Object::Port(port)];

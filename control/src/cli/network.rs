@@ -205,7 +205,8 @@ fn details(network: &Network) -> String {
         .optional("udp_checksum", filled(&network.udp_checksum))
         .optional("encap_limit", network.encap_limit)
         .done();
-    format!("{}\n{underlay}\n{headers}\n", line(network))
+    let warnings = print::warnings(&status.warnings);
+    format!("{}\n{underlay}\n{headers}\n{warnings}", line(network))
 }
 
 fn value(network: &Network) -> Value {
@@ -231,6 +232,7 @@ fn value(network: &Network) -> Value {
         "mss_clamp": network.mss_clamp,
         "fragment": network.fragment,
         "accept_unknown_vteps": status.accept_unknown_vteps,
+        "warnings": status.warnings,
         "source": network.source,
     })
 }

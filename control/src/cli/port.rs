@@ -168,16 +168,13 @@ fn line(port: &Port) -> String {
 
 fn details(port: &Port) -> String {
     let status = port.status.clone().unwrap_or_default();
-    let mut text = format!(
-        "{}\n    index {} mode {}\n",
+    format!(
+        "{}\n    index {} mode {}\n{}",
         line(port),
         status.index,
-        status.mode
-    );
-    for warning in &status.warnings {
-        text.push_str(&format!("    warning: {warning}\n"));
-    }
-    text
+        status.mode,
+        print::warnings(&status.warnings)
+    )
 }
 
 fn value(port: &Port) -> Value {

@@ -83,6 +83,12 @@ impl Line {
     }
 }
 
+/// What is not as it should be, a line each.
+pub(super) fn warnings(texts: &[String]) -> String {
+    let lines = texts.iter().map(|text| format!("    warning: {text}\n"));
+    lines.collect()
+}
+
 /// A text as JSON, null if it is empty.
 pub(super) fn or_null(text: &str) -> Value {
     if text.is_empty() {

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{
     failure::Failure,
-    print::{Line, print, print_json},
+    print::{Line, print, print_json, warnings},
     session::session,
 };
 use crate::proto::{
@@ -66,6 +66,7 @@ fn node(socket: &Path, json: bool) -> Result<(), Failure> {
             "underlay": node.underlay,
             "underlay_driver": node.underlay_driver,
             "underlay_driver_reason": node.underlay_driver_reason,
+            "warnings": node.warnings,
             "workers": cpus.iter().map(|cpu| json!({ "cpu": cpu })).collect::<Vec<_>>(),
         }));
     }
@@ -88,7 +89,8 @@ fn node(socket: &Path, json: bool) -> Result<(), Failure> {
         "    instance {} generation {}",
         instance.uuid, instance.generation
     );
+    let warnings = warnings(&node.warnings);
     print(&format!(
-        "{line}\n{driver}\n{underlay}\n{workers}\n{instance}\n"
+        "{line}\n{driver}\n{underlay}\n{workers}\n{instance}\n{warnings}"
     ))
 }

@@ -133,6 +133,9 @@ fn line(vtep: &Vtep) -> String {
         .word("network", &vtep.network)
         .word("mac", &status.mac)
         .word("state", &status.state)
+        .word("dev", &status.link)
+        .word("router", &status.router)
+        .flag("on-link", status.on_link)
         .word("source", &vtep.source)
         .done()
 }
@@ -142,7 +145,8 @@ fn details(vtep: &Vtep) -> String {
     let far_end = Line::new("   ")
         .word("tunnel", status.tunnel)
         .word("target", &status.target);
-    format!("{}\n{}\n", line(vtep), far_end.done())
+    let warnings = print::warnings(&status.warnings);
+    format!("{}\n{}\n{warnings}", line(vtep), far_end.done())
 }
 
 fn value(vtep: &Vtep) -> Value {
@@ -153,6 +157,10 @@ fn value(vtep: &Vtep) -> Value {
         "mac": or_null(&status.mac),
         "state": status.state,
         "target": or_null(&status.target),
+        "link": or_null(&status.link),
+        "router": or_null(&status.router),
+        "on_link": status.on_link,
+        "warnings": status.warnings,
         "source": vtep.source,
     })
 }

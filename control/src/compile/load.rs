@@ -39,12 +39,12 @@ impl Compiler {
             let network = network.clone();
             self.resolve(rib, &RouteKey { network, prefix });
         }
-        for (path, tally) in paths().filter(|(path, _)| path.via.is_some()) {
+        for (path, tally) in paths().filter(|(path, _)| path.via.is_some() || path.direct) {
             for key in path_tunnels(network, path) {
                 self.refresh_template(rib, &key);
                 if let Some(tunnel) = self.tunnels.get(&key).filter(|_| tally.before > 0) {
                     self.touched.insert(tunnel.id);
-                    self.tunnels.release(&key, tally.before);
+                    self.let_tunnel_go(&key, tally.before);
                 }
             }
         }
@@ -97,12 +97,12 @@ impl Compiler {
         }
         let keys: Vec<TunnelKey> = path_tunnels(network, path).collect();
         for key in &keys {
-            if key.via.is_some() {
-                let id = self.tunnels.acquire(key, tally.after);
+            if key.is_of_routes() {
+                let id = self.hold_tunnel(key, tally.after);
                 self.touched.insert(id);
             }
             if let Some(prefix) = tally.prefix {
-                self.hint(key, prefix);
+                self.hint(&key.tunnelled(), prefix);
             }
         }
         let ways = self.ways(network, path);

@@ -10,6 +10,7 @@ mod links;
 mod load;
 mod mtus;
 mod next_hops;
+mod plain;
 mod spread;
 mod templates;
 mod tunnels;
@@ -68,6 +69,10 @@ pub struct Environment {
 pub struct Compiler {
     environment: Environment,
     wire: Option<Wire>,
+    /// The link of the endpoint for packets without encapsulation.
+    onward: Option<Wire>,
+    /// The far ends that are on the same link.
+    on_link: BTreeSet<IpAddr>,
     networks: BTreeMap<Name, NetworkEntry>,
     ports: BTreeMap<Name, PortEntry>,
     /// By what tells them apart, with the number of networks that use it.
@@ -156,6 +161,8 @@ impl Compiler {
         Self {
             environment,
             wire: None,
+            onward: None,
+            on_link: BTreeSet::new(),
             networks: BTreeMap::new(),
             ports: BTreeMap::new(),
             underlays: BTreeMap::new(),
@@ -191,7 +198,7 @@ impl Compiler {
         for key in &prefixes {
             self.resolve(rib, key);
         }
-        released.iter().for_each(|key| self.tunnels.release(key, 1));
+        released.iter().for_each(|key| self.let_tunnel_go(key, 1));
         for vtep in delta.vteps.iter().filter(|change| change.after.is_none()) {
             let vtep = vtep.latest();
             self.tunnels
@@ -226,7 +233,7 @@ impl Compiler {
     /// The tables as they are now.
     pub fn tables(&self) -> Tables {
         let mut tables = Tables::default();
-        self.next_hops.write(&mut tables);
+        self.next_hops.write(&mut tables, |id| self.leads_to(id));
         for (id, endpoint) in self.underlays() {
             tables.insert_underlay(id, endpoint);
         }
@@ -245,10 +252,17 @@ impl Compiler {
         }
         for (key, tunnel) in self.tunnels.iter() {
             let network = &self.networks[&key.network];
+            let plain = self.plain_endpoint().filter(|_| key.direct);
+            let port = if plain.is_some() {
+                0
+            } else {
+                network.table.port
+            };
             let tunnel_table = tables::Tunnel {
                 network: network.id,
+                underlay: plain.unwrap_or(network.table.underlay),
                 local: self.environment.local,
-                remote: SocketAddr::new(key.vtep, network.table.port),
+                remote: SocketAddr::new(key.vtep, port),
                 mtu: self.tunnel_mtu(key).into(),
                 template: tunnel.template.clone(),
             };
@@ -326,7 +340,7 @@ impl Compiler {
 
     /// What a tunnel's far end must be asked with.
     pub fn view(&self, rib: &Rib, id: TunnelId) -> Option<TunnelView> {
-        let key = self.tunnels.key(id)?;
+        let key = self.tunnels.key(id).filter(|key| !key.direct)?;
         let network = &self.networks[&key.network];
         Some(TunnelView {
             network: network.id,
@@ -443,15 +457,15 @@ impl Compiler {
         for change in changes {
             if let Some(route) = &change.after {
                 for key in route_tunnels(route) {
-                    if key.via.is_some() {
-                        let id = self.tunnels.acquire(&key, 1);
+                    if key.is_of_routes() {
+                        let id = self.hold_tunnel(&key, 1);
                         self.touched.insert(id);
                     }
-                    self.hint(&key, route.prefix);
+                    self.hint(&key.tunnelled(), route.prefix);
                 }
             }
             if let Some(route) = &change.before {
-                released.extend(route_tunnels(route).filter(|key| key.via.is_some()));
+                released.extend(route_tunnels(route).filter(TunnelKey::is_of_routes));
             }
             let latest = change.latest();
             prefixes.insert(RouteKey {
@@ -516,7 +530,7 @@ impl Compiler {
                 .after
                 .iter()
                 .flat_map(route_tunnels)
-                .filter(|key| key.via.is_some())
+                .filter(TunnelKey::is_of_routes)
             {
                 self.refresh_template(rib, &key);
             }
@@ -531,19 +545,39 @@ impl TunnelKey {
             network: network.clone(),
             vtep,
             via,
+            direct: false,
         }
+    }
+
+    /// The tunnel to the same end for packets that are encapsulated.
+    pub fn tunnelled(&self) -> Self {
+        Self {
+            direct: false,
+            ..self.clone()
+        }
+    }
+
+    /// Whether routes have it, rather than the VTEP itself.
+    fn is_of_routes(&self) -> bool {
+        self.via.is_some() || self.direct
     }
 }
 
 /// The tunnels that a route leads to.
 fn route_tunnels(route: &Route) -> impl Iterator<Item = TunnelKey> {
-    let key = |vtep: &IpAddr| TunnelKey::to(&route.network, *vtep, route.via);
+    let key = |vtep: &IpAddr| TunnelKey {
+        direct: route.direct,
+        ..TunnelKey::to(&route.network, *vtep, route.via)
+    };
     route.target.vteps().iter().map(key)
 }
 
 /// The tunnels that routes along a path lead to.
 fn path_tunnels(network: &Name, path: &Path) -> impl Iterator<Item = TunnelKey> {
-    let key = |vtep: &IpAddr| TunnelKey::to(network, *vtep, path.via);
+    let key = |vtep: &IpAddr| TunnelKey {
+        direct: path.direct,
+        ..TunnelKey::to(network, *vtep, path.via)
+    };
     path.target.vteps().iter().map(key)
 }
 

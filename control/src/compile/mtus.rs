@@ -140,7 +140,10 @@ impl Compiler {
 
     /// The largest inner IP packet that goes through a tunnel in one outer packet.
     pub fn tunnel_mtu(&self, key: &TunnelKey) -> u16 {
-        let mtus = self.networks[&key.network].mtus;
+        let mut mtus = self.networks[&key.network].mtus;
+        if self.is_plain(key) {
+            mtus.overhead = 0;
+        }
         let fits = mtus.fits(self.sizes(key.vtep).now);
         match mtus.configured {
             // What does not fit the path may be fragmented on it.
@@ -187,7 +190,9 @@ impl Compiler {
     /// What goes all the way along a path of a network's routes.
     pub fn route_mtu(&self, network: &Name, prefix: IpNet, path: &Path) -> Option<u32> {
         let tunnels = path_tunnels(network, path);
-        let narrowest = tunnels.map(|key| self.tunnel_mtu(&key)).min()?;
+        // Those that are direct now may have to go through a tunnel at any time.
+        let mtus = tunnels.map(|key| self.tunnel_mtu(&key.tunnelled()));
+        let narrowest = mtus.min()?;
         Some(match prefix {
             IpNet::V4(_) => narrowest.into(),
             IpNet::V6(_) => u32::from(narrowest).max(IPV6_MTU_MIN as u32),

@@ -92,15 +92,16 @@ impl NextHops {
         }
     }
 
-    /// Puts all entries into new tables, under the same identifiers.
-    pub(super) fn write(&self, tables: &mut Tables) {
+    /// Puts all entries into new tables, under the same identifiers; `leads_to` says where tunnels
+    /// lead now.
+    pub(super) fn write(&self, tables: &mut Tables, leads_to: impl Fn(TunnelId) -> NextHop) {
         for entry in &self.entries {
             tables.insert_next_hop(match (&entry.hop, &entry.group) {
                 (Hop::Port(id), _) => NextHop::Port(*id),
                 (Hop::Link(id), _) => NextHop::Link(*id),
                 (Hop::Gateway(id, router), _) => NextHop::Gateway(*id, *router),
                 (Hop::Local, _) => NextHop::Local,
-                (Hop::Tunnel(id), _) => NextHop::Tunnel(*id),
+                (Hop::Tunnel(id), _) => leads_to(*id),
                 (Hop::Group(_), Some(group)) => NextHop::Group(group.clone()),
                 (Hop::Group(_), None) | (Hop::Drop, _) => NextHop::Drop,
             });

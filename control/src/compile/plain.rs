@@ -11,13 +11,17 @@ use ringlay_dataplane::{
     id::{TunnelId, UnderlayId},
     tables::NextHop,
 };
-use ringlay_encap::Encapsulation;
+use ringlay_encap::{Encapsulation, UdpChecksum};
 
 use super::{Carrier, Compiler, TunnelKey, Wire};
 use crate::rib::Rib;
 
 /// The endpoint that has neither a port nor a protocol.
-pub(super) const CARRIER: Carrier = (Encapsulation::Plain, 0);
+pub(super) const CARRIER: Carrier = Carrier {
+    encapsulation: Encapsulation::Plain,
+    port: 0,
+    checksum: UdpChecksum::On,
+};
 
 impl Compiler {
     /// Takes note of the far ends that are on the same link. Returns whether that changes where
@@ -54,7 +58,8 @@ impl Compiler {
     /// Whether a tunnel is none.
     pub fn is_plain(&self, key: &TunnelKey) -> bool {
         let network = self.networks.get(&key.network);
-        key.direct || network.is_some_and(|entry| entry.carrier() == CARRIER)
+        key.direct
+            || network.is_some_and(|entry| entry.carrier().encapsulation == CARRIER.encapsulation)
     }
 
     /// The endpoint for packets without encapsulation, if there are such.

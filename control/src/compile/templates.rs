@@ -9,6 +9,9 @@ use crate::{object::Inner, rib::Rib};
 impl Compiler {
     /// Makes the headers of a tunnel anew, from what is known of its way and its far end.
     pub(super) fn refresh_template(&mut self, rib: &Rib, key: &TunnelKey) {
+        if self.is_plain(key) {
+            return self.refresh_plain_template(key);
+        }
         let Some(network) = self.networks.get(&key.network) else {
             return;
         };
@@ -51,5 +54,18 @@ impl Compiler {
             // Fails if the addresses are of two IP versions, which the desired state excludes.
             builder.tunnel(network.table.key, inner).ok()
         });
+    }
+
+    /// The same without encapsulation: at most an Ethernet header, where the next hop is known.
+    fn refresh_plain_template(&mut self, key: &TunnelKey) {
+        let mut builder = Template::builder(self.environment.local, key.vtep);
+        if let Some(onward) = &self.onward
+            && let Some(next_hop) = onward.next_hop(onward.endpoint, key.vtep)
+        {
+            builder = builder.ethernet(next_hop, onward.mac);
+        }
+        if let Some(tunnel) = self.tunnels.get_mut(key) {
+            tunnel.template = builder.plain().ok();
+        }
     }
 }

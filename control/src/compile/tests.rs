@@ -1,6 +1,7 @@
 mod history;
 mod links;
 mod many;
+mod plain;
 mod quotes;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -33,10 +34,13 @@ struct Bench {
 }
 
 impl Bench {
+    /// With the first far end on the same link.
     fn new() -> Self {
+        let mut compiler = Compiler::new(ENVIRONMENT);
+        compiler.set_on_link(BTreeSet::from([address(1)]));
         Self {
             rib: Rib::new(ENVIRONMENT.local),
-            compiler: Compiler::new(ENVIRONMENT),
+            compiler,
         }
     }
 
@@ -131,6 +135,7 @@ fn lookup(compiler: &Compiler, tables: &Tables, network: &Name, address: IpAddr)
             NextHop::Link(port) => format!("link {port}"),
             NextHop::Gateway(port, router) => format!("router {router} on link {port}"),
             NextHop::Local => "this node".to_owned(),
+            NextHop::OffLink => "off link".to_owned(),
             NextHop::Drop => "drop".to_owned(),
             NextHop::Group(_) => panic!("a group inside a group"),
         })
@@ -195,6 +200,7 @@ fn route(network: &str, prefix: &str, target: Target) -> Object {
         prefix,
         target,
         via: None,
+        direct: false,
     })
 }
 
@@ -204,6 +210,7 @@ fn route_via(prefix: &str, vtep: u8, via: &str) -> Object {
         prefix: prefix.parse().unwrap(),
         target: to(&[vtep]),
         via: Some(via.parse().unwrap()),
+        direct: false,
     })
 }
 

@@ -1,5 +1,5 @@
-//! Tunnels: one for each VTEP of a network, and one more for each router behind it that a route
-//! names. Does not resolve MAC addresses: see [`crate::neighbour`].
+//! Tunnels: one for each VTEP of a network, one more for each router behind it that a route names,
+//! and one that is none for direct routes to it. Does not resolve MAC addresses: see [`crate::neighbour`].
 
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -18,13 +18,15 @@ pub struct TunnelKey {
     pub vtep: IpAddr,
     /// The inner address of the far router, if a route names it.
     pub via: Option<IpAddr>,
+    /// Whether it is none: packets go to the far end as they are.
+    pub direct: bool,
 }
 
 /// A tunnel.
 #[derive(Clone, Debug)]
 pub(super) struct Tunnel {
     pub(super) id: TunnelId,
-    /// The VTEP itself, and routes that name a router behind it.
+    /// The VTEP itself, and routes that name a router behind it or are direct.
     users: u32,
     /// The MAC address that was resolved; configured ones are not noted here.
     pub(super) learned: Option<MacAddr>,

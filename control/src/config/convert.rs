@@ -446,11 +446,16 @@ fn route(fields: &mut Fields, raw: raw::Route) -> Result<Route, Fault> {
         .via
         .map(|via| fields.address("via", Some(via)))
         .transpose()?;
+    let direct = raw.direct.is_some_and(|direct| {
+        fields.note("direct", &direct);
+        *direct.get_ref()
+    });
     Ok(Route {
         network,
         prefix,
         target,
         via,
+        direct,
     })
 }
 

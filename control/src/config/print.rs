@@ -226,6 +226,9 @@ impl Printer {
             Target::Drop => self.key("drop", true),
         }
         self.optional("via", route.via);
+        if route.direct {
+            self.key("direct", true);
+        }
     }
 
     fn neighbour(&mut self, source: Source, neighbour: &Neighbour) {

@@ -104,6 +104,7 @@ pub(super) struct Route {
     pub(super) port: At<String>,
     pub(super) drop: At<bool>,
     pub(super) via: At<String>,
+    pub(super) direct: At<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -36,6 +36,20 @@ pub struct Way {
     pub link_mtu: u32,
     /// The MTU that the route has of its own, if it does.
     pub route_mtu: Option<u32>,
+    /// Who takes the packets next.
+    pub next: Next,
+}
+
+/// Who takes packets to a tunnel end next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Next {
+    /// The end itself: it is on the same link.
+    End,
+    /// This router.
+    Router(IpAddr),
+    /// It is not known: there is no way.
+    #[default]
+    Nobody,
 }
 
 impl Way {
@@ -287,6 +301,11 @@ impl Paths {
     /// The sizes for each tunnel end.
     pub fn all_sizes(&self) -> impl Iterator<Item = (IpAddr, Sizes)> {
         self.paths.iter().map(|(end, path)| (*end, path.sizes()))
+    }
+
+    /// The kernel's way to a tunnel end, if it is known.
+    pub fn way(&self, end: IpAddr) -> Option<&Way> {
+        self.paths.get(&end).map(|path| &path.way)
     }
 
     /// What limits the packets to a tunnel end.

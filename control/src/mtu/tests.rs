@@ -11,6 +11,7 @@ fn way(link_mtu: u32, route_mtu: Option<u32>) -> Way {
         link: "eth0".to_owned(),
         link_mtu,
         route_mtu,
+        next: Next::End,
     }
 }
 

@@ -35,6 +35,8 @@ pub enum Encap {
     },
     /// IP in IP.
     Ipip,
+    /// None: packets go to far ends on the same link as they are.
+    Plain,
 }
 
 /// What is inside the tunnels of a routed network.
@@ -59,6 +61,7 @@ impl Encap {
             Self::Geneve { vni, .. } => TunnelKey::Geneve(vni),
             Self::Gre { key, .. } => TunnelKey::Gre(key),
             Self::Ipip => TunnelKey::Ipip,
+            Self::Plain => TunnelKey::Plain,
         }
     }
 
@@ -66,7 +69,7 @@ impl Encap {
     pub fn vni(self) -> Option<Vni> {
         match self {
             Self::Vxlan { vni, .. } | Self::Geneve { vni, .. } => Some(vni),
-            Self::Gre { .. } | Self::Ipip => None,
+            Self::Gre { .. } | Self::Ipip | Self::Plain => None,
         }
     }
 
@@ -82,7 +85,7 @@ impl Encap {
     pub fn port(self) -> Option<u16> {
         match self {
             Self::Vxlan { port, .. } | Self::Geneve { port, .. } => Some(port),
-            Self::Gre { .. } | Self::Ipip => None,
+            Self::Gre { .. } | Self::Ipip | Self::Plain => None,
         }
     }
 
@@ -91,7 +94,7 @@ impl Encap {
         match self {
             Self::Vxlan { .. } => Inner::Ethernet,
             Self::Geneve { inner, .. } | Self::Gre { inner, .. } => inner,
-            Self::Ipip => Inner::Ip,
+            Self::Ipip | Self::Plain => Inner::Ip,
         }
     }
 }
@@ -172,6 +175,7 @@ impl EncapKeys<'_> {
                 inner: self.inner(Inner::Ip)?,
             },
             Encapsulation::Ipip => Encap::Ipip,
+            Encapsulation::Plain => Encap::Plain,
         };
         if self.inner(encap.inner())? != encap.inner() {
             let problem = format!("{kind} carries nothing but {}; remove it", carried(encap));

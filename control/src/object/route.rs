@@ -18,6 +18,9 @@ pub struct Route {
     /// Inner address of the far router whose MAC address the packets are sent to. Only with
     /// exactly one VTEP.
     pub via: Option<IpAddr>,
+    /// Whether packets go to the far ends as they are, while those are on the same link; otherwise
+    /// through the tunnels. Only with VTEPs.
+    pub direct: bool,
 }
 
 /// Where a route leads.
@@ -38,6 +41,8 @@ pub struct Path {
     pub target: Target,
     /// As in [`Route::via`].
     pub via: Option<IpAddr>,
+    /// As in [`Route::direct`].
+    pub direct: bool,
 }
 
 impl Target {
@@ -58,6 +63,7 @@ impl Path {
             prefix,
             target: self.target.clone(),
             via: self.via,
+            direct: self.direct,
         }
     }
 }

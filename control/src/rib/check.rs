@@ -7,8 +7,8 @@ use ringlay_encap::{MacAddr, UdpChecksum};
 
 use super::{ApplyError, Change, Delta, Problem, Rib, RouteRef};
 use crate::object::{
-    Inner, Key, Kind, Name, Neighbour, Network, Path, Port, PortKind, Route, RouteKey, Target,
-    Vtep, VtepKey, is_link_local,
+    Encap, Headers, Inner, Key, Kind, Name, Neighbour, Network, Path, Port, PortKind, Route,
+    RouteKey, Target, Vtep, VtepKey, is_link_local,
 };
 
 /// No address sorts before it.
@@ -62,7 +62,8 @@ pub(super) fn check(rib: &Rib, delta: &Delta) -> Checked {
         |it| vtep(rib, it),
         |it| vtep_unused(rib, it),
     )?;
-    each(&delta.routes, Key::Route, |it| route(rib, it), |_| Ok(()))?;
+    let with_family = |it: &Route| route(rib, it).and_then(|()| family(rib, it));
+    each(&delta.routes, Key::Route, with_family, |_| Ok(()))?;
     each(
         &delta.neighbours,
         Key::Neighbour,
@@ -114,7 +115,32 @@ fn network(rib: &Rib, network: &Network) -> Result<(), Fault> {
     if network.encap.inner() == Inner::Ip {
         no_mac_needed(rib, network)?;
     }
+    if network.encap == Encap::Plain {
+        no_tunnel_needed(rib, network)?;
+    }
     Ok(())
+}
+
+/// Whether nothing is configured about tunnels in a network that has none.
+fn no_tunnel_needed(rib: &Rib, network: &Network) -> Result<(), Fault> {
+    let usual = Headers::default();
+    let settings = [
+        ("ecn", network.headers.ecn != usual.ecn),
+        ("dscp", network.headers.dscp != usual.dscp),
+        ("ttl", network.headers.ttl != usual.ttl),
+        (
+            "accept_unknown_vteps",
+            network.accept_unknown_vteps.is_some(),
+        ),
+    ];
+    if let Some((setting, _)) = settings.iter().find(|(_, there)| *there) {
+        return Err((setting, Problem::NoTunnel));
+    }
+    let mut routes = rib.routes_of(&network.name);
+    routes.try_for_each(|route| {
+        let fits = family(rib, &route.to_route());
+        fits.map_err(|(_, problem)| ("encap", problem))
+    })
 }
 
 /// Whether a packet's headers tell two networks apart.
@@ -337,6 +363,9 @@ pub(super) fn route(rib: &Rib, route: &Route) -> Result<(), Fault> {
         }
         Target::Drop => {}
     }
+    if route.direct && (route.via.is_some() || route.target.vteps().is_empty()) {
+        return Err(("direct", Problem::DirectNeedsVteps));
+    }
     match route.via {
         Some(via) => {
             via_makes_sense(rib, route)?;
@@ -353,6 +382,23 @@ fn via_makes_sense(rib: &Rib, route: &Route) -> Result<(), Fault> {
         Target::Vteps(vteps) if vteps.len() == 1 => needs_ethernet(rib, &route.network, "via"),
         _ => Err(("via", Problem::ViaNeedsOneVtep)),
     }
+}
+
+/// Whether a route's packets are of the IP version of the underlay, if they are to leave without
+/// encapsulation: the kernel leads no others to a neighbour.
+pub(super) fn family(rib: &Rib, route: &Route) -> Result<(), Fault> {
+    let same = route.prefix.addr().is_ipv4() == rib.local.is_ipv4();
+    if same || !is_plain(rib, &route.network, route.direct, &route.target) {
+        return Ok(());
+    }
+    Err(("prefix", Problem::PlainFamily(rib.local)))
+}
+
+/// Whether packets of a network's routes to `target` may leave without encapsulation.
+pub(super) fn is_plain(rib: &Rib, network: &Name, direct: bool, target: &Target) -> bool {
+    let network = rib.network(network);
+    let plain = direct || network.is_some_and(|it| it.encap == Encap::Plain);
+    plain && matches!(target, Target::Vteps(_))
 }
 
 fn neighbour(rib: &Rib, neighbour: &Neighbour) -> Result<(), Fault> {

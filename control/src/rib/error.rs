@@ -19,7 +19,7 @@ pub struct ApplyError {
 }
 
 impl ApplyError {
-    pub(super) fn new(key: Key, field: &'static str, problem: Problem) -> Self {
+    pub(crate) fn new(key: Key, field: &'static str, problem: Problem) -> Self {
         Self {
             key,
             field,
@@ -180,6 +180,23 @@ pub enum Problem {
     /// Kernel routes are to lead to an Ethernet port.
     #[error("cannot be had on a port with Ethernet, whose hosts choose their routes themselves")]
     NoKernelRoutes,
+    /// Packets without encapsulation that would go nowhere else than to a VTEP.
+    #[error("is of use only for routes to vteps, without via")]
+    DirectNeedsVteps,
+    /// Packets of the other IP version without encapsulation.
+    #[error("without encapsulation only packets of the IP version of {0} reach far ends")]
+    PlainFamily(IpAddr),
+    /// A far end that packets without encapsulation do not reach.
+    #[error(
+        "is behind the router {router}, which does not know where packets without encapsulation are to go"
+    )]
+    BehindRouter {
+        /// The router.
+        router: IpAddr,
+    },
+    /// A setting of tunnels in a network without.
+    #[error("is of no use without encapsulation")]
+    NoTunnel,
 }
 
 impl Problem {
@@ -216,6 +233,10 @@ impl Problem {
             Self::NoEthernetPort => "NO_ETHERNET_PORT",
             Self::OwnQueues => "OWN_QUEUES",
             Self::NoKernelRoutes => "NO_KERNEL_ROUTES",
+            Self::DirectNeedsVteps => "DIRECT_NEEDS_VTEPS",
+            Self::PlainFamily(_) => "PLAIN_FAMILY",
+            Self::BehindRouter { .. } => "BEHIND_ROUTER",
+            Self::NoTunnel => "NO_TUNNEL",
         }
     }
 
@@ -254,6 +275,12 @@ impl Problem {
             Self::NoEthernetPort => "remove it, or use another kind of port",
             Self::OwnQueues => "remove it, or change the device with `ethtool -L`",
             Self::NoKernelRoutes => "remove routes = true, or use kind = \"tun\"",
+            Self::DirectNeedsVteps => "remove it, or lead the route to a vtep",
+            Self::PlainFamily(_) => "use a prefix of that IP version, or an encapsulation",
+            Self::BehindRouter { .. } => {
+                "use an encapsulation, with direct routes to those that are on the same subnet"
+            }
+            Self::NoTunnel => "remove it, or use an encapsulation",
         }
     }
 }

@@ -68,12 +68,23 @@ pub enum LoadProblem {
         /// How many there are.
         paths: usize,
     },
+    /// The socket that packets without encapsulation leave by cannot be had.
+    #[error("{0}")]
+    Socket(String),
     /// More than can be counted.
     #[error("more than 4294967295 routes")]
     TooMany,
 }
 
 impl LoadError {
+    /// Of no record, but of the socket that direct routes need.
+    pub(crate) fn of_socket(error: &impl fmt::Display) -> Self {
+        Self {
+            record: None,
+            problem: LoadProblem::Socket(error.to_string()),
+        }
+    }
+
     fn at(record: u32, problem: LoadProblem) -> Self {
         let record = Some(record);
         Self { record, problem }
@@ -120,6 +131,11 @@ impl Load {
         self.paths.push(path);
         // As many as records at most, and those are counted.
         (self.paths.len() - 1) as u32
+    }
+
+    /// Whether a path is so.
+    pub fn has_path(&self, fits: impl Fn(&Path) -> bool) -> bool {
+        self.paths.iter().any(fits)
     }
 
     /// Adds the route of a prefix, which has no host bits, by a path that was added.
@@ -187,11 +203,6 @@ impl Load {
 
     /// The first record that goes by a path, and its prefix.
     fn first_by(&self, path: u32) -> Option<(u32, IpNet)> {
-        fn first<P: Copy + Into<IpNet>>(records: &[Record<P>], path: u32) -> Option<(u32, IpNet)> {
-            let by_path = records.iter().filter(|record| record.path == path);
-            let first = by_path.min_by_key(|record| record.number)?;
-            Some((first.number, first.prefix.into()))
-        }
         let found = [first(&self.v4, path), first(&self.v6, path)];
         found.into_iter().flatten().min()
     }
@@ -204,6 +215,12 @@ impl Load {
         v4.chain(v6).for_each(|path| used[path as usize] = true);
         used
     }
+}
+
+fn first<P: Copy + Into<IpNet>>(records: &[Record<P>], path: u32) -> Option<(u32, IpNet)> {
+    let by_path = records.iter().filter(|record| record.path == path);
+    let first = by_path.min_by_key(|record| record.number)?;
+    Some((first.number, first.prefix.into()))
 }
 
 /// The lowest second record of a prefix, with the prefix and its first record.
@@ -253,7 +270,8 @@ impl Rib {
             };
             if !std::mem::replace(&mut checked[index], true) {
                 let route = delta.paths[index].route(&delta.network, change.prefix);
-                check::route(self, &route).map_err(|(field, problem)| LoadError {
+                let checked = check::route(self, &route).and_then(|()| check::family(self, &route));
+                checked.map_err(|(field, problem)| LoadError {
                     record: None,
                     problem: ApplyError::new(Key::Route(route.key()), field, problem).into(),
                 })?;
@@ -277,8 +295,27 @@ impl Rib {
             // Which prefix it is does not matter to the check.
             let route = path.route(&load.network, check::FIRST_PREFIX);
             check::route(self, &route).map_err(|fault| bad_path(load, number, &route, fault))?;
+            if check::is_plain(self, &load.network, path.direct, &path.target) {
+                self.check_families(load, number)?;
+            }
         }
         Ok(())
+    }
+
+    /// Checks the prefixes of the routes that go by a path without encapsulation.
+    fn check_families(&self, load: &Load, path: u32) -> Result<(), LoadError> {
+        let first = if self.local.is_ipv4() {
+            first(&load.v6, path)
+        } else {
+            first(&load.v4, path)
+        };
+        let Some((record, prefix)) = first else {
+            return Ok(());
+        };
+        let network = load.network.clone();
+        let key = Key::Route(RouteKey { network, prefix });
+        let problem = ApplyError::new(key, "prefix", Problem::PlainFamily(self.local));
+        Err(LoadError::at(record, problem.into()))
     }
 }
 

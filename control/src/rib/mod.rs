@@ -27,8 +27,8 @@ pub use self::{
 };
 use self::{layered::Layered, routes::Routes};
 use crate::object::{
-    Key, Kind, Name, Neighbour, NeighbourKey, Network, Object, Port, Route, RouteKey, Source, Vtep,
-    VtepKey,
+    Key, Kind, Name, Neighbour, NeighbourKey, Network, Object, Path, Port, Route, RouteKey, Source,
+    Vtep, VtepKey,
 };
 
 /// One step of a change.
@@ -227,6 +227,11 @@ impl Rib {
     /// The networks that have routes, by name.
     pub fn routed_networks(&self) -> impl Iterator<Item = &Name> {
         self.routes.networks()
+    }
+
+    /// Whether a route in force of a network goes by a path that is so. Quick if none does.
+    pub fn has_path(&self, network: &Name, fits: impl Fn(&Path) -> bool) -> bool {
+        self.routes.find(network, fits).is_some()
     }
 
     /// The route in force of the longest prefix that covers an address. The addresses of ports,

@@ -64,6 +64,7 @@ fn route(network: &str, prefix: &str, target: Target) -> Object {
         prefix,
         target,
         via: None,
+        direct: false,
     })
 }
 
@@ -392,6 +393,7 @@ fn loaded(source: Source, replace: bool, routes: &[Object]) -> Load {
         let path = Path {
             target: route.target,
             via: route.via,
+            direct: route.direct,
         };
         let path = load.add_path(path);
         load.push(route.prefix, path).unwrap();
@@ -462,6 +464,7 @@ fn a_load_with_something_wrong_changes_nothing_and_names_the_first_record() {
     let path = Path {
         target: Target::Drop,
         via: None,
+        direct: false,
     };
     assert_eq!(twice.add_path(path), 0);
     for prefix in [
@@ -505,6 +508,73 @@ fn a_load_uncovers_only_what_makes_sense() {
     );
     let removed = rib.load(&loaded(Source::Cni, true, &[])).unwrap();
     assert_eq!((removed.len(), removed.counts.removed), (0, 1));
+}
+
+/// The same route without encapsulation.
+fn direct(object: Object) -> Object {
+    let Object::Route(route) = object else {
+        panic!("no route")
+    };
+    Object::Route(Route {
+        direct: true,
+        ..route
+    })
+}
+
+#[test]
+fn only_what_gets_to_far_ends_goes_there_without_encapsulation() {
+    let mut rib = filled();
+    let mut refused = |object| refusal(&mut rib, Source::Grpc, vec![put(object)]);
+    let error = refused(direct(route("blue", "10.9.0.0/16", Target::Drop)));
+    assert!(
+        error.contains("direct: is of use only for routes to vteps"),
+        "{error}"
+    );
+    let error = refused(direct(route("blue", "fd00::/16", to_vtep(1))));
+    assert!(
+        error.contains("prefix: without encapsulation only"),
+        "{error}"
+    );
+    let v6 = [
+        route("blue", "10.9.0.0/16", to_vtep(1)),
+        direct(route("blue", "fd00::/16", to_vtep(1))),
+    ];
+    let error = rib.load(&loaded(Source::Grpc, false, &v6)).unwrap_err();
+    assert!(
+        error.to_string().contains("without encapsulation only"),
+        "{error}"
+    );
+    assert_eq!(error.record, Some(2));
+    // What goes through tunnels may be of any version, but not in a network that has none.
+    let _ = rib.load(&loaded(Source::Grpc, false, &v6[..1])).unwrap();
+    let v6 = [route("blue", "fd00::/16", to_vtep(1))];
+    let _ = rib.load(&loaded(Source::Grpc, false, &v6)).unwrap();
+    let Object::Network(blue) = network("blue", 42) else {
+        unreachable!();
+    };
+    let plain = Object::Network(Network {
+        encap: Encap::Plain,
+        ..blue.clone()
+    });
+    let error = refusal(&mut rib, Source::Static, vec![put(plain.clone())]);
+    assert!(
+        error.contains("encap: without encapsulation only"),
+        "{error}"
+    );
+    let _ = rib.load(&loaded(Source::Grpc, true, &[])).unwrap();
+    let _ = rib.apply(Source::Static, [put(plain)]).unwrap();
+    let error = rib.load(&loaded(Source::Grpc, false, &v6)).unwrap_err();
+    assert_eq!(error.record, Some(1));
+    let strangers = Object::Network(Network {
+        encap: Encap::Plain,
+        accept_unknown_vteps: Some(true),
+        ..blue
+    });
+    let error = refusal(&mut rib, Source::Static, vec![put(strangers)]);
+    assert_eq!(
+        error,
+        "network blue: accept_unknown_vteps: is of no use without encapsulation"
+    );
 }
 
 #[test]

@@ -10,7 +10,7 @@ use tonic::Status;
 use super::{backend::Backend, parse, status::invalid, view};
 use crate::{
     app::Engine,
-    object::{Name, Source, Target},
+    object::{Name, Path, Source, Target},
     proto::{self, ListRoutesRequest, ListRoutesResponse},
     rib::RouteRef,
 };
@@ -181,8 +181,12 @@ fn taken(engine: &Engine, network: &Name, address: IpAddr) -> Option<proto::Rout
     });
     match ports.max_by_key(|(_, prefix, own)| (*own, prefix.prefix_len())) {
         Some((port, prefix, _)) => {
-            let target = Target::Port(port.name.clone());
-            Some(view::show_route(CONNECTED, network, prefix, &target, None))
+            let path = Path {
+                target: Target::Port(port.name.clone()),
+                via: None,
+                direct: false,
+            };
+            Some(view::show_route(CONNECTED, network, prefix, &path))
         }
         None => route.map(view::route_ref),
     }

@@ -197,8 +197,8 @@ fn tell_difference(delta: &RouteDelta, replies: &Replies) {
     let mut count = 0;
     for change in delta.iter() {
         let route = |id: PathId| {
-            let Path { target, via } = &delta.paths[id.index()];
-            view::show_route("", &delta.network, change.prefix, target, *via)
+            let path = &delta.paths[id.index()];
+            view::show_route("", &delta.network, change.prefix, path)
         };
         match (change.before, change.after) {
             (None, Some(after)) => difference.added.push(route(after)),
@@ -366,6 +366,13 @@ fn load_status(error: LoadError) -> Status {
     let message = error.problem.to_string();
     let within = match error.problem {
         LoadProblem::Apply(error) => apply_status(&message, &error),
+        LoadProblem::Socket(_) => status(
+            Code::FailedPrecondition,
+            &message,
+            "direct",
+            "SOCKET",
+            "see the message",
+        ),
         other => invalid("prefix", other),
     };
     match error.record {

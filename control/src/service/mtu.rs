@@ -61,7 +61,7 @@ impl MtuService for Backend {
 fn cannot_probe(error: &CannotProbe) -> Status {
     let code = match error {
         CannotProbe::Unknown(_) => Code::NotFound,
-        CannotProbe::NoTarget(_) => Code::FailedPrecondition,
+        CannotProbe::NoTarget(_) | CannotProbe::Plain(_) => Code::FailedPrecondition,
     };
     status(
         code,

@@ -32,6 +32,10 @@ impl NodeService for Backend {
                 underlay: engine.rib().local().to_string(),
                 underlay_driver: identity.underlay_driver.driver.to_string(),
                 underlay_driver_reason: identity.underlay_driver.reason.clone(),
+                warnings: engine
+                    .all_warnings()
+                    .map(|(network, text)| format!("network {network}: {text}"))
+                    .collect(),
             };
             Response::new(GetNodeResponse {
                 instance: view::instance(engine),

@@ -137,8 +137,11 @@ pub(super) fn path_of(raw: &proto::Route) -> Result<Path, Status> {
         Some(Raw::Drop(there)) => dropped("route.drop", *there)?,
         None => return Err(invalid("route.target", "needs one of vteps, port and drop")),
     };
-    let via = optional("route.via", &raw.via)?;
-    Ok(Path { target, via })
+    Ok(Path {
+        target,
+        via: optional("route.via", &raw.via)?,
+        direct: raw.direct,
+    })
 }
 
 pub(super) fn path(raw: &proto::RoutePath) -> Result<Path, Status> {
@@ -149,8 +152,11 @@ pub(super) fn path(raw: &proto::RoutePath) -> Result<Path, Status> {
         Some(Raw::Drop(there)) => dropped("path.drop", *there)?,
         None => return Err(invalid("path.target", "needs one of vteps, port and drop")),
     };
-    let via = optional("path.via", &raw.via)?;
-    Ok(Path { target, via })
+    Ok(Path {
+        target,
+        via: optional("path.via", &raw.via)?,
+        direct: raw.direct,
+    })
 }
 
 fn vteps(field: &str, list: &proto::VtepList) -> Result<Target, Status> {

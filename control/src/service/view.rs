@@ -1,13 +1,12 @@
 //! From objects to messages, with what became of them.
 
-use std::net::IpAddr;
-
 use ipnet::IpNet;
 use ringlay_encap::Vni;
 
 use crate::{
     app::Engine,
     compile::TunnelKey,
+    mtu::Next,
     object::{
         Key, Kind, Name, Neighbour, Network, Object, Path, Port, Route, RouteKey, Source, Target,
         Vtep,
@@ -57,6 +56,10 @@ pub(super) fn network(engine: &Engine, source: Source, network: &Network) -> pro
             mac: table.mac.to_string(),
             underlay: text(endpoint),
             accept_unknown_vteps: table.accept_unknown_vteps,
+            warnings: engine
+                .warnings(&network.name)
+                .map(|(_, text)| text.clone())
+                .collect(),
         }),
     }
 }
@@ -94,6 +97,13 @@ pub(super) fn port(engine: &Engine, source: Source, port: &Port) -> proto::Port 
 
 pub(super) fn vtep(engine: &Engine, source: Source, vtep: &Vtep) -> proto::Vtep {
     let far_end = engine.far_end(&TunnelKey::to(&vtep.network, vtep.address, None));
+    let way = engine.way(vtep.address);
+    let router = way.and_then(|way| match way.next {
+        Next::Router(router) => Some(router),
+        Next::End | Next::Nobody => None,
+    });
+    let warnings = engine.warnings(&vtep.network);
+    let warnings = warnings.filter(|(end, _)| *end == Some(vtep.address));
     proto::Vtep {
         network: vtep.network.to_string(),
         address: vtep.address.to_string(),
@@ -104,6 +114,10 @@ pub(super) fn vtep(engine: &Engine, source: Source, vtep: &Vtep) -> proto::Vtep 
             state: status.state.to_owned(),
             mac: text(status.mac),
             target: text(status.target),
+            link: text(way.map(|way| &way.link)),
+            router: text(router),
+            on_link: engine.is_on_link(vtep.address),
+            warnings: warnings.map(|(_, text)| text.clone()).collect(),
         }),
     }
 }
@@ -114,31 +128,25 @@ pub(super) fn route(source: Source, route: &Route) -> proto::Route {
         prefix,
         target,
         via,
+        direct,
     } = route;
-    show_route(source.name(), network, *prefix, target, *via)
+    let path = Path {
+        target: target.clone(),
+        via: *via,
+        direct: *direct,
+    };
+    show_route(source.name(), network, *prefix, &path)
 }
 
 /// A route, where it is kept.
 pub(super) fn route_ref(route: RouteRef<'_>) -> proto::Route {
-    let Path { target, via } = route.path;
-    show_route(
-        route.source.name(),
-        route.network,
-        route.prefix,
-        target,
-        *via,
-    )
+    let source = route.source.name();
+    show_route(source, route.network, route.prefix, route.path)
 }
 
-pub(super) fn show_route(
-    source: &str,
-    network: &Name,
-    prefix: IpNet,
-    target: &Target,
-    via: Option<IpAddr>,
-) -> proto::Route {
+pub(super) fn show_route(source: &str, network: &Name, prefix: IpNet, path: &Path) -> proto::Route {
     use proto::route::Target as Raw;
-    let target = match target {
+    let target = match &path.target {
         Target::Vteps(vteps) => {
             let addresses = vteps.iter().map(ToString::to_string).collect();
             Raw::Vteps(proto::VtepList { addresses })
@@ -150,7 +158,8 @@ pub(super) fn show_route(
         network: network.to_string(),
         prefix: prefix.to_string(),
         target: Some(target),
-        via: text(via),
+        via: text(path.via),
+        direct: path.direct,
         source: source.to_owned(),
     }
 }

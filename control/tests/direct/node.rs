@@ -14,7 +14,7 @@ use ringlay_control::{
     client,
     compile::Environment,
     config::{Config, UnderlayDriver},
-    mtu::{Paths, Way},
+    mtu::{Next, Paths, Way},
     object::Source,
     proto::{
         ShowConfigRequest, attach_service_client::AttachServiceClient,
@@ -75,6 +75,7 @@ impl Node {
             link: "eth0".to_owned(),
             link_mtu: 1500,
             route_mtu: None,
+            next: Next::Nobody,
         });
         let mut engine = Engine::new(identity, environment, paths, host.clone());
         engine

@@ -10,6 +10,7 @@ mod bulk;
 mod encaps;
 mod hosts;
 mod link;
+mod plain;
 mod poll;
 mod uplink;
 mod wire;

@@ -67,6 +67,7 @@ fn direct() -> Hosts {
     for host in 0..2 {
         let prefix = format!("10.42.{}.0/24", 2 - host);
         let prefix = format!("prefix = \"{prefix}\"\n");
+        hosts.set(host, "underlay", "probe = \"off\"");
         hosts.replace(host, &prefix, &format!("{prefix}direct = true\n"));
         hosts.start(host);
     }
@@ -204,24 +205,20 @@ fn a_direct_and_a_tunnelled_route_lead_to_one_far_end() {
         "{list}"
     );
     assert!(hosts.ringlay(0, "show config").contains("direct = true"));
-    hosts.ringlay(
-        0,
-        "route delete 10.42.2.0/24 --network blue --source static",
-    );
-    hosts.ringlay(
-        0,
-        "route add 10.42.2.0/24 --network blue --vtep 192.168.77.2",
-    );
-    assert!(hosts.pings("10.42.2.1"));
-    hosts.ringlay(0, "route delete 10.42.2.0/24 --network blue");
-    hosts.ringlay(
-        0,
-        "route add 10.42.2.0/24 --network blue --vtep 192.168.77.2 --direct",
-    );
-    let shown = hosts.ringlay(0, "route show 10.42.2.0/24 --network blue --json");
-    let shown: Value = serde_json::from_str(&shown).unwrap();
-    assert_eq!(shown["direct"], true);
-    assert!(hosts.pings("10.42.2.1"));
+    hosts.ip(1, "address add 10.77.0.1/32 dev lo");
+    hosts.ringlay(1, "route add 10.77.0.0/16 --network blue --port rl0");
+    let to = "10.77.0.0/16 --network blue";
+    for direct in [false, true, false, true] {
+        let before = underlay(&hosts, 1, ":4789");
+        let flag = if direct { " --direct" } else { "" };
+        hosts.ringlay(0, &format!("route add {to} --vtep 192.168.77.2{flag}"));
+        assert!(hosts.pings("10.77.0.1"));
+        assert_eq!(underlay(&hosts, 1, ":4789")[0] == before[0], direct);
+        let shown = hosts.ringlay(0, &format!("route show {to} --json"));
+        let shown: Value = serde_json::from_str(&shown).unwrap();
+        assert_eq!(shown["direct"], direct);
+        hosts.ringlay(0, &format!("route delete {to}"));
+    }
 }
 
 #[test]
@@ -280,7 +277,7 @@ fn without_encapsulation_nothing_is_sent_to_a_router() {
         refused.contains("behind the router 192.168.77.254"),
         "{refused}"
     );
-    assert!(refused.contains("line"), "{refused}");
+    assert!(refused.contains(".toml:"), "{refused}");
     hosts.ip(0, "route add 192.168.99.0/24 via 192.168.77.254");
     let socket = hosts.socket(0);
     let add = format!(

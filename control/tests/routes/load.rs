@@ -24,6 +24,7 @@ fn begin(replace: bool) -> Part {
 fn path(vtep: &str) -> RoutePath {
     let addresses = vtep.split(',').map(str::to_owned).collect();
     RoutePath {
+        direct: false,
         target: Some(route_path::Target::Vteps(VtepList { addresses })),
         via: String::new(),
     }

@@ -311,7 +311,7 @@ fn each_packet_reaches_one_worker(kind: DriverKind) {
 fn gre_packet(flow: u32) -> Vec<u8> {
     let mut packet = vec![0, 0, 8, 0];
     let port = (40_000 + flow) as u16;
-    etherparse::PacketBuilder::ipv4([10, 42, 1, 1], [10, 42, 2, 1], 64)
+    PacketBuilder::ipv4([10, 42, 1, 1], [10, 42, 2, 1], 64)
         .udp(port, 53)
         .write(&mut packet, b"?")
         .unwrap();

@@ -1,5 +1,5 @@
-//! How a load of routes goes through the engine: no device or socket depends on it, so nothing but
-//! the desired state can refuse it.
+//! How a load of routes goes through the engine: no device depends on it and, but for direct routes,
+//! no socket, so nothing but the desired state can refuse it.
 
 use std::time::{Duration, Instant};
 
@@ -33,8 +33,23 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// If a route would make no sense. Nothing is done then.
+    /// If a route would make no sense, or the socket of direct ones cannot be had. Nothing is done
+    /// then.
     pub fn load(&mut self, load: &Load) -> Result<Loaded, LoadError> {
+        let is_direct = load.has_path(|path| path.direct);
+        if !is_direct {
+            return self.load_routes(load);
+        }
+        self.compiler.hold_plain();
+        let opened = self.open_underlays();
+        let opened = opened.map_err(|error| LoadError::of_socket(&error));
+        let loaded = opened.and_then(|()| self.load_routes(load));
+        self.compiler.let_plain_go();
+        self.close_unused();
+        loaded
+    }
+
+    fn load_routes(&mut self, load: &Load) -> Result<Loaded, LoadError> {
         let started = Instant::now();
         let delta = self.rib.load(load)?;
         let merged = Instant::now();

@@ -11,7 +11,7 @@ use super::{Engine, Probed};
 use crate::{
     compile::TunnelKey,
     mtu::{Finding, Limit, NotBelieved, icmp::TooBig},
-    object::{Key, Name, Network, VtepKey},
+    object::{Key, Kind, Name, Network, VtepKey},
     rib::Delta,
 };
 
@@ -98,6 +98,15 @@ impl Engine {
         self.paths.retain(|end| ends.contains(&end));
         let changed = self.look_up(&ends.into_iter().collect::<Vec<_>>());
         self.follow_paths(&changed);
+        let moved = self.follow_reach();
+        if moved {
+            self.host.publish(self.compiler.tables());
+        }
+        if self.warn() || moved {
+            self.generation += 1;
+            let vteps = self.rib.vteps().map(|(_, vtep)| Key::Vtep(vtep.key()));
+            self.announce(vteps);
+        }
     }
 
     /// How large packets to each far end of each network may be.

@@ -19,6 +19,7 @@ use crate::{
         probe::{Outcome, Probe, Prober},
     },
     neighbour::solicit,
+    object::{Encap, Network},
 };
 
 /// How soon after something new was said of a path it is probed.
@@ -35,6 +36,9 @@ pub enum CannotProbe {
         "no inner address behind {0} is known that could be asked for: add a route that leads there"
     )]
     NoTarget(IpAddr),
+    /// There is no tunnel.
+    #[error("packets to {0} are not encapsulated: they cross one link, whose MTU is known")]
+    Plain(IpAddr),
 }
 
 /// What became of the probing of a far end.
@@ -100,6 +104,10 @@ impl Engine {
     pub fn probe(&mut self, end: IpAddr) -> Result<oneshot::Receiver<Option<u16>>, CannotProbe> {
         if !self.rib.vteps().any(|(_, vtep)| vtep.address == end) {
             return Err(CannotProbe::Unknown(end));
+        }
+        let is_plain = |(_, it): (_, &Network)| it.encap == Encap::Plain;
+        if self.rib.networks().all(is_plain) {
+            return Err(CannotProbe::Plain(end));
         }
         self.probe_frame(end, 0).ok_or(CannotProbe::NoTarget(end))?;
         let (answer, answered) = oneshot::channel();
@@ -223,7 +231,9 @@ impl Engine {
         let networks = self.rib.networks().map(|(_, network)| &network.name);
         let mut tunnels = networks.flat_map(|name| self.compiler.tunnels_of(name));
         tunnels.find_map(|key| {
-            let id = self.compiler.tunnel(key).filter(|_| key.vtep == end)?;
+            // What is not encapsulated goes by one link, whose MTU is known.
+            let probed = key.vtep == end && !self.compiler.is_plain(key);
+            let id = self.compiler.tunnel(key).filter(|_| probed)?;
             let view = self.compiler.view(&self.rib, id)?;
             let overhead = self.compiler.overhead(&key.network)?;
             let inner = usize::from(size.saturating_sub(overhead));

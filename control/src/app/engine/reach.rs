@@ -87,7 +87,7 @@ impl Engine {
 
     /// Tells the compiler which far ends are on the same link. Returns whether that changes where
     /// packets go.
-    pub(super) fn follow_links(&mut self) -> bool {
+    pub(super) fn follow_reach(&mut self) -> bool {
         let ends = self.rib.vteps().map(|(_, vtep)| vtep.address);
         let on_link: BTreeSet<_> = ends.filter(|end| self.is_on_link(*end)).collect();
         self.compiler.set_on_link(on_link)
@@ -121,9 +121,7 @@ impl Engine {
     fn look_for_warnings(&self) -> Warnings {
         let mut warnings = Warnings::new();
         let mut note = |network: &Name, end, text| {
-            let texts = warnings
-                .entry((network.clone(), end))
-                .or_insert_with(Vec::new);
+            let texts = warnings.entry((network.clone(), end)).or_default();
             texts.push(text);
         };
         for (_, vtep) in self.rib.vteps() {
@@ -192,7 +190,7 @@ impl Engine {
         let (own, away): (Vec<_>, Vec<_>) = self
             .rib
             .ports_of(&network.name)
-            .partition(|port| port.netns.is_none());
+            .partition(|port| port.netns.is_none() && !port.kind.is_ethernet());
         let mut texts = Vec::new();
         if own.is_empty() && !away.is_empty() {
             texts.push(

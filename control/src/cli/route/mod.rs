@@ -48,6 +48,10 @@ pub(super) struct RouteArgs {
         conflicts_with = "drop"
     )]
     via: String,
+    /// Send packets without encapsulation while the VTEP is on the same link; otherwise, and
+    /// whenever it is not, through the tunnel.
+    #[arg(long, requires = "vtep", conflicts_with = "via")]
+    direct: bool,
 }
 
 /// Where it leads.
@@ -79,6 +83,7 @@ impl RouteArgs {
             prefix: self.prefix,
             target: Some(target),
             via: self.via,
+            direct: self.direct,
             source: String::new(),
         }
     }
@@ -178,6 +183,7 @@ fn line(route: &Route) -> String {
         Some(Target::Drop(_)) | None => line.flag("drop", true),
     };
     line.word("via", &route.via)
+        .flag("direct", route.direct)
         .word("source", &route.source)
         .done()
 }
@@ -200,6 +206,7 @@ fn value(route: &Route) -> Value {
         "port": port,
         "drop": drop,
         "via": or_null(&route.via),
+        "direct": route.direct,
         "source": route.source,
     })
 }

@@ -59,13 +59,19 @@ enum Step {
 fn any_load() -> impl Strategy<Value = Step> {
     let source = prop_oneof![Just(Source::Static), Just(Source::Grpc), Just(Source::Cni)];
     let target = prop_oneof![
-        Just((Target::Drop, None)),
-        (1u8..4).prop_map(|end| (to(&[end]), None)),
-        (1u8..4).prop_map(|end| (to(&[end]), Some("10.0.2.254".parse().unwrap()))),
-        Just((to(&[1, 2]), None)),
-        Just((Target::Port("rl0".parse().unwrap()), None)),
+        Just((Target::Drop, None, false)),
+        (1u8..4).prop_map(|end| (to(&[end]), None, false)),
+        (1u8..4).prop_map(|end| (to(&[end]), None, true)),
+        (1u8..4).prop_map(|end| (to(&[end]), Some("10.0.2.254".parse().unwrap()), false)),
+        Just((to(&[1, 2]), None, false)),
+        Just((to(&[1, 2]), None, true)),
+        Just((Target::Port("rl0".parse().unwrap()), None, false)),
     ];
-    let path = target.prop_map(|(target, via)| Path { target, via });
+    let path = target.prop_map(|(target, via, direct)| Path {
+        target,
+        via,
+        direct,
+    });
     let prefixes = vec![
         "10.0.1.0/24",
         "10.0.1.1/32",

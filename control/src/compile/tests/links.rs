@@ -19,6 +19,7 @@ fn through(prefix: &str, via: Option<&str>) -> Object {
         prefix: prefix.parse().unwrap(),
         target: Target::Port("rl1".parse().unwrap()),
         via: via.map(|via| via.parse().unwrap()),
+        direct: false,
     })
 }
 

@@ -65,6 +65,7 @@ fn a_table_built_anew_is_what_changes_one_by_one_lead_to() {
             to(&[(number % 2) as u8 + 1])
         },
         via: None,
+        direct: false,
     };
     let blue: Name = "blue".parse().unwrap();
     let numbers: Vec<_> = (0..3000).collect();

@@ -145,6 +145,7 @@ mod tests {
             let path = Path {
                 target: Target::Drop,
                 via: Some([192, 0, 2, via].into()),
+                direct: false,
             };
             paths.name(&path)
         };

@@ -64,9 +64,14 @@ impl Routes {
             prefix,
             target,
             via,
+            direct,
         } = route;
         let routes = self.networks.entry(network.clone()).or_default();
-        let path = routes.paths.name(&Path { target, via });
+        let path = routes.paths.name(&Path {
+            target,
+            via,
+            direct,
+        });
         routes.paths.add(path);
         let entry = Entry { path, source };
         let before = match prefix {

@@ -100,6 +100,7 @@ mod tests {
         Path {
             target: Target::Vteps(vec![[192, 0, 2, end].into()]),
             via: None,
+            direct: false,
         }
     }
 

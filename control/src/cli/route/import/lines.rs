@@ -87,15 +87,19 @@ pub(super) fn parse_path(text: &str) -> Result<RoutePath, String> {
         }),
         None => return Err("has no next hop behind the prefix".to_owned()),
     };
-    let via = match (words.next(), words.next()) {
-        (None, _) => String::new(),
-        (Some("via"), Some(address)) => parse_address(address)?,
-        (Some(other), _) => return Err(format!("{other:?} is not understood")),
+    let (via, direct) = match (words.next(), words.next()) {
+        (None, _) => (String::new(), false),
+        (Some("via"), Some(address)) => (parse_address(address)?, false),
+        (Some("direct"), None) => (String::new(), true),
+        (Some("direct"), Some(other)) | (Some(other), _) => {
+            return Err(format!("{other:?} is not understood"));
+        }
     };
     match words.next() {
         None => Ok(RoutePath {
             target: Some(target),
             via,
+            direct,
         }),
         Some(other) => Err(format!("{other:?} is not understood")),
     }

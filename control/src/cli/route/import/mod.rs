@@ -46,7 +46,7 @@ pub(in crate::cli) struct ImportArgs {
     /// A file; `-` is standard input.
     ///
     /// A RIB dump in MRT format (TABLE_DUMP_V2), or lines of text: `PREFIX NEXTHOP`. A next hop is the address of a VTEP, or of several separated by commas
-    /// (equal-cost), with `via ADDRESS` behind if it is a router; or `port NAME`; or `drop`. What
+    /// (equal-cost), with `via ADDRESS` behind if it is a router, or `direct`; or `port NAME`; or `drop`. What
     /// follows a `#` is a comment.
     file: PathBuf,
     /// The network of all routes.
