@@ -27,7 +27,7 @@ pub(super) struct NetworkArgs {
     /// VXLAN or Geneve network identifier, 0 to 16777215.
     #[arg(long)]
     vni: Option<u32>,
-    /// How packets cross the underlay: vxlan, geneve, gre or ipip; vxlan, or that of the preset,
+    /// How packets cross the underlay: vxlan, geneve, gre, ipip or none; vxlan, or that of the preset,
     /// unless given.
     #[arg(long, default_value = "", hide_default_value = true)]
     encap: String,

@@ -259,7 +259,7 @@ impl fmt::Display for Head<'_> {
         let socket = self.socket.display();
         // What the encapsulation has room for.
         let key = match *encap {
-            "ipip" => String::new(),
+            "ipip" | "none" => String::new(),
             "gre" => format!("key = {VNI}"),
             "vxlan" => format!("vni = {VNI}\nport = {PORT}"),
             _ => format!("vni = {VNI}"),
@@ -320,6 +320,7 @@ mod tests {
             ("auto", "auto", "vxlan", Placement::Auto),
             ("io_uring", "udp", "geneve", split()),
             ("io_uring", "udp", "ipip", split()),
+            ("io_uring", "tunnel-gso", "none", split()),
             ("epoll", "tunnel-gso", "gre", split()),
         ] {
             let modes = Modes {

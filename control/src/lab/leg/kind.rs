@@ -24,7 +24,7 @@ pub struct RinglayLeg {
     pub driver: String,
     /// `underlay.driver`: `auto`, `udp`, `tunnel-gso` or `af_xdp`.
     pub underlay: String,
-    /// `network.encap`: `vxlan`, `geneve`, `gre` or `ipip`.
+    /// `network.encap`: `vxlan`, `geneve`, `gre`, `ipip` or `none`.
     pub encap: String,
     /// What host b has.
     pub peer: Peer,
@@ -116,7 +116,7 @@ impl fmt::Display for LegKind {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "use kernel, loop, DRIVER/UNDERLAY[/ENCAP] or DRIVER/UNDERLAY+kernel, with auto, io_uring or \
-     epoll, with auto, udp, tunnel-gso or af_xdp, and with vxlan, geneve, gre or ipip"
+     epoll, with auto, udp, tunnel-gso or af_xdp, and with vxlan, geneve, gre, ipip or none"
 )]
 pub struct ParseLegError;
 
@@ -155,7 +155,7 @@ const KERNEL_PEER: &str = "+kernel";
 const DRIVERS: [&str; 3] = [AUTO, "io_uring", "epoll"];
 const UNDERLAYS: [&str; 4] = [AUTO, "udp", "tunnel-gso", "af_xdp"];
 const VXLAN: &str = "vxlan";
-const ENCAPS: [&str; 4] = [VXLAN, "geneve", "gre", "ipip"];
+const ENCAPS: [&str; 5] = [VXLAN, "geneve", "gre", "ipip", "none"];
 
 #[cfg(test)]
 mod tests {
