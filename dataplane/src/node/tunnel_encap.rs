@@ -36,7 +36,13 @@ pub(super) fn process(
             continue;
         };
         let (id, local) = (tunnel.network, tunnel.local);
-        match nesting::admit(frame.data(), local, id, network, tables) {
+        let admitted = if template.is_plain() {
+            // No tunnel is entered.
+            Ok(None)
+        } else {
+            nesting::admit(frame.data(), local, id, network, tables)
+        };
+        match admitted {
             Ok(limit) => frame.meta.encap_limit = limit,
             Err(reason) => {
                 edges.refuse(frame, reason);

@@ -185,6 +185,18 @@ fn what_has_no_room_for_it_is_fragmented() {
 }
 
 #[test]
+fn without_encapsulation_no_tunnel_is_entered() {
+    for limit in [None, Some(9)] {
+        let mut rig = over_ipv6(TunnelKey::Plain, Inner::Ip, limit, false);
+        let packet = limited(0, 100);
+        let (ports, underlays) = rig.send_from_port(&packet);
+        assert!(ports.is_empty());
+        assert_eq!(underlays[0].data()[8..], packet[8..]);
+        assert_eq!(underlays[0].meta.encap_limit, None);
+    }
+}
+
+#[test]
 fn super_frames_with_a_limit_leave_by_sockets() {
     let mut rig = over_ipv6(TunnelKey::Ipip, Inner::Ip, Some(4), true);
     let frame = super_frame(&rig, &tcp(true, 1, true, &bytes(14_000)), 1400);
