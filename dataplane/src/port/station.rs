@@ -92,7 +92,7 @@ fn recognise_solicitation(program: &mut Assembler, station: &Station, ours: &mut
         kind::NEIGHBOUR_SOLICIT.into(),
     );
     if station.proxy {
-        ours.push(program.jump());
+        // What comes next is for what is ours; a jump there would be one to the end.
         return;
     }
     for address in station.addresses.iter().filter_map(v6) {
