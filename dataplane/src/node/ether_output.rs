@@ -3,10 +3,11 @@
 
 use ringlay_encap::MacAddr;
 use ringlay_encap::eth::{self, EthernetRepr};
+use ringlay_encap::fragment::Fragmenter;
 use ringlay_encap::segment::Segmenter;
 
 use super::tunnel_encap::{ethertype, finish_checksum, fit_tcp};
-use super::{Context, Edges, put, segment};
+use super::{Context, Edges, fragment, put, segment};
 use crate::batch::Batch;
 use crate::drop_reason::DropReason;
 use crate::frame::{Frame, Gso};
@@ -24,6 +25,9 @@ pub(super) fn process(input: &mut Batch, edges: &mut Edges, context: &Context<'_
             continue;
         };
         match frame.meta.offload.gso {
+            Gso::None if frame.len() > link.mtu => {
+                send_in_pieces(frame, link, host, edges, pool, context);
+            }
             Gso::None => send(frame, link, host, edges, context),
             _ => send_each(frame, link, host, edges, pool, context),
         }
@@ -33,14 +37,52 @@ pub(super) fn process(input: &mut Batch, edges: &mut Edges, context: &Context<'_
 /// Sends a packet.
 #[inline]
 fn send(mut frame: Frame, link: &Link, host: MacAddr, edges: &mut Edges, context: &Context<'_>) {
-    if frame.len() > link.mtu {
-        return edges.refuse(frame, DropReason::TooBig);
-    }
     if !link.offloads && !finish_checksum(&mut frame) {
         return context.discard(frame, DropReason::IpMalformed);
     }
     put_header(&mut frame, link, host);
     push(frame, edges, context);
+}
+
+/// Sends a packet that is too long in fragments, all or none, if it may be cut (RFC 1812 section
+/// 5.2.6); the sender of another one is told.
+fn send_in_pieces(
+    mut frame: Frame,
+    link: &Link,
+    host: MacAddr,
+    edges: &mut Edges,
+    pool: &Mempool,
+    context: &Context<'_>,
+) {
+    if !fragment::is_for(&frame, link.mtu) {
+        return edges.refuse(frame, DropReason::TooBig);
+    }
+    if !finish_checksum(&mut frame) {
+        return context.discard(frame, DropReason::IpMalformed);
+    }
+    let Ok(fragmenter) = Fragmenter::new(frame.data(), link.mtu) else {
+        return context.discard(frame, DropReason::IpMalformed);
+    };
+    let count = fragmenter.count();
+    if pool.available() < count {
+        return context.discard(frame, DropReason::PoolExhausted);
+    }
+    if edges.port_output.room() < count {
+        return context.discard(frame, DropReason::PortTxFull);
+    }
+    context.counters.fragmented.add(1);
+    context.counters.segmented.add(count as u64 - 1);
+    for index in 0..count {
+        let mut piece = pool.allocate().expect("as many were available");
+        let payload = &frame.data()[fragmenter.payload(index)];
+        piece.set_len(fragmenter.header_len() + payload.len());
+        let (header, body) = piece.data_mut().split_at_mut(fragmenter.header_len());
+        fragmenter.write_header(index, header);
+        body.copy_from_slice(payload);
+        piece.meta = frame.meta;
+        put_header(&mut piece, link, host);
+        push(piece, edges, context);
+    }
 }
 
 /// Sends a super-frame to a device that cuts it, or its packets to one that does not.

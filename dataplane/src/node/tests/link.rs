@@ -531,6 +531,30 @@ fn the_sender_is_told_what_the_link_takes() {
 }
 
 #[test]
+fn what_may_be_cut_reaches_the_host_in_fragments() {
+    for offloads in [true, false] {
+        let mut rig = rig(offloads);
+        let mut packet = udp4("10.42.1.1", HOST, 64, &bytes(3 * LINK_MTU));
+        let mut view = Ipv4Packet::new_unchecked(&mut packet[..]);
+        view.set_dont_fragment(false);
+        view.fill_checksum();
+        let (ports, _) = rig.send_from_port(&packet);
+        assert_eq!(ports.len(), 4);
+        let mut whole = Vec::new();
+        for frame in &ports {
+            let packet = to_host(frame);
+            assert!(packet.len() <= LINK_MTU);
+            assert_eq!(frame.meta.offload, Offload::default());
+            let ip = Ipv4Packet::new_checked(&packet[..]).unwrap();
+            assert!(ip.verify_checksum() && ip.is_fragment());
+            assert_eq!(ip.fragment_offset(), whole.len());
+            whole.extend_from_slice(ip.payload());
+        }
+        assert_eq!(whole, packet[20..]);
+    }
+}
+
+#[test]
 fn what_this_node_injects_leaves_by_the_link() {
     let mut rig = rig(true);
     let frame = rig.frame(Ingress::Node, b"an ethernet frame");
