@@ -14,8 +14,9 @@ use crate::spec_version::SpecVersion;
 
 /// A device without Ethernet.
 const TUN: &str = "tun";
-/// A device with Ethernet.
+/// Devices with Ethernet.
 const TAP: &str = "tap";
+const VETH: &str = "veth";
 
 /// A configuration in a version that we speak.
 #[derive(Debug)]
@@ -216,9 +217,10 @@ impl RawConfig {
         if self.network.as_deref() == Some("") {
             return invalid("network", "is empty".to_owned());
         }
-        let unknown = |attach: &&str| ![TUN, TAP].contains(attach);
+        let unknown = |attach: &&str| ![TUN, TAP, VETH].contains(attach);
         if let Some(attach) = self.attach.as_deref().filter(unknown) {
-            let reason = format!("this version supports `{TUN}` and `{TAP}`, not `{attach}`");
+            let reason =
+                format!("this version supports `{TUN}`, `{TAP}` and `{VETH}`, not `{attach}`");
             return invalid("attach", reason);
         }
         let kind = self.ipam.as_ref().and_then(|ipam| ipam.kind.as_deref());

@@ -5,6 +5,7 @@
 
 mod guest;
 mod neighbours;
+pub mod veth;
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},

@@ -70,7 +70,7 @@ fn request(environment: &Environment, config: &NetworkConfig) -> Result<AttachRe
         return Err(CniError::UnsupportedField {
             field: "mac",
             reason: format!(
-                "{mac} cannot be set: the device has no MAC address, unless `attach` is `tap`"
+                "{mac} cannot be set: the device has no MAC address, unless `attach` is `tap` or `veth`"
             ),
         });
     }

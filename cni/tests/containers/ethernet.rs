@@ -5,16 +5,24 @@ use serde_json::json;
 use crate::host::{Host, Netns, two_hosts};
 use crate::runtime::{Runtime, addresses};
 
-fn tap(host: &Host) -> Runtime<'_> {
-    Runtime::new(host).set("attach", json!("tap"))
+#[test]
+fn a_container_has_ethernet_by_a_tap_device() {
+    a_container_has_ethernet("tap");
 }
 
 #[test]
-fn a_container_has_ethernet_if_it_is_asked_for() {
+fn a_container_has_ethernet_by_a_pair_of_devices() {
+    a_container_has_ethernet("veth");
+}
+
+fn a_container_has_ethernet(attach: &str) {
+    fn ethernet<'a>(host: &'a Host, attach: &str) -> Runtime<'a> {
+        Runtime::new(host).set("attach", json!(attach))
+    }
     let [mut one, two] = two_hosts();
     let wishes = json!({ "mac": "02:00:00:00:00:07", "ips": ["10.42.1.70", "fd42:1::70"] });
     let (a, b) = (Netns::new("c"), Netns::new("c"));
-    let wishing = tap(&one).set("runtimeConfig", wishes);
+    let wishing = ethernet(&one, attach).set("runtimeConfig", wishes);
     let result = wishing.add("a", &a).unwrap();
     assert_eq!(result["interfaces"][0]["mac"], "02:00:00:00:00:07");
     assert_eq!(addresses(&result), ["10.42.1.70/32", "fd42:1::70/128"]);
@@ -24,11 +32,11 @@ fn a_container_has_ethernet_if_it_is_asked_for() {
     ]);
     assert_eq!(result["routes"], routes);
     assert!(a.ip("link show eth0").contains("ether 02:00:00:00:00:07"));
-    tap(&one).check("a", &a, &result).unwrap();
+    ethernet(&one, attach).check("a", &a, &result).unwrap();
     // Its neighbours here have no Ethernet, and those there have.
     let near = Runtime::new(&one).add("b", &b).unwrap();
     let c = Netns::new("c");
-    let far = tap(&two).add("c", &c).unwrap();
+    let far = ethernet(&two, attach).add("c", &c).unwrap();
     let reach = |one: &Host| {
         for address in addresses(&near).iter().chain(&addresses(&far)) {
             assert!(a.pings(address), "{address}");
@@ -40,17 +48,19 @@ fn a_container_has_ethernet_if_it_is_asked_for() {
     };
     reach(&one);
     a.ip("link set eth0 address 02:00:00:00:00:08");
-    let refused = tap(&one).check("a", &a, &result).unwrap_err();
+    let refused = ethernet(&one, attach).check("a", &a, &result).unwrap_err();
     assert!(refused.message().contains("the MAC address"), "{refused:?}");
     a.ip("link set eth0 address 02:00:00:00:00:07");
     one.end("KILL");
     one.start();
-    tap(&one).check("a", &a, &result).unwrap();
+    ethernet(&one, attach).check("a", &a, &result).unwrap();
     assert!(a.pings("10.42.2.1"), "served again");
-    tap(&one).del("a", Some(&a)).unwrap();
-    tap(&one).del("b", Some(&b)).unwrap();
+    ethernet(&one, attach).del("a", Some(&a)).unwrap();
+    ethernet(&one, attach).del("b", Some(&b)).unwrap();
     one.assert_clean();
-    tap(&two).del("c", Some(&c)).unwrap();
+    ethernet(&two, attach).del("c", Some(&c)).unwrap();
     two.assert_clean();
     assert!(a.devices().is_empty());
+    let mut left = one.netns.devices().into_iter();
+    assert!(!left.any(|name| name.starts_with("rlv")), "{left:?}");
 }

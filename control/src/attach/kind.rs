@@ -21,6 +21,8 @@ pub enum AttachKind {
     Tun,
     /// A TAP device: Ethernet, on which Ringlay is the only other host and the router.
     Tap,
+    /// One end of a veth pair, the other of which Ringlay serves by AF_XDP: Ethernet, too.
+    Veth,
 }
 
 /// The addresses of the router on each Ethernet device of a container. They are good on that link
@@ -32,13 +34,14 @@ const ROUTERS: [IpAddr; 2] = [
 
 impl AttachKind {
     /// Every sort.
-    pub const ALL: [Self; 2] = [Self::Tun, Self::Tap];
+    pub const ALL: [Self; 3] = [Self::Tun, Self::Tap, Self::Veth];
 
     /// The sort of port that serves it.
     pub fn port(self) -> PortKind {
         match self {
             Self::Tun => PortKind::Tun,
             Self::Tap => PortKind::Tap,
+            Self::Veth => PortKind::AfXdp,
         }
     }
 
@@ -65,13 +68,17 @@ impl AttachKind {
 
 impl fmt::Display for AttachKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.port().fmt(f)
+        f.write_str(match self {
+            Self::Tun => "tun",
+            Self::Tap => "tap",
+            Self::Veth => "veth",
+        })
     }
 }
 
 /// A text is no sort of device for containers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("expected tun or tap")]
+#[error("expected tun, tap or veth")]
 pub struct AttachKindError;
 
 impl FromStr for AttachKind {
@@ -102,6 +109,6 @@ mod tests {
         for kind in AttachKind::ALL {
             assert_eq!(kind.to_string().parse(), Ok(kind));
         }
-        assert!("veth".parse::<AttachKind>().is_err());
+        assert!("bridge".parse::<AttachKind>().is_err());
     }
 }

@@ -31,9 +31,10 @@ pub use self::{
     store::{Store, StoreError},
 };
 use crate::{
-    app::{ChangeError, Done, Engine},
+    app::{ChangeError, Done, Engine, HostError},
     client::DEFAULT_SOCKET,
     ipam::Pool,
+    netlink::{NetlinkError, veth},
     object::{Name, Source},
     rib::Operation,
 };
@@ -155,6 +156,10 @@ impl Attachments {
             missing_ok: true,
         });
         engine.apply(Source::Cni, operations.collect())?;
+        if attachment.record.kind == AttachKind::Veth {
+            let removed = veth::remove(key.host_end().as_str());
+            removed.map_err(|source| broken(key, source))?;
+        }
         self.store.remove(key)?;
         let gone = self.entries.remove(key);
         self.owners.retain(|_, owner| owner != key);
@@ -231,13 +236,30 @@ fn pool<'a>(engine: &'a Engine, network: &Name) -> Result<&'a Pool, AttachError>
 fn serve(engine: &mut Engine, record: &Record, resumed: bool) -> Result<Done, ChangeError> {
     let objects = record.objects(resumed).ok_or_else(|| ChangeError::Host {
         object: record.key.to_string(),
-        source: crate::app::HostError::new("the record has a name that is none"),
+        source: HostError::new("the record has a name that is none"),
     })?;
     let operations = objects.into_iter().map(|object| Operation::Apply {
         object,
         exist_ok: false,
     });
-    engine.apply(Source::Cni, operations.collect())
+    let network = record.network.parse::<Name>().ok();
+    // Without a network it is refused further down.
+    if let Some(mtu) = network.and_then(|network| engine.compiler().mtu(&network)) {
+        let made = record.with_veth(mtu, |veth| veth.make()).transpose();
+        made.map_err(|source| broken(&record.key, source))?;
+    }
+    let applied = engine.apply(Source::Cni, operations.collect());
+    if applied.is_err() && record.kind == AttachKind::Veth && !resumed {
+        let _ = veth::remove(record.key.host_end().as_str());
+    }
+    applied
+}
+
+fn broken(key: &AttachmentKey, source: NetlinkError) -> ChangeError {
+    ChangeError::Host {
+        object: key.to_string(),
+        source: HostError::new(source),
+    }
 }
 
 /// Which namespace a path leads to.

@@ -3,12 +3,14 @@
 use std::{fmt, path::PathBuf};
 
 use ipnet::IpNet;
+use ringlay_dataplane::tables::IPV6_MTU_MIN;
 use ringlay_encap::MacAddr;
 use serde::{Deserialize, Serialize};
 
 use super::kind::AttachKind;
 use crate::{
     ipam::hash,
+    netlink::veth::Veth,
     object::{DeviceName, Guest, GuestRoute, Key, Name, Object, Port, Route, Target},
 };
 
@@ -60,7 +62,17 @@ pub struct Record {
 /// Characters of a container's id that are shown in its port's name.
 const SHOWN: usize = 24;
 
+/// What a veth device takes from which XDP programs read: a page less room for headers and metadata
+/// (`veth_xdp_set` in drivers/net/veth.c).
+const VETH_MTU_MAX: u32 = 3_400;
+
 impl AttachmentKey {
+    /// The name of the end on the host, if it has a pair of devices.
+    pub(super) fn host_end(&self) -> DeviceName {
+        let name = format!("rlv{:012x}", hash(&self.to_string()));
+        name.parse().expect("fifteen plain characters")
+    }
+
     /// The name of the port, unique and readable.
     pub fn port(&self) -> Name {
         let plain = |text: &str| -> String {
@@ -110,14 +122,34 @@ impl Record {
         }
     }
 
+    /// The pair of devices that there must be before it is served.
+    pub(super) fn with_veth<T>(&self, mtu: u32, act: impl FnOnce(&Veth<'_>) -> T) -> Option<T> {
+        let port = self.port(true)?;
+        let guest = port.guest.filter(|_| self.kind == AttachKind::Veth)?;
+        let has_v6 = self.addresses.iter().any(|net| net.addr().is_ipv6());
+        let least = if has_v6 { IPV6_MTU_MIN as u32 } else { 0 };
+        Some(act(&Veth {
+            host_end: port.device.as_str(),
+            netns: &self.netns,
+            device: &self.key.device,
+            mtu: mtu.clamp(least, VETH_MTU_MAX),
+            guest: &guest,
+        }))
+    }
+
     fn port(&self, resumed: bool) -> Option<Port> {
+        let inside = self.key.device.parse::<DeviceName>().ok()?;
+        let (device, netns) = match self.kind {
+            AttachKind::Tun | AttachKind::Tap => (inside, Some(self.netns.clone())),
+            AttachKind::Veth => (self.key.host_end(), None),
+        };
         let mac = self.mac.as_ref().map(|mac| mac.parse::<MacAddr>());
         Some(Port {
             name: self.key.port(),
             network: self.network.parse().ok()?,
             kind: self.kind.port(),
-            device: self.key.device.parse::<DeviceName>().ok()?,
-            netns: Some(self.netns.clone()),
+            device,
+            netns,
             addresses: self.kind.port_addresses(&self.addresses),
             mac: None,
             proxy: self.kind.port().is_ethernet(),

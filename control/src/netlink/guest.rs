@@ -205,13 +205,13 @@ fn prefix_of(message: RouteNetlinkMessage, index: u32) -> Option<IpNet> {
 }
 
 /// A conversation with the kernel, one question at a time.
-struct Talk {
+pub(super) struct Talk {
     socket: Socket,
     sequence: u32,
 }
 
 impl Talk {
-    fn new() -> io::Result<Self> {
+    pub(super) fn new() -> io::Result<Self> {
         let socket = Socket::new(NETLINK_ROUTE)?;
         socket.connect(&SocketAddr::new(0, 0))?;
         Ok(Self {
@@ -221,7 +221,7 @@ impl Talk {
     }
 
     /// Asks for something to be done.
-    fn request(&mut self, message: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
+    pub(super) fn request(&mut self, message: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
         self.send(message, flags | NLM_F_ACK)?;
         self.receive().map(drop)
     }
@@ -271,7 +271,7 @@ impl Talk {
     }
 }
 
-fn failed(action: impl Into<String>) -> impl FnOnce(io::Error) -> NetlinkError {
+pub(super) fn failed(action: impl Into<String>) -> impl FnOnce(io::Error) -> NetlinkError {
     |source| NetlinkError {
         action: action.into(),
         source,

@@ -327,7 +327,7 @@ impl From<AttachError> for Status {
                 (Code::NotFound, "network", "UNKNOWN_NETWORK", hint)
             }
             AttachError::NoMac(_) => {
-                let hint = "ask for a tap device, or for no MAC address";
+                let hint = "ask for a tap or veth device, or for no MAC address";
                 (Code::InvalidArgument, "mac", "NO_MAC", hint)
             }
             AttachError::Netns { .. } => {

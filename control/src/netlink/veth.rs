@@ -1,0 +1,163 @@
+//! Pairs of Ethernet devices (veth): one end on the host, the other inside a container.
+
+use std::{fs::File, io, os::fd::AsRawFd, path::Path};
+
+use ringlay_dataplane::sys::{link, netns, rtnetlink::Rtnetlink};
+use rtnetlink::{
+    packet_core::{NLM_F_CREATE, NLM_F_EXCL},
+    packet_route::{
+        RouteNetlinkMessage,
+        link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage},
+    },
+};
+
+use super::{
+    NetlinkError,
+    guest::{Talk, failed, furnish},
+};
+use crate::object::Guest;
+
+/// A pair to make.
+#[derive(Clone, Copy, Debug)]
+pub struct Veth<'a> {
+    /// The end on the host.
+    pub host_end: &'a str,
+    /// The container's namespace.
+    pub netns: &'a Path,
+    /// The end inside.
+    pub device: &'a str,
+    /// The MTU of both, in bytes.
+    pub mtu: u32,
+    /// What the end inside has.
+    pub guest: &'a Guest,
+}
+
+impl Veth<'_> {
+    /// Makes the pair, unless its end on the host is there already. Both are up then.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses; then nothing is left of it.
+    pub fn make(&self) -> Result<(), NetlinkError> {
+        let Self {
+            host_end, device, ..
+        } = self;
+        if link::index(host_end).is_ok() {
+            return Ok(());
+        }
+        let make = format!("make the pair of devices {device} and {host_end}");
+        self.request().map_err(failed(make))?;
+        let done = self.set_up();
+        if done.is_err() {
+            let _ = remove(host_end);
+        }
+        done
+    }
+
+    fn request(&self) -> io::Result<()> {
+        let namespace = File::open(self.netns)?;
+        let mut inside = self.end(self.device);
+        inside
+            .attributes
+            .push(LinkAttribute::NetNsFd(namespace.as_raw_fd()));
+        let mac = self.guest.mac.map(|mac| mac.0.to_vec());
+        inside.attributes.extend(mac.map(LinkAttribute::Address));
+        let mut message = self.end(self.host_end);
+        message.attributes.push(LinkAttribute::LinkInfo(vec![
+            LinkInfo::Kind(InfoKind::Veth),
+            LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(inside))),
+        ]));
+        let message = RouteNetlinkMessage::NewLink(message);
+        Talk::new()?.request(message, NLM_F_CREATE | NLM_F_EXCL)
+    }
+
+    fn end(&self, name: &str) -> LinkMessage {
+        let mut message = LinkMessage::default();
+        message.attributes = vec![
+            LinkAttribute::IfName(name.to_owned()),
+            LinkAttribute::Mtu(self.mtu),
+        ];
+        message
+    }
+
+    fn set_up(&self) -> Result<(), NetlinkError> {
+        let host_end = link::index(self.host_end);
+        let index = host_end.map_err(failed(format!("find {}", self.host_end)))?;
+        // The host has nothing to say there. Where it has no IPv6 this fails, and does not matter.
+        let _ = Rtnetlink::open().and_then(|it| it.set_no_link_local(index));
+        bring_up(index).map_err(failed(format!("bring up {}", self.host_end)))?;
+        let inside = || {
+            let index = link::index(self.device);
+            let index = index.map_err(failed(format!("find {}", self.device)))?;
+            bring_up(index).map_err(failed(format!("bring up {}", self.device)))?;
+            furnish(index, self.guest)
+        };
+        let visited = netns::visit(self.netns, inside);
+        visited.map_err(failed(format!("enter {}", self.netns.display())))?
+    }
+}
+
+/// Removes a pair by its end on the host. It is fine if there is none.
+///
+/// # Errors
+///
+/// If the kernel refuses.
+pub fn remove(host_end: &str) -> Result<(), NetlinkError> {
+    let Ok(index) = link::index(host_end) else {
+        return Ok(());
+    };
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    let removed = Talk::new().and_then(|mut talk| {
+        let message = RouteNetlinkMessage::DelLink(message);
+        talk.request(message, 0)
+    });
+    removed.map_err(failed(format!("remove {host_end}")))
+}
+
+fn bring_up(index: u32) -> io::Result<()> {
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    message.header.flags = LinkFlags::Up;
+    message.header.change_mask = LinkFlags::Up;
+    Talk::new()?.request(RouteNetlinkMessage::SetLink(message), 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::netlink::look;
+
+    #[test]
+    fn a_pair_is_made_once_and_goes_as_one() {
+        let test = || {
+            let guest = Guest {
+                addresses: vec!["10.9.0.1/32".parse().unwrap()],
+                mac: Some("02:00:00:00:00:09".parse().unwrap()),
+                ..Guest::default()
+            };
+            let pair = Veth {
+                host_end: "rlv0",
+                netns: Path::new("/proc/thread-self/ns/net"),
+                device: "eth0",
+                mtu: 1400,
+                guest: &guest,
+            };
+            pair.make().unwrap();
+            pair.make().unwrap();
+            let inside = look("eth0").unwrap().expect("the end inside");
+            assert!(inside.up && look("rlv0").unwrap().expect("the other").up);
+            assert_eq!((inside.mtu, inside.mac), (1400, guest.mac));
+            assert!(inside.addresses.contains(&guest.addresses[0]));
+            let taken = Veth {
+                host_end: "rlv1",
+                ..pair
+            };
+            assert!(taken.make().is_err(), "there is an eth0");
+            remove("rlv0").unwrap();
+            remove("rlv0").unwrap();
+            assert_eq!(look("eth0").unwrap(), None);
+        };
+        netns::run_in_new(test).expect("this test needs root");
+    }
+}
