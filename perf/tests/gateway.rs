@@ -8,7 +8,14 @@ use std::process::Command;
 
 use serde_json::Value;
 
-const LEGS: [&str; 4] = ["tun/af_xdp", "tun/udp", "bridge", "routed"];
+const LEGS: [&str; 6] = [
+    "af_xdp/af_xdp",
+    "tun/af_xdp",
+    "tap/udp",
+    "tun/udp",
+    "bridge",
+    "routed",
+];
 
 #[test]
 fn frames_go_both_ways_through_every_leg() {

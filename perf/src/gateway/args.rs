@@ -100,7 +100,7 @@ fn part(text: &str) -> Result<f64, String> {
 }
 
 /// Each as often as the others, the ceiling first.
-const DEFAULT_LEGS: &str = "testpmd,tun/af_xdp,tun/udp,bridge,routed";
+const DEFAULT_LEGS: &str = "testpmd,af_xdp/af_xdp,tap/udp,tun/udp,bridge,routed";
 
 #[cfg(test)]
 mod tests {
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn by_default_everything_is_measured() {
         let args = parse("").unwrap();
-        assert_eq!(args.legs().len(), 6);
+        assert_eq!(args.legs().len(), 7);
         assert_eq!(args.legs()[0], LegKind::Wire);
         assert_eq!(args.directions.len(), 3);
         assert_eq!(args.frames, [64, 128, 512, 1500]);

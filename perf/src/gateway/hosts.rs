@@ -25,6 +25,8 @@ pub(super) const OUTSIDE_DEVICE: &str = "out0";
 pub(super) const INSIDE: Ipv4Addr = Ipv4Addr::new(10, 40, 0, 2);
 /// The gateway's towards it.
 pub(super) const ACCESS: Ipv4Addr = Ipv4Addr::new(10, 40, 0, 1);
+/// That of Ringlay there, where it is a station beside the gateway's kernel.
+pub(super) const STATION: Ipv4Addr = Ipv4Addr::new(10, 40, 0, 3);
 /// The gateway's on the underlay.
 pub(super) const GATEWAY_UNDERLAY: Ipv4Addr = UNDERLAY_A;
 /// Address of the host outside: the far end of the tunnel.

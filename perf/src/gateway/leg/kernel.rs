@@ -41,6 +41,7 @@ fn add_vxlan() -> Result<(), LabError> {
 }
 
 const VXLAN: &str = "vxlan42";
-const BRIDGE: &str = "br0";
+/// Name of the bridge, in every leg that has one.
+pub(super) const BRIDGE: &str = "br0";
 const OVERLAY: Ipv4Addr = Ipv4Addr::new(10, 42, 0, 1);
 const FAR: Ipv4Addr = Ipv4Addr::new(10, 42, 0, 2);

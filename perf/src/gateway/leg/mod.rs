@@ -52,11 +52,17 @@ pub(super) enum Ports {
     TunUdp,
     /// A TUN device that the kernel routes to, and AF_XDP on the underlay.
     TunXdp,
+    /// A TAP device that the kernel bridges to, and UDP sockets.
+    TapUdp,
+    /// AF_XDP on both sides.
+    XdpXdp,
 }
 
-const NAMES: [(&str, LegKind); 6] = [
+const NAMES: [(&str, LegKind); 8] = [
     ("wire", LegKind::Wire),
     ("testpmd", LegKind::Testpmd),
+    ("af_xdp/af_xdp", LegKind::Ringlay(Ports::XdpXdp)),
+    ("tap/udp", LegKind::Ringlay(Ports::TapUdp)),
     ("tun/af_xdp", LegKind::Ringlay(Ports::TunXdp)),
     ("tun/udp", LegKind::Ringlay(Ports::TunUdp)),
     ("bridge", LegKind::Bridge),
@@ -248,6 +254,7 @@ impl LegKind {
         match self {
             Self::Bridge => FAR_MAC,
             Self::Wire => OUTSIDE_MAC,
+            Self::Ringlay(Ports::TapUdp | Ports::XdpXdp) => STATION_MAC,
             _ => ACCESS_MAC,
         }
     }
@@ -278,6 +285,8 @@ fn sink(namespace: &Namespace, device: &str, plain: bool) -> Result<Sink, LabErr
 
 /// The gateway's MAC address in the overlay.
 const OVERLAY_MAC: Mac = [2, 0, 0, 0, 0x42, 1];
+/// That of Ringlay on the link inside, where it is a station on it.
+const STATION_MAC: Mac = [2, 0, 0, 0, 0x40, 3];
 /// The far end's.
 const FAR_MAC: Mac = [2, 0, 0, 0, 0x42, 2];
 

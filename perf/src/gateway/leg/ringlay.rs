@@ -6,10 +6,11 @@ use std::time::Instant;
 
 use ringlay_control::lab::drops::Drops;
 use ringlay_control::lab::ringlay_node::{DEVICE, NETWORK, Node, PORT, VNI};
-use ringlay_control::lab::{LabError, link};
+use ringlay_control::lab::{LabError, bridge, link};
 
-use super::super::hosts::{GATEWAY_UNDERLAY, Hosts, INSIDE, OUTSIDE};
-use super::{FAR_MAC, LOOK_INTERVAL, OVERLAY_MAC, Ports, START_LIMIT, Setting};
+use super::super::hosts::{ACCESS_DEVICE, GATEWAY_UNDERLAY, Hosts, INSIDE, OUTSIDE, STATION};
+use super::kernel::BRIDGE;
+use super::{FAR_MAC, LOOK_INTERVAL, OVERLAY_MAC, Ports, START_LIMIT, STATION_MAC, Setting};
 use crate::{import, routers};
 
 /// A running node.
@@ -33,10 +34,12 @@ impl RinglayGateway {
             text,
         )?;
         wait_for(&node)?;
-        if matches!(ports, Ports::TunUdp | Ports::TunXdp) {
-            let lead_in = || link::add_default_route(DEVICE);
-            hosts.gateway.namespace.run(lead_in)??;
-        }
+        let lead_in = || match ports {
+            Ports::TunUdp | Ports::TunXdp => link::add_default_route(DEVICE),
+            Ports::TapUdp => bridge::add(BRIDGE, &[ACCESS_DEVICE, DEVICE]),
+            Ports::XdpXdp => Ok(()),
+        };
+        hosts.gateway.namespace.run(lead_in)??;
         let (routes, count) = setting.routes;
         import::routes(setting.program, &node.socket, NETWORK, routes, count)?;
         let mode = node.mode()?;
@@ -75,9 +78,10 @@ fn config_text(setting: &Setting<'_>, ports: Ports, socket: &Path) -> String {
         .gateway_cpu
         .map_or_else(|| "1".to_owned(), |cpu| format!("[{cpu}]"));
     let underlay = match ports {
-        Ports::TunUdp => "udp",
-        Ports::TunXdp => "af_xdp",
+        Ports::TunUdp | Ports::TapUdp => "udp",
+        Ports::TunXdp | Ports::XdpXdp => "af_xdp",
     };
+    let port = port_text(ports);
     let [own, far] = [OVERLAY_MAC, FAR_MAC].map(text_of);
     let routers = routers::neighbours(NETWORK, OUTSIDE, setting.next_hops);
     format!(
@@ -100,7 +104,37 @@ vni = {VNI}
 port = {PORT}
 mac = "{own}"
 
-[[port]]
+{port}
+[[vtep]]
+network = "{NETWORK}"
+address = "{OUTSIDE}"
+mac = "{far}"
+{routers}"#,
+        socket = socket.display(),
+        poll = setting.poll,
+    )
+}
+
+/// The port inside: a router on a link of its own, or a station on that of the host inside.
+fn port_text(ports: Ports) -> String {
+    let station = |kind: &str, device: &str| {
+        let mac = text_of(STATION_MAC);
+        format!(
+            r#"[[port]]
+network = "{NETWORK}"
+kind = "{kind}"
+device = "{device}"
+addresses = ["{STATION}/24"]
+mac = "{mac}"
+routes = false
+"#
+        )
+    };
+    match ports {
+        Ports::TapUdp => station("tap", DEVICE),
+        Ports::XdpXdp => station("af_xdp", ACCESS_DEVICE),
+        Ports::TunUdp | Ports::TunXdp => format!(
+            r#"[[port]]
 network = "{NETWORK}"
 kind = "tun"
 device = "{DEVICE}"
@@ -111,15 +145,9 @@ routes = false
 network = "{NETWORK}"
 prefix = "{INSIDE}/32"
 port = "{DEVICE}"
-
-[[vtep]]
-network = "{NETWORK}"
-address = "{OUTSIDE}"
-mac = "{far}"
-{routers}"#,
-        socket = socket.display(),
-        poll = setting.poll,
-    )
+"#
+        ),
+    }
 }
 
 fn text_of(mac: [u8; 6]) -> String {

@@ -68,6 +68,6 @@ fn targets(kind: LegKind, frame: u16, result: &LegResult) -> Vec<Target> {
 }
 
 /// The leg that is judged: the first of these that there is.
-const LEGS: [Ports; 2] = [Ports::TunXdp, Ports::TunUdp];
+const LEGS: [Ports; 4] = [Ports::XdpXdp, Ports::TunXdp, Ports::TapUdp, Ports::TunUdp];
 const RATE: f64 = 0.8;
 const PER_CPU_SECOND: f64 = 2.0;
