@@ -145,6 +145,21 @@ pub fn threads_time(pid: u32, name: &str) -> f64 {
     tasks.flatten().flatten().filter_map(ran).sum()
 }
 
+/// User and system time of the threads of a process whose names begin with `name`, in seconds; 0 once
+/// they are gone. In ticks, unlike [`threads_time`].
+pub fn threads_split(pid: u32, name: &str) -> [f64; 2] {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter();
+    let ran = |task: fs::DirEntry| {
+        let read = |file: &str| fs::read_to_string(task.path().join(file)).ok();
+        read("comm")?.starts_with(name).then_some(())?;
+        Some(parse_split(&read("stat")?))
+    };
+    let ran = tasks.flatten().flatten().filter_map(ran);
+    ran.fold([0.0; 2], |[user, system], [more_user, more_system]| {
+        [user + more_user, system + more_system]
+    })
+}
+
 /// User and system time of a process in seconds; 0 once it is gone.
 fn process_time(pid: u32) -> f64 {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
@@ -154,14 +169,16 @@ fn process_time(pid: u32) -> f64 {
 /// Fields 14 and 15 of proc_pid_stat(5), counted after the parenthesised name, which may itself
 /// contain spaces and parentheses.
 fn parse_process(text: &str) -> f64 {
+    parse_split(text).iter().sum()
+}
+
+fn parse_split(text: &str) -> [f64; 2] {
     let after_name = text.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let ticks: f64 = after_name
+    let mut ticks = after_name
         .split_ascii_whitespace()
         .skip(11)
-        .take(2)
-        .filter_map(|field| field.parse::<f64>().ok())
-        .sum();
-    ticks / USER_HZ
+        .map(|field| field.parse::<f64>().unwrap_or_default() / USER_HZ);
+    [(); 2].map(|()| ticks.next().unwrap_or_default())
 }
 
 /// Ticks a second in /proc; part of the ABI, and 100 on every architecture that has io_uring.
@@ -190,6 +207,7 @@ mod tests {
     fn parses_a_process_with_an_awkward_name() {
         let text = "42 (a) b (c) S 1 2 3 4 5 6 7 8 9 10 150 50 0 0 20";
         assert!((parse_process(text) - 2.0).abs() < 1e-9);
+        assert_eq!(parse_split(text), [1.5, 0.5]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use ringlay_control::lab::LabError;
-use ringlay_control::lab::cpu::CpuMeter;
+use ringlay_control::lab::cpu::{self, CpuMeter};
 use ringlay_dataplane::port::sink::Sink;
 use serde::Serialize;
 
@@ -23,6 +23,8 @@ pub(super) struct Range<'a> {
     pub(super) far: &'a Arc<[Ipv4Addr]>,
     /// The generator's CPU.
     pub(super) cpu: Option<usize>,
+    /// The process whose workers' time is looked at.
+    pub(super) node: Option<u32>,
 }
 
 /// What a measurement showed.
@@ -36,6 +38,8 @@ pub(super) struct Trial {
     pub(super) loss: f64,
     /// Processors busy, whole machine, without the time that the generator spun away.
     pub(super) cores: f64,
+    /// Of them, those of Ringlay's worker: in its own code, and in the kernel for it.
+    pub(super) worker: Option<[f64; 2]>,
 }
 
 impl Trial {
@@ -73,9 +77,10 @@ impl Range<'_> {
         let sending = generator::start(self.cpu, self.streams.clone(), Arc::clone(self.far), pace);
         sending.wait_for_begin();
         thread::sleep(warm_up);
-        let meter = CpuMeter::start(&[])?;
+        let worker = || self.node.map(|pid| cpu::threads_split(pid, WORKER));
+        let (meter, before) = (CpuMeter::start(&[])?, worker());
         thread::sleep(duration);
-        let cpu = meter.stop()?;
+        let (after, cpu) = (worker(), meter.stop()?);
         let sent = sending.finish()?;
         thread::sleep(DRAIN);
         let received: u64 = self.sinks.iter().map(Sink::packets).sum();
@@ -85,9 +90,15 @@ impl Range<'_> {
             received: received as f64 / sent.seconds,
             loss: 1.0 - received as f64 / sent.frames.max(1) as f64,
             cores: (cpu.cores() - idle).max(0.0),
+            worker: before.zip(after).map(|(before, after)| {
+                [0, 1].map(|part| (after[part] - before[part]).max(0.0) / cpu.seconds)
+            }),
         })
     }
 }
+
+/// How the names of a node's worker threads begin.
+const WORKER: &str = "ringlay-w";
 
 /// Measurements of this process are numbered.
 fn next_number() -> u32 {

@@ -206,6 +206,10 @@ impl Leg {
             sinks: &self.sinks,
             far: setting.far,
             cpu: setting.traffic_cpu,
+            node: match &self.gateway {
+                Gateway::Ringlay(node) => Some(node.pid()),
+                _ => None,
+            },
         }
     }
 

@@ -46,6 +46,11 @@ impl RinglayGateway {
         Ok((Self(node), mode))
     }
 
+    /// Its process.
+    pub(super) fn pid(&self) -> u32 {
+        self.0.process.pid()
+    }
+
     /// What the node dropped so far, by reason.
     pub(super) fn drops(&self) -> Result<Drops, LabError> {
         self.0.process.check_running()?;

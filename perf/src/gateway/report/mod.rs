@@ -114,6 +114,10 @@ pub(super) struct Figures {
     pub(super) per_cpu_second: Option<f64>,
     /// CPU time that the gateway adds to that of the traffic, in nanoseconds a frame.
     pub(super) gateway_ns: Option<f64>,
+    /// CPU time of Ringlay's worker for each frame in its own code, in nanoseconds.
+    pub(super) worker_ns: Option<f64>,
+    /// The like in the kernel: receiving, sending, and what that leads to on the worker's CPU.
+    pub(super) worker_kernel_ns: Option<f64>,
     /// `rate` over that of testpmd.
     pub(super) rate_to_testpmd: Option<f64>,
     /// `per_cpu_second` over that of the better of the kernel's legs.
@@ -258,7 +262,11 @@ impl Figures {
         let middle = |figure: &dyn Fn(&Trial) -> Option<f64>| {
             median(trials.iter().filter_map(figure).collect())
         };
+        let worker =
+            |part: usize| middle(&|trial| quotient(1e9 * trial.worker?[part], trial.received));
         Self {
+            worker_ns: worker(0),
+            worker_kernel_ns: worker(1),
             rate: middle(&|trial| Some(trial.received)),
             loss: middle(&|trial| Some(trial.loss)),
             cores: middle(&|trial| Some(trial.cores)),

@@ -4,11 +4,20 @@ use std::fmt;
 
 use ringlay_control::lab::table::write_table;
 
+use super::super::leg::LegKind;
 use super::{Figures, LegReport, LegResult, Report, Settings, TableReport};
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.settings)?;
+        let wire = |table: &TableReport| table.of(LegKind::Wire).and_then(|wire| wire.full.cores);
+        let busiest = self.tables.iter().filter_map(wire).reduce(f64::max);
+        if let Some(busy) = busiest.filter(|busy| *busy > 1.0 + BUSY) {
+            writeln!(
+                f,
+                "caution: {busy:.1} cores were busy where one has all to do: other programs ran"
+            )?;
+        }
         for table in &self.tables {
             writeln!(f, "\n{table}")?;
         }
@@ -79,7 +88,18 @@ impl fmt::Display for TableReport {
         rows.extend(self.results.iter().map(row));
         let mut text = String::new();
         write_table(&mut text, &rows)?;
-        f.write_str(text.trim_end())
+        f.write_str(text.trim_end())?;
+        for result in &self.results {
+            if let (Some(own), Some(kernel)) = (result.full.worker_ns, result.full.worker_kernel_ns)
+            {
+                let leg = &result.leg;
+                write!(
+                    f,
+                    "\n{leg}: worker {own:.0} ns a frame itself, {kernel:.0} ns in the kernel"
+                )?;
+            }
+        }
+        Ok(())
     }
 }
 

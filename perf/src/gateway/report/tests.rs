@@ -42,6 +42,7 @@ fn trial(received: f64, cores: f64) -> Trial {
         received,
         loss: 1.0 - received / 1e6,
         cores,
+        worker: (cores > 1.0).then_some([0.25, 0.5]),
     }
 }
 
@@ -90,6 +91,13 @@ fn the_gateways_time_is_without_that_of_the_traffic() {
     // 2 cores for 400,000 frames, 1 core for 1,000,000.
     let own = result(&report, XDP).full.gateway_ns.unwrap();
     assert!((own - 4000.0).abs() < 1e-6, "{own}");
+    let parts = [0, 1].map(|part| {
+        let full = result(&report, XDP).full;
+        [full.worker_ns, full.worker_kernel_ns][part]
+            .unwrap()
+            .round()
+    });
+    assert_eq!(parts, [625.0, 1250.0]);
     let wire = result(&report, LegKind::Wire).full.gateway_ns.unwrap();
     assert!(wire.abs() < 1e-6);
 }
@@ -136,4 +144,12 @@ bridge            200      0.40   2.00        100  0.80  9000               -   
     );
     let long = text.lines().find(|line| line.chars().count() > 130);
     assert_eq!(long, None);
+}
+
+#[test]
+fn a_busy_machine_is_told_of() {
+    let mut report = report([1e6, 5e5, 4.5e5, 2e5, 2.5e5]);
+    assert!(!report.to_string().contains("caution"));
+    report.tables[1].results[0].full.cores = Some(1.9);
+    assert!(report.to_string().contains("caution: 1.9 cores"));
 }
