@@ -170,7 +170,7 @@ fn tell(kind: LegKind, direction: Direction, frame: u16, flood: &Trial, found: O
         format!(", loss-free {:.0} kpps", trial.received / 1e3)
     });
     eprintln!(
-        "{kind:<12}{direction}, {frame} bytes: {:.0} kpps of {:.0}, {:.2} cores{found}",
+        "{kind:<15}{direction}, {frame} bytes: {:.0} kpps of {:.0}, {:.2} cores{found}",
         flood.received / 1e3,
         flood.offered / 1e3,
         flood.cores

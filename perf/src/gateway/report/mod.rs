@@ -257,6 +257,17 @@ impl TableReport {
     }
 }
 
+impl LegResult {
+    /// Whether nearly everything arrived of what was sent as fast as it goes, so that the generator
+    /// was the limit. Of the kernel's legs that says nothing: they hold the generator up.
+    fn takes_all(&self) -> bool {
+        let holds_up = [LegKind::Wire, LegKind::Bridge, LegKind::Routed]
+            .iter()
+            .any(|kind| kind.to_string() == self.leg);
+        !holds_up && self.full.loss.is_some_and(|loss| loss < NEARLY_NOTHING)
+    }
+}
+
 impl Figures {
     fn medians(trials: &[Trial]) -> Self {
         let middle = |figure: &dyn Fn(&Trial) -> Option<f64>| {
@@ -280,6 +291,9 @@ impl Figures {
         self.per_cpu_second.and_then(|rate| quotient(1e9, rate))
     }
 }
+
+/// Part of the frames.
+const NEARLY_NOTHING: f64 = 0.02;
 
 fn ratio(above: Option<f64>, below: Option<f64>) -> Option<f64> {
     quotient(above?, below?)

@@ -99,6 +99,15 @@ impl fmt::Display for TableReport {
                 )?;
             }
         }
+        let unlimited: Vec<_> = self.results.iter().filter(|it| it.takes_all()).collect();
+        if !unlimited.is_empty() {
+            let legs: Vec<_> = unlimited.iter().map(|result| &*result.leg).collect();
+            let legs = legs.join(", ");
+            write!(
+                f,
+                "\nlimited by the generator at full load, and faster than told: {legs}"
+            )?;
+        }
         Ok(())
     }
 }

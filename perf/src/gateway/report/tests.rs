@@ -153,3 +153,18 @@ fn a_busy_machine_is_told_of() {
     report.tables[1].results[0].full.cores = Some(1.9);
     assert!(report.to_string().contains("caution: 1.9 cores"));
 }
+
+#[test]
+fn a_leg_that_takes_all_that_is_sent_is_named() {
+    let limited = "faster than told: tun/af_xdp";
+    assert!(
+        report([1e6, 5e5, 9.9e5, 2e5, 1e6])
+            .to_string()
+            .contains(&format!("{limited}\n"))
+    );
+    assert!(
+        !report([1e6, 5e5, 9e5, 2e5, 1e6])
+            .to_string()
+            .contains(limited)
+    );
+}
