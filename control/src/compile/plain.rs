@@ -13,7 +13,7 @@ use ringlay_dataplane::{
 };
 use ringlay_encap::{Encapsulation, UdpChecksum};
 
-use super::{Carrier, Compiler, TunnelKey, Wire};
+use super::{Compiler, TunnelKey, Wire, networks::Carrier};
 use crate::rib::Rib;
 
 /// The endpoint that has neither a port nor a protocol.

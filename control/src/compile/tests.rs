@@ -7,14 +7,17 @@ mod quotes;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ringlay_dataplane::{
+    endpoint::Endpoint,
     port::uplink,
     tables::{Group, NextHop},
 };
-use ringlay_encap::Template;
+use ringlay_encap::{Encapsulation, Template, UdpChecksum};
 
 use super::*;
 use crate::{
-    object::{Encap, Headers, Key, Kind, Neighbour, Object, Port, PortKind, Source, Target, Vtep},
+    object::{
+        Encap, Headers, Key, Kind, Neighbour, Network, Object, Port, PortKind, Source, Target, Vtep,
+    },
     rib::{Load, Operation},
 };
 
