@@ -12,7 +12,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::host::{Host, PATIENCE, run, two_hosts};
-use crate::traffic::{NAMED, name_server};
+use crate::traffic::{NAMED, large_datagram, name_server};
 
 /// A containerd of its own on a host, stopped when dropped.
 struct Containerd {
@@ -126,7 +126,7 @@ impl Drop for Containerd {
             let log = fs::read_to_string(self.at("log")).unwrap_or_default();
             eprintln!("log of containerd:\n{log}");
         }
-        for id in ["server", "neighbour", "client"] {
+        for id in ["server", "neighbour", "peer", "client"] {
             self.ctr(&format!("task kill --signal 9 {id}"));
             self.ctr(&format!("task rm --force {id}"));
         }
@@ -164,9 +164,11 @@ fn containers_of_containerd_are_on_the_overlay() {
     let (near, far) = (Containerd::start(&one), Containerd::start(&two));
     far.start_detached("server", "/bin/httpd -f -h /etc");
     near.start_detached("neighbour", "/bin/httpd -f -h /etc");
+    near.start_detached("peer", "/bin/httpd -f -h /etc");
+    let peer = one.attachment("default-peer");
+    let peer = Path::new(peer["netns"].as_str().unwrap());
     for (host, name) in [(&two, "server"), (&one, "neighbour")] {
-        let [server] = host.attachments().try_into().unwrap();
-        assert_eq!(server["container"], format!("default-{name}"));
+        let server = host.attachment(&format!("default-{name}"));
         for address in server["addresses"].as_array().unwrap() {
             let address = address.as_str().unwrap().split('/').next().unwrap();
             let ping = format!("/bin/ping -c 3 -W 3 {address}");
@@ -182,6 +184,7 @@ fn containers_of_containerd_are_on_the_overlay() {
                 near.run("client", &lookup).unwrap()
             });
             assert!(said.contains(NAMED), "{said}");
+            large_datagram(peer, netns, address);
         }
     }
     let shown = near.run("client", "/bin/ip address show eth0").unwrap();
@@ -189,10 +192,16 @@ fn containers_of_containerd_are_on_the_overlay() {
         shown.contains("inet 10.42.1.") && shown.contains("mtu 1450"),
         "{shown}"
     );
-    for (runtime, host, name) in [(&far, &two, "server"), (&near, &one, "neighbour")] {
+    let started = [
+        (&far, &two, "server"),
+        (&near, &one, "neighbour"),
+        (&near, &one, "peer"),
+    ];
+    for (runtime, host, name) in started {
         runtime.remove(name);
         // A container that was started in the background has no client that would detach it.
         host.ringlay(&format!("attachment delete default-{name}"));
-        host.assert_clean();
     }
+    one.assert_clean();
+    two.assert_clean();
 }

@@ -219,6 +219,15 @@ impl Host {
             .clone()
     }
 
+    /// The attachment of one container.
+    pub(crate) fn attachment(&self, container: &str) -> Value {
+        let all = self.attachments();
+        let found = all.iter().find(|it| it["container"] == container);
+        found
+            .unwrap_or_else(|| panic!("no {container} in {all:?}"))
+            .clone()
+    }
+
     /// The files that remember attachments.
     pub(crate) fn records(&self) -> usize {
         let entries = fs::read_dir(self.folder.path().join("state/attachments"));

@@ -19,7 +19,7 @@ fn containers_reach_each_other_and_the_hosts() {
             let address: IpAddr = address.split('/').next().unwrap().parse().unwrap();
             assert!(from.pings(&address.to_string()), "{address}");
             stream(from, to, address);
-            large_datagram(from, to, address);
+            large_datagram(&from.path(), &to.path(), address);
             resolve(from, to, address);
         }
     }
@@ -54,11 +54,11 @@ fn stream(from: &Netns, to: &Netns, address: IpAddr) {
 }
 
 /// The largest datagram that UDP over IPv4 has, which leaves in fragments.
-fn large_datagram(from: &Netns, to: &Netns, address: IpAddr) {
-    let server = to.run(|| UdpSocket::bind((address, 0)).unwrap());
+pub(crate) fn large_datagram(from: &Path, to: &Path, address: IpAddr) {
+    let server = run_in(to, || UdpSocket::bind((address, 0)).unwrap());
     server.set_read_timeout(Some(PATIENCE)).unwrap();
     let to = server.local_addr().unwrap();
-    let client = from.run(|| UdpSocket::bind(unspecified(address)).unwrap());
+    let client = run_in(from, || UdpSocket::bind(unspecified(address)).unwrap());
     let sent: Vec<u8> = (0..65_507_u32).map(|index| (index % 253) as u8).collect();
     client.send_to(&sent, to).unwrap();
     let mut received = vec![0; 65_536];
