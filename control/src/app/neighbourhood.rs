@@ -33,7 +33,7 @@ impl WireThread {
     pub(super) fn spawn(engine: Arc<Mutex<Engine>>) -> std::io::Result<Self> {
         let (stop, stopped) = bounded(0);
         let thread = thread::Builder::new()
-            .name("ringlay-wire".to_owned())
+            .name("ringlay-nexthop".to_owned())
             .spawn(move || follow(&engine, &stopped))?;
         Ok(Self { thread, stop })
     }

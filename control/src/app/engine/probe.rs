@@ -9,7 +9,7 @@ use std::{
 };
 
 use ringlay_dataplane::{id::TunnelId, probe};
-use ringlay_encap::eth;
+use ringlay_encap::{MacAddr, eth};
 use tokio::sync::oneshot;
 
 use super::Engine;
@@ -243,6 +243,10 @@ impl Engine {
             }
             let target = self.resolver.status(id, Instant::now())?.target?;
             let mut frame = solicit(view.mac, &view.addresses, target);
+            // Systems that publish MAC addresses expect no frames for groups.
+            if let Some(MacAddr(mac)) = view.configured {
+                frame[..mac.len()].copy_from_slice(&mac);
+            }
             // The overhead has the inner Ethernet header.
             frame.resize(frame.len().max(inner + eth::HEADER_LEN), 0);
             Some((id, frame))
