@@ -174,6 +174,17 @@ impl Kernel {
             .count()
     }
 
+    /// Fails if more files stay open than there were. The connection of who asked last may be closed
+    /// a moment after the answer.
+    pub(crate) fn assert_files_closed(self, before: usize) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.open_files() > before {
+            let open = self.open_files();
+            assert!(Instant::now() < deadline, "{open} files, not {before}");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     fn read(self, file: &str) -> String {
         let path = format!("/proc/{}/{file}", self.pid);
         fs::read_to_string(&path)

@@ -127,7 +127,7 @@ fn survives_a_million_hostile_frames(driver: &'static str, seed: u64) {
         "{memory} KiB became {}",
         kernel.memory()
     );
-    assert_eq!(kernel.open_files(), files);
+    kernel.assert_files_closed(files);
     wait_for_ping(&pair.node, theirs);
     wait_for_ping(&pair.peer, ours);
     exchange_tcp(&pair.node, &pair.peer, theirs, 1 << 20);

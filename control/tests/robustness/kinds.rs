@@ -148,7 +148,7 @@ impl Kind {
                 self.key
             );
         }
-        assert_eq!(kernel.open_files(), files);
+        kernel.assert_files_closed(files);
         self.assert_answers(pair, &packets);
     }
 
