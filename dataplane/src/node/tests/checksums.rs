@@ -28,23 +28,17 @@ fn rig() -> Rig {
     rig
 }
 
-fn uplinks(rig: &mut Rig) -> Vec<Frame> {
-    let frames = std::mem::take(&mut rig.sink.uplinks);
-    rig.counters.sent.add(frames.len() as u64);
-    frames
-}
-
 #[test]
 fn nobody_is_asked_to_compute_them() {
     let mut rig = rig();
     rig.send_from_port(&udp4("10.42.1.1", "10.42.2.1", 64, b"hello"));
-    let frame = uplinks(&mut rig).pop().unwrap();
+    let frame = rig.uplinks().pop().unwrap();
     assert_eq!(frame.meta.offload, Offload::default());
     assert_eq!(frame.data()[CHECKSUM..CHECKSUM + 2], [0, 0]);
     let packet = tcp(true, 1, true, &bytes(60_000));
     let frame = super_frame(&rig, &packet, 1400);
     rig.run([frame]);
-    let frame = uplinks(&mut rig).pop().unwrap();
+    let frame = rig.uplinks().pop().unwrap();
     let tunnel = frame.meta.offload.tunnel.unwrap();
     assert!(!tunnel.checksum && frame.meta.offload.needs_checksum);
     assert_eq!(frame.data()[CHECKSUM..CHECKSUM + 2], [0, 0]);
@@ -58,7 +52,7 @@ fn a_wire_computes_none() {
     rig.send_from_port(&packet);
     let cut = super_frame(&rig, &tcp(true, 1, true, &bytes(4000)), 1400);
     rig.run([cut]);
-    let frames = uplinks(&mut rig);
+    let frames = rig.uplinks();
     assert_eq!(frames.len(), 4);
     for frame in &frames {
         assert_eq!(frame.data()[CHECKSUM..CHECKSUM + 2], [0, 0]);

@@ -382,8 +382,7 @@ fn tcp_leaves_whole_by_an_uplink_and_udp_by_sockets() {
             ),
         ];
         let (_, sockets) = rig.run(frames);
-        let uplinks = std::mem::take(&mut rig.sink.uplinks);
-        rig.counters.sent.add(uplinks.len() as u64);
+        let uplinks = rig.uplinks();
         assert_eq!((uplinks.len(), sockets.len()), (2, 2), "{key:?}");
         let offload = uplinks[0].meta.offload;
         assert_eq!((offload.gso, offload.gso_size), (Gso::TcpV4, 1200));

@@ -179,8 +179,7 @@ fn uplinks_get_the_same_in_the_header() {
     );
     let packet = with_class(udp4("10.42.1.1", "10.42.2.1", 9, b"x"), 0xbb);
     rig.send_from_port(&packet);
-    let frames = std::mem::take(&mut rig.sink.uplinks);
-    rig.counters.sent.add(1);
+    let frames = rig.uplinks();
     let outer = &frames[0].data()[14..34];
     // The kernel that routes it on takes one from the time to live.
     assert_eq!((outer[1], outer[8]), (0xbb, 9));

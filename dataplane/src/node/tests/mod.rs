@@ -192,6 +192,13 @@ impl Rig {
         (ports, underlays)
     }
 
+    /// What left by uplinks and wires.
+    fn uplinks(&mut self) -> Vec<Frame> {
+        let frames = std::mem::take(&mut self.sink.uplinks);
+        self.counters.sent.add(frames.len() as u64);
+        frames
+    }
+
     fn run(&mut self, frames: impl IntoIterator<Item = Frame>) -> (Vec<Frame>, Vec<Frame>) {
         let mut batch = Batch::new();
         for frame in frames {

@@ -29,13 +29,6 @@ fn rig() -> Rig {
 }
 
 impl Rig {
-    /// What left by the uplink.
-    fn uplinks(&mut self) -> Vec<Frame> {
-        let frames = std::mem::take(&mut self.sink.uplinks);
-        self.counters.sent.add(frames.len() as u64);
-        frames
-    }
-
     /// Takes in a frame from the uplink; returns what the port gets.
     fn receive(&mut self, data: &[u8], offload: Offload) -> Vec<Frame> {
         let mut frame = self.frame(Ingress::Uplink(UNDERLAY), data);

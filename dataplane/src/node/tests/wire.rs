@@ -31,13 +31,6 @@ fn rig() -> Rig {
     rig
 }
 
-/// What left by the wire.
-fn wires(rig: &mut Rig) -> Vec<Frame> {
-    let frames = std::mem::take(&mut rig.sink.uplinks);
-    rig.counters.sent.add(frames.len() as u64);
-    frames
-}
-
 /// Whether a frame is complete, as far as an outer header can tell; and the inner packet.
 fn inner(frame: &Frame) -> Vec<u8> {
     let data = frame.data();
@@ -66,7 +59,7 @@ fn a_packet_leaves_complete() {
     let mut rig = rig();
     let packet = udp4("10.42.1.1", "10.42.2.1", 64, b"hello");
     rig.send_from_port(&packet);
-    let frames = wires(&mut rig);
+    let frames = rig.uplinks();
     assert_eq!(frames.len(), 1);
     assert_eq!(inner(&frames[0])[20..], packet[20..]);
 }
@@ -82,7 +75,7 @@ fn an_unfinished_checksum_is_finished_first() {
     frame.meta.offload.csum_start = 20;
     frame.meta.offload.csum_offset = 6;
     rig.run([frame]);
-    assert_eq!(inner(&wires(&mut rig)[0])[20..], right[20..]);
+    assert_eq!(inner(&rig.uplinks()[0])[20..], right[20..]);
 }
 
 #[test]
@@ -91,7 +84,7 @@ fn each_packet_of_a_super_frame_leaves_complete() {
     let packet = tcp(true, 1, true, &bytes(60_000));
     let frame = super_frame(&rig, &packet, 1400);
     rig.run([frame]);
-    let frames = wires(&mut rig);
+    let frames = rig.uplinks();
     assert_eq!(frames.len(), 60_000_usize.div_ceil(1400));
     let mut payload = Vec::new();
     for (number, frame) in frames.iter().enumerate() {
@@ -116,7 +109,7 @@ fn what_the_wire_does_not_take_leaves_by_the_sockets() {
     let frame = super_frame(&rig, &packet, 1400);
     let (_, trains) = rig.run([frame]);
     assert_eq!(trains.iter().map(Frame::datagrams).sum::<usize>(), 10);
-    assert!(wires(&mut rig).is_empty());
+    assert!(rig.uplinks().is_empty());
 }
 
 #[test]
@@ -125,7 +118,7 @@ fn a_pool_that_is_used_up_costs_packets_and_no_more() {
     let packet = tcp(true, 1, true, &bytes(60_000));
     let frames: Vec<_> = (0..6).map(|_| super_frame(&rig, &packet, 1400)).collect();
     rig.run(frames);
-    let left = wires(&mut rig).len() as u64;
+    let left = rig.uplinks().len() as u64;
     assert_eq!(rig.drops(DropReason::PoolExhausted) + left, 6 * 43);
     assert!(left >= 200);
 }
@@ -134,7 +127,7 @@ fn a_pool_that_is_used_up_costs_packets_and_no_more() {
 fn a_whole_frame_becomes_what_a_socket_sends() {
     let mut rig = rig();
     rig.send_from_port(&udp4("10.42.1.1", "10.42.2.1", 64, b"hello"));
-    let mut frame = wires(&mut rig).pop().unwrap();
+    let mut frame = rig.uplinks().pop().unwrap();
     let datagram = frame.data()[OUTER..].to_vec();
     assert!(strip_outer(&mut frame));
     assert_eq!(frame.data(), datagram);
