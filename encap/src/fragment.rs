@@ -39,7 +39,8 @@ pub enum FragmentError {
 /// An IPv4 packet, and how it is to be cut.
 ///
 /// Fragment `i` is the header that [`write_header`](Self::write_header) makes for it, followed by
-/// the bytes of the packet at [`payload`](Self::payload). All but the last are of one length.
+/// the bytes of the packet at [`payload`](Self::payload); [`write_fragment`](Self::write_fragment)
+/// writes both. All but the last are of one length.
 #[derive(Debug, Clone, Copy)]
 pub struct Fragmenter<'a> {
     packet: &'a [u8],
@@ -117,6 +118,17 @@ impl<'a> Fragmenter<'a> {
         put_u16(header, 2, (self.header_len + payload.len()) as u16);
         put_u16(header, 6, flags | offset as u16); // at most 8191: the packet was checked
         Ipv4Packet::new_unchecked(header).fill_checksum();
+    }
+
+    /// Writes fragment `index`, its header and its payload.
+    ///
+    /// # Panics
+    /// As [`write_header`](Self::write_header), or if `payload` is not exactly as long as
+    /// [`payload`](Self::payload) of `index`.
+    #[inline]
+    pub fn write_fragment(&self, index: usize, header: &mut [u8], payload: &mut [u8]) {
+        self.write_header(index, header);
+        payload.copy_from_slice(&self.packet[self.payload(index)]);
     }
 }
 

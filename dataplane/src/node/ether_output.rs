@@ -74,11 +74,9 @@ fn send_in_pieces(
     context.counters.segmented.add(count as u64 - 1);
     for index in 0..count {
         let mut piece = pool.allocate().expect("as many were available");
-        let payload = &frame.data()[fragmenter.payload(index)];
-        piece.set_len(fragmenter.header_len() + payload.len());
-        let (header, body) = piece.data_mut().split_at_mut(fragmenter.header_len());
-        fragmenter.write_header(index, header);
-        body.copy_from_slice(payload);
+        piece.set_len(fragmenter.header_len() + fragmenter.payload(index).len());
+        let (header, payload) = piece.data_mut().split_at_mut(fragmenter.header_len());
+        fragmenter.write_fragment(index, header, payload);
         piece.meta = frame.meta;
         put_header(&mut piece, link, host);
         push(piece, edges, context);

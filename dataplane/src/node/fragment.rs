@@ -10,7 +10,7 @@ use ringlay_encap::segment::Segmenter;
 use ringlay_encap::template::Template;
 use ringlay_encap::{EtherType, Ipv4Packet, udp};
 
-use super::segment::{TRAIN_LEN_MAX, TRAIN_MAX};
+use super::segment::{self, TRAIN_LEN_MAX, TRAIN_MAX};
 use super::tunnel_encap::finish_checksum;
 use super::{Context, Edges};
 use crate::batch::Batch;
@@ -80,22 +80,11 @@ impl Out<'_> {
         let Ok(segmenter) = Segmenter::new(frame.data(), frame.meta.offload.gso_size) else {
             return counters.dropped(DropReason::IpMalformed, 1);
         };
-        let count = segmenter.count();
-        counters.segmented.add(count as u64 - 1);
-        for index in 0..count {
-            let Some(mut packet) = self.pool.allocate() else {
-                counters.dropped(DropReason::PoolExhausted, 1);
-                continue;
-            };
-            packet.meta = Meta {
-                offload: Offload::default(),
-                ..frame.meta
-            };
-            packet.set_len(segmenter.header_len() + segmenter.payload(index).len());
-            let (header, payload) = packet.data_mut().split_at_mut(segmenter.header_len());
-            segmenter.write_segment(index, header, payload);
+        counters.segmented.add(segmenter.count() as u64 - 1);
+        let (pool, context) = (self.pool, self.context);
+        segment::into_frames(frame, &segmenter, pool, context, |packet| {
             self.fragment(&packet);
-        }
+        });
     }
 
     /// Puts the fragments of a packet on `underlay_output`, or counts why none.
@@ -130,7 +119,7 @@ impl Out<'_> {
                 offload: Offload::default(),
                 ..frame.meta
             };
-            self.fill(&mut train, frame.data(), &fragmenter, fragments);
+            self.fill(&mut train, &fragmenter, fragments);
             let pushed = self.edges.underlay_output.push(train);
             debug_assert!(pushed.is_ok(), "there was room for all");
         }
@@ -140,7 +129,6 @@ impl Out<'_> {
     fn fill(
         &self,
         train: &mut Frame,
-        packet: &[u8],
         fragmenter: &Fragmenter<'_>,
         fragments: std::ops::Range<usize>,
     ) {
@@ -152,13 +140,12 @@ impl Out<'_> {
         train.set_len(fragments.len() * header_len + payloads.sum::<usize>());
         let mut rest = train.data_mut();
         for index in fragments {
-            let payload = &packet[fragmenter.payload(index)];
-            let (datagram, tail) = rest.split_at_mut(header_len + payload.len());
+            let len = header_len + fragmenter.payload(index).len();
+            let (datagram, tail) = rest.split_at_mut(len);
             let (tunnel, inner) = datagram.split_at_mut(tunnel_len);
             self.template.write_tunnel(EtherType::IPV4, tunnel);
-            let (header, body) = inner.split_at_mut(fragmenter.header_len());
-            fragmenter.write_header(index, header);
-            body.copy_from_slice(payload);
+            let (header, payload) = inner.split_at_mut(fragmenter.header_len());
+            fragmenter.write_fragment(index, header, payload);
             rest = tail;
         }
     }
