@@ -9,6 +9,7 @@
 //! A super-frame of a TUN device is one frame; a train of datagrams on the underlay
 //! is as many frames as it has datagrams.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam::utils::CachePadded;
@@ -126,4 +127,21 @@ pub struct QueueCounters {
     pub tx_frames: Counter,
     /// Bytes sent.
     pub tx_bytes: Counter,
+    /// What never became a frame, where the kernel tells.
+    pub missed: OnceLock<Missed>,
+}
+
+/// What the kernel dropped of an AF_XDP queue before it got here, as of when it was last asked
+/// (`XDP_STATISTICS` in `linux/if_xdp.h`). No part of the sum above: these never were frames.
+#[derive(Debug, Default)]
+pub struct Missed {
+    /// Packets that found the receive ring full: the worker does not keep up.
+    pub ring_full: Counter,
+    /// Packets that found no slot to go to: all that were lent are full, or under way. A driver
+    /// with zero-copy counts its attempts to get one.
+    pub no_slot: Counter,
+    /// Packets that were too long for a slot.
+    pub too_long: Counter,
+    /// Entries of a ring that the kernel refused.
+    pub invalid: Counter,
 }

@@ -49,6 +49,9 @@ const CONFIRM_POLL: Duration = Duration::from_micros(50);
 /// How long it looks all the time before: a worker that sleeps wakes up in less.
 const CONFIRM_SPIN: Duration = Duration::from_micros(200);
 
+/// How long [`Runtime::stats`] waits for workers to ask the kernel what it dropped.
+const MISSED_PATIENCE: Duration = Duration::from_millis(20);
+
 /// The rank of workers that sleep when there is no work: before the applications whose
 /// packets they carry, as the kernel's own packet processing is. A worker that waits until an
 /// application has used up its time slice lets all its flows wait.
@@ -105,6 +108,14 @@ struct Queues {
     ports: HashMap<PortId, Vec<Arc<QueueCounters>>>,
     underlays: HashMap<UnderlayId, Vec<Arc<QueueCounters>>>,
     held: HashMap<UnderlayId, (Receivers, Option<Claim>)>,
+}
+
+impl Queues {
+    /// Whether the kernel drops of some queues what workers never see.
+    fn have_missed(&self) -> bool {
+        let all = self.ports.values().chain(self.underlays.values());
+        all.flatten().any(|queue| queue.missed.get().is_some())
+    }
 }
 
 impl Runtime {
@@ -358,9 +369,15 @@ impl Runtime {
         self.events.clone()
     }
 
-    /// All counters, as they are now.
+    /// All counters, as they are now. What only the kernel counts is as old as when a worker last
+    /// had the time to ask.
     pub fn stats(&self) -> Stats {
         let workers = self.workers.iter();
+        if self.queues().have_missed() {
+            let counted = self.tell_all(|done| Command::CountMissed { done });
+            let deadline = Instant::now() + MISSED_PATIENCE;
+            while counted.recv_deadline(deadline).is_ok() {}
+        }
         let queues = self.queues();
         Stats {
             generation: self.confirmed(),
@@ -426,12 +443,20 @@ impl Runtime {
 
     /// Tells every worker the same and waits until each has done it or is gone.
     fn broadcast(&self, command: impl Fn(Sender<io::Result<()>>) -> Command) {
+        let results = self.tell_all(command);
+        while results.recv().is_ok() {}
+    }
+
+    /// Tells every worker the same; the answers end when each has done it or is gone.
+    fn tell_all(
+        &self,
+        command: impl Fn(Sender<io::Result<()>>) -> Command,
+    ) -> Receiver<io::Result<()>> {
         let (done, results) = bounded(self.workers.len());
         for worker in &self.workers {
             worker.tell(command(done.clone()));
         }
-        drop(done);
-        while results.recv().is_ok() {}
+        results
     }
 
     fn publisher(&self) -> MutexGuard<'_, Publisher<Tables>> {

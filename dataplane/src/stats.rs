@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use crate::counters::{QueueCounters, WorkerCounters};
+use crate::counters::{Missed, QueueCounters, WorkerCounters};
 use crate::drop_reason::DropReason;
 use crate::id::{PortId, UnderlayId, WorkerId};
 
@@ -80,6 +80,28 @@ pub struct QueueStats {
     pub rx_bytes: u64,
     pub tx_frames: u64,
     pub tx_bytes: u64,
+    pub missed: Option<MissedStats>,
+}
+
+/// The sum of the [`Missed`] of queues that have one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "documented at Missed")]
+pub struct MissedStats {
+    pub ring_full: u64,
+    pub no_slot: u64,
+    pub too_long: u64,
+    pub invalid: u64,
+}
+
+impl MissedStats {
+    fn plus(self, missed: &Missed) -> Self {
+        Self {
+            ring_full: self.ring_full + missed.ring_full.value(),
+            no_slot: self.no_slot + missed.no_slot.value(),
+            too_long: self.too_long + missed.too_long.value(),
+            invalid: self.invalid + missed.invalid.value(),
+        }
+    }
 }
 
 impl QueueStats {
@@ -100,6 +122,10 @@ impl QueueStats {
             rx_bytes: sum.rx_bytes + queue.rx_bytes.value(),
             tx_frames: sum.tx_frames + queue.tx_frames.value(),
             tx_bytes: sum.tx_bytes + queue.tx_bytes.value(),
+            missed: match queue.missed.get() {
+                Some(missed) => Some(sum.missed.unwrap_or_default().plus(missed)),
+                None => sum.missed,
+            },
         })
     }
 }

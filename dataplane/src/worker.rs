@@ -86,6 +86,10 @@ pub(crate) enum Command {
         port: PortId,
         frame: Vec<u8>,
     },
+    /// Ask the kernel what it dropped of the worker's queues.
+    CountMissed {
+        done: Sender<io::Result<()>>,
+    },
     Stop,
 }
 
@@ -252,6 +256,10 @@ impl<D: Driver> Worker<D> {
                     self.inject(&frame, |graph, frame, context, output| {
                         graph.inject_link(frame, port, context, output);
                     });
+                }
+                Command::CountMissed { done } => {
+                    self.driver.count_missed();
+                    let _ = done.send(Ok(()));
                 }
                 Command::Stop => return false,
             }

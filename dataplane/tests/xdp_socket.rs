@@ -17,7 +17,9 @@ use ringlay_dataplane::port::xdp::{Selection, XdpProgram};
 use ringlay_dataplane::sys::arena::{Arena, Slot};
 use ringlay_dataplane::sys::bpf::XdpMode;
 use ringlay_dataplane::sys::link;
-use ringlay_dataplane::sys::xdp::{self, CHUNK, Copying, HEADROOM, Received, XdpConfig, XdpSocket};
+use ringlay_dataplane::sys::xdp::{
+    self, CHUNK, Copying, HEADROOM, RECEIVE_MAX, Received, XdpConfig, XdpDrops, XdpSocket,
+};
 use ringlay_encap::arp::{self, ArpOperation, ArpRepr};
 use ringlay_encap::eth::{self, EthernetRepr};
 use ringlay_encap::{EtherType, MacAddr};
@@ -254,24 +256,61 @@ fn a_veth_device_is_copied_to_and_from_and_says_so() {
     });
 }
 
-#[test]
-fn the_kernel_says_what_it_had_no_slot_for() {
-    with_pair(|| {
-        let arena = Arena::new(SLOTS, STRIDE).unwrap();
-        let mut near = End::open("near", &arena, XdpMode::Native).unwrap();
-        let far = End::open("far", &arena, XdpMode::Native).unwrap();
-        let sent = frame(EXPERIMENT, &[1; 50]);
-        (0..ENTRIES + 10).for_each(|_| near.send(&sent));
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let drops = far.socket.drops().unwrap();
-            if drops.no_slot + drops.ring_full + drops.invalid >= 10 {
-                break;
-            }
-            assert!(Instant::now() < deadline, "{drops:?}");
-            near.socket.complete();
-            near.socket.advance().unwrap();
+/// Waits until the kernel has counted `least` of something.
+fn wait_for_drops(near: &mut End, far: &End, least: u64, of: fn(&XdpDrops) -> u64) -> XdpDrops {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let drops = far.socket.drops().unwrap();
+        if of(&drops) >= least {
+            return drops;
         }
+        assert!(Instant::now() < deadline, "{drops:?}");
+        near.socket.complete();
+        near.socket.advance().unwrap();
+    }
+}
+
+#[test]
+fn the_kernel_says_what_it_had_no_room_for() {
+    const EXCESS: u32 = 10;
+    for mode in MODES {
+        with_pair(|| {
+            let arena = Arena::new(SLOTS, STRIDE).unwrap();
+            let mut near = End::open("near", &arena, mode).unwrap();
+            let mut far = End::open("far", &arena, mode).unwrap();
+            assert_eq!(far.socket.drops().unwrap(), XdpDrops::default());
+            let sent = frame(EXPERIMENT, &[1; 50]);
+            (0..ENTRIES + EXCESS).for_each(|_| near.send(&sent));
+            let drops = wait_for_drops(&mut near, &far, EXCESS.into(), |it| it.no_slot);
+            assert_eq!((drops.ring_full, drops.too_long), (0, 0), "{mode:?}");
+            // Slots, but no place in the ring to tell of them.
+            for _ in 0..EXCESS {
+                far.socket.lend(arena.take().unwrap()).unwrap();
+            }
+            far.socket.advance().unwrap();
+            (0..EXCESS).for_each(|_| near.send(&sent));
+            let drops = wait_for_drops(&mut near, &far, EXCESS.into(), |it| it.ring_full);
+            assert_eq!((drops.too_long, drops.invalid), (0, 0), "{mode:?}");
+        });
+    }
+}
+
+#[test]
+fn the_kernel_says_what_was_too_long() {
+    with_pair(|| {
+        for device in ["near", "far"] {
+            ip(&format!("link set {device} mtu 9000"));
+        }
+        let arena = Arena::new(SLOTS, STRIDE).unwrap();
+        // A veth's driver runs no program with such packets.
+        let mut near = End::open("near", &arena, XdpMode::Generic).unwrap();
+        let mut far = End::open("far", &arena, XdpMode::Generic).unwrap();
+        near.send(&frame(EXPERIMENT, &[1; RECEIVE_MAX + 1 - eth::HEADER_LEN]));
+        let drops = wait_for_drops(&mut near, &far, 1, |it| it.too_long);
+        assert_eq!((drops.no_slot, drops.ring_full), (0, 0));
+        let fitting = frame(EXPERIMENT, &[1; RECEIVE_MAX - eth::HEADER_LEN]);
+        near.send(&fitting);
+        assert_eq!(bytes(&far.receive()), fitting);
     });
 }
 

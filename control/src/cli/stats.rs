@@ -112,7 +112,13 @@ fn table(stats: &Stats, all: bool) -> String {
     for drop in shown(&stats.drops, all) {
         drops.row(vec![drop.reason.clone(), drop.frames.to_string()]);
     }
-    format!("{}\n{}\n{}", workers.text(), queues.text(), drops.text())
+    let missed = missed_table(stats).map_or_else(String::new, |it| format!("\n{}", it.text()));
+    format!(
+        "{}\n{}{missed}\n{}",
+        workers.text(),
+        queues.text(),
+        drops.text()
+    )
 }
 
 fn worker_row(worker: &WorkerStats) -> Vec<String> {
@@ -152,6 +158,29 @@ fn queue_row(kind: &str, name: &str, queues: Option<QueueStats>) -> Vec<String> 
     let mut row = vec![kind.to_owned(), name.to_owned()];
     row.extend(numbers.iter().map(u64::to_string));
     row
+}
+
+/// What the kernel dropped before Ringlay saw it, where it tells.
+fn missed_table(stats: &Stats) -> Option<Table> {
+    let ports = stats.ports.iter().map(|it| ("port", &it.name, it.queues));
+    let underlays = stats.underlays.iter();
+    let underlays = underlays.map(|it| ("underlay", &it.local, it.queues));
+    let mut table = Table::new(&["missed", "", "ring_full", "no_slot", "too_long", "invalid"]);
+    for (kind, name, queues) in ports.chain(underlays) {
+        let Some(missed) = queues.and_then(|queues| queues.missed) else {
+            continue;
+        };
+        let numbers = [
+            missed.ring_full,
+            missed.no_slot,
+            missed.too_long,
+            missed.invalid,
+        ];
+        let mut row = vec![kind.to_owned(), name.clone()];
+        row.extend(numbers.iter().map(u64::to_string));
+        table.row(row);
+    }
+    (table.rows.len() > 1).then_some(table)
 }
 
 fn shown(drops: &[DropCount], all: bool) -> impl Iterator<Item = &DropCount> {
@@ -207,12 +236,21 @@ fn value(stats: &Stats, all: bool) -> Value {
 
 fn queue_value(key: &str, name: &str, queues: Option<QueueStats>) -> Value {
     let queues = queues.unwrap_or_default();
+    let missed = queues.missed.map(|missed| {
+        json!({
+            "ring_full": missed.ring_full,
+            "no_slot": missed.no_slot,
+            "too_long": missed.too_long,
+            "invalid": missed.invalid,
+        })
+    });
     json!({
         key: name,
         "rx_frames": queues.rx_frames,
         "rx_bytes": queues.rx_bytes,
         "tx_frames": queues.tx_frames,
         "tx_bytes": queues.tx_bytes,
+        "missed": missed,
     })
 }
 
@@ -267,6 +305,7 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proto::{Missed, PortStats};
 
     fn stats() -> Stats {
         let drops = |frames| {
@@ -311,6 +350,36 @@ mod tests {
         );
         assert_eq!(lines[lines.len() - 1], "ip_no_route       5");
         assert!(table(&stats(), true).contains("shutdown          0"));
+    }
+
+    #[test]
+    fn what_the_kernel_drops_is_told_of_those_queues_that_have_it() {
+        let queues = |missed| QueueStats {
+            missed,
+            ..QueueStats::default()
+        };
+        let missed = Missed {
+            no_slot: 17,
+            ..Missed::default()
+        };
+        let ports = [("rl0", None), ("xp0", Some(missed))];
+        let stats = Stats {
+            ports: ports
+                .map(|(name, missed)| PortStats {
+                    name: name.to_owned(),
+                    queues: Some(queues(missed)),
+                })
+                .to_vec(),
+            ..stats()
+        };
+        let text = table(&stats, false);
+        let (_, told) = text.split_once("missed").unwrap();
+        assert!(told.lines().nth(1).unwrap().starts_with("port    xp0"));
+        assert_eq!(told.matches("rl0").count(), 0, "{text}");
+        let value = value(&stats, false);
+        assert_eq!(value["ports"][0]["missed"], Value::Null);
+        assert_eq!(value["ports"][1]["missed"]["no_slot"], 17);
+        assert!(!table(&tests::stats(), false).contains("missed"));
     }
 
     #[test]

@@ -11,8 +11,9 @@ use super::{backend::Backend, view};
 use crate::{
     app::Engine,
     proto::{
-        DropCount, GetStatsRequest, GetStatsResponse, PortStats, QueueStats, Stats, UnderlayStats,
-        WatchStatsRequest, WatchStatsResponse, WorkerStats, stats_service_server::StatsService,
+        DropCount, GetStatsRequest, GetStatsResponse, Missed, PortStats, QueueStats, Stats,
+        UnderlayStats, WatchStatsRequest, WatchStatsResponse, WorkerStats,
+        stats_service_server::StatsService,
     },
 };
 
@@ -145,5 +146,15 @@ fn queues(stats: stats::QueueStats) -> QueueStats {
         rx_bytes: stats.rx_bytes,
         tx_frames: stats.tx_frames,
         tx_bytes: stats.tx_bytes,
+        missed: stats.missed.map(missed),
+    }
+}
+
+fn missed(stats: stats::MissedStats) -> Missed {
+    Missed {
+        ring_full: stats.ring_full,
+        no_slot: stats.no_slot,
+        too_long: stats.too_long,
+        invalid: stats.invalid,
     }
 }

@@ -273,6 +273,36 @@ fn a_station_outlives_what_befalls_its_device_and_its_node() {
 }
 
 #[test]
+fn what_comes_while_a_node_does_not_look_is_counted() {
+    let hosts = Hosts::new();
+    let guest = guest(&hosts);
+    join(&hosts, &guest);
+    let hosts = overlay(hosts, STATION);
+    reach_and_talk(&hosts, &guest);
+    let missed = || -> u64 {
+        let stats = hosts.ringlay(0, "stats --json");
+        let stats: serde_json::Value = serde_json::from_str(&stats).unwrap();
+        let ports = stats["ports"].as_array().unwrap();
+        let port = ports.iter().find(|port| port["name"] == "xp0").unwrap();
+        let missed = &port["missed"];
+        ["ring_full", "no_slot"].map(|it| missed[it].as_u64().unwrap())[..]
+            .iter()
+            .sum()
+    };
+    let before = missed();
+    hosts.signal(0, "STOP");
+    guest.exec("ping -q -c 4000 -l 4000 -W 1 10.42.101.1");
+    hosts.signal(0, "CONT");
+    hosts.wait_for(0, "they are missed", || missed() >= before + 1000);
+    let shown = hosts.ringlay(0, "stats");
+    assert!(
+        shown.contains("missed") && shown.contains("no_slot"),
+        "{shown}"
+    );
+    assert!(pings(&guest, "10.42.2.1"));
+}
+
+#[test]
 fn a_station_may_live_in_another_namespace_and_come_and_go() {
     let mut hosts = Hosts::new();
     let guest = guest(&hosts);

@@ -213,6 +213,9 @@ pub trait Driver {
     /// When the kernel facility itself fails; the worker cannot go on.
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()>;
 
+    /// Asks the kernel what it dropped before it became a frame, for [`QueueCounters::missed`].
+    fn count_missed(&mut self) {}
+
     /// Lets waits also end when `fd` is readable, for good. There is one such descriptor.
     ///
     /// # Errors

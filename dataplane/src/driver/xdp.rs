@@ -15,7 +15,7 @@ use crossbeam::utils::CachePadded;
 
 use super::{Driver, Owner, Queue, QueueId, errors, ledger::Ledger};
 use crate::batch::{BATCH_SIZE, Batch};
-use crate::counters::{QueueCounters, WorkerCounters};
+use crate::counters::{Missed, QueueCounters, WorkerCounters};
 use crate::drop_reason::DropReason;
 use crate::frame::{Frame, Ingress};
 use crate::mempool::Mempool;
@@ -171,6 +171,17 @@ impl Attached {
         debug_assert!(refused.is_ok(), "there is room, and it is one of the pool");
     }
 
+    /// Asks the kernel what it dropped of this queue.
+    fn count_missed(&self) {
+        let missed = self.counters.missed.get_or_init(Missed::default);
+        if let Ok(drops) = self.socket.drops() {
+            missed.ring_full.set(drops.ring_full);
+            missed.no_slot.set(drops.no_slot);
+            missed.too_long.set(drops.too_long);
+            missed.invalid.set(drops.invalid);
+        }
+    }
+
     /// Enters the kernel if there is something to send.
     fn flush(&mut self, ledger: &Ledger) {
         if self.gone {
@@ -222,6 +233,7 @@ impl<D: Driver> Driver for XdpDriver<D> {
             counters,
             gone: false,
         };
+        attached.count_missed();
         attached.replenish(&self.pool);
         if index == self.queues.len() {
             self.queues.push(None);
@@ -238,6 +250,7 @@ impl<D: Driver> Driver for XdpDriver<D> {
             return;
         };
         queue.flush(&self.ledger);
+        queue.count_missed();
         if let Some(watched) = &self.watched {
             // It was added, and closing it would do, unless others have a copy.
             let _ = watched.remove(queue.socket.as_fd());
@@ -290,6 +303,11 @@ impl<D: Driver> Driver for XdpDriver<D> {
             }
         }
         self.inner.wait(longest)
+    }
+
+    fn count_missed(&mut self) {
+        let queues = self.queues.iter().flatten();
+        queues.for_each(Attached::count_missed);
     }
 
     fn watch(&mut self, fd: BorrowedFd<'_>) -> io::Result<()> {

@@ -29,6 +29,7 @@ crate::scenarios!(
     queues_of_both_kinds_are_served_together,
     frames_wait_for_a_device_that_is_down,
     what_does_not_fit_is_dropped_by_name,
+    what_the_kernel_drops_is_told_when_asked_for,
     a_detached_queue_is_free_and_returns_its_frames,
     a_device_that_is_gone_is_no_trouble,
     moving_frames_allocates_nothing,
@@ -237,6 +238,43 @@ fn what_does_not_fit_is_dropped_by_name(kind: DriverKind) {
         rig.driver.flush();
         assert_eq!(rig.drops(DropReason::UnderlayTxError), 3);
         assert_eq!(collect(&mut rig, 1)[0].data(), packet(1, 1_500));
+    });
+}
+
+fn what_the_kernel_drops_is_told_when_asked_for(kind: DriverKind) {
+    const SENT: u64 = 4_096;
+    with_pair(|| {
+        let mut rig = Rig::with(kind, 4 * FRAMES, DriverConfig::default());
+        let (out, _, _near) = attach(&mut rig, 1, "near", XdpMode::Native);
+        let (far, rx, _far) = attach(&mut rig, 2, "far", XdpMode::Native);
+        let missed = rx.missed.get().expect("one of its kind");
+        let lost = || missed.no_slot.value() + missed.ring_full.value();
+        // Nobody receives.
+        for number in 0..SENT {
+            let frame = rig.frame(&packet(number, 100), NOWHERE);
+            rig.driver.send(out, frame);
+            rig.driver.flush();
+        }
+        assert_eq!(lost(), 0, "nobody has asked");
+        rig.driver.count_missed();
+        let arrived = |rig: &mut Rig| {
+            let polls = std::iter::repeat_with(|| rig.poll());
+            polls.take_while(|it| !it.is_empty()).flatten().count() as u64
+        };
+        let deadline = Instant::now() + PATIENCE;
+        let mut received = 0;
+        while received + lost() < SENT {
+            assert!(Instant::now() < deadline, "{received} and {missed:?}");
+            received += arrived(&mut rig);
+            rig.driver.flush();
+            rig.driver.count_missed();
+        }
+        assert!(lost() > 0, "{missed:?}");
+        assert_eq!((missed.too_long.value(), missed.invalid.value()), (0, 0));
+        assert_eq!(rig.counters.total_drops(), 0, "no frames, so no drops");
+        let before = lost();
+        rig.driver.detach(far);
+        assert!(lost() >= before, "what was counted stays");
     });
 }
 

@@ -67,12 +67,14 @@ pub struct XdpSocket {
 /// What the kernel counted of a socket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct XdpDrops {
-    /// Packets that were too long for a slot, or lost for another reason.
-    pub invalid: u64,
     /// Packets that found the receive ring full.
     pub ring_full: u64,
     /// Packets that found no slot to go to.
     pub no_slot: u64,
+    /// Packets that were too long for a slot.
+    pub too_long: u64,
+    /// Entries of a ring that the kernel refused.
+    pub invalid: u64,
 }
 
 /// What was received: a slot, where in it the packet starts, and its length.
@@ -293,9 +295,13 @@ impl XdpSocket {
         let mut counted: libc::xdp_statistics = unsafe { mem::zeroed() };
         read(self.socket.as_fd(), libc::XDP_STATISTICS, &mut counted)?;
         Ok(XdpDrops {
-            invalid: counted.rx_dropped + counted.rx_invalid_descs,
             ring_full: counted.rx_ring_full,
             no_slot: counted.rx_fill_ring_empty_descs,
+            // When it copies, the kernel counts here what found no slot, too.
+            too_long: counted
+                .rx_dropped
+                .saturating_sub(counted.rx_fill_ring_empty_descs),
+            invalid: counted.rx_invalid_descs + counted.tx_invalid_descs,
         })
     }
 

@@ -55,8 +55,24 @@ impl RinglayGateway {
     pub(super) fn drops(&self) -> Result<Drops, LabError> {
         self.0.process.check_running()?;
         let mut drops = Drops::default();
-        for drop in self.0.stats()?.drops {
+        let stats = self.0.stats()?;
+        for drop in stats.drops {
             drops.count(drop.reason, drop.frames);
+        }
+        let ports = stats.ports.into_iter().map(|it| ("port", it.queues));
+        let underlays = stats.underlays.into_iter();
+        let all = ports.chain(underlays.map(|it| ("underlay", it.queues)));
+        for (kind, queues) in all {
+            let Some(missed) = queues.and_then(|queues| queues.missed) else {
+                continue;
+            };
+            for (what, packets) in [
+                ("ring_full", missed.ring_full),
+                ("no_slot", missed.no_slot),
+                ("too_long", missed.too_long),
+            ] {
+                drops.count(format!("missed_{kind}_{what}"), packets);
+            }
         }
         Ok(drops)
     }
