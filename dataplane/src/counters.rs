@@ -5,7 +5,7 @@
 //! counting never moves a cache line from one core to another.
 //!
 //! Once a worker is idle, every frame is accounted for:
-//! `received + originated + segmented = sent + consumed + dropped + held + coalesced`.
+//! `received + originated + segmented + flooded = sent + consumed + dropped + held + coalesced`.
 //! A super-frame of a TUN device is one frame; a train of datagrams on the underlay
 //! is as many frames as it has datagrams.
 
@@ -58,6 +58,8 @@ pub struct WorkerCounters {
     /// Frames by which cutting super-frames into datagrams, and packets into fragments, added to their
     /// number.
     pub segmented: Counter,
+    /// Frames by which flooding added to their number.
+    pub flooded: Counter,
     /// Packets that were cut into fragments.
     pub fragmented: Counter,
     /// Frames that were merged into one received before them.
@@ -86,6 +88,7 @@ impl WorkerCounters {
             originated: Counter::default(),
             consumed: Counter::default(),
             segmented: Counter::default(),
+            flooded: Counter::default(),
             fragmented: Counter::default(),
             coalesced: Counter::default(),
             held: Counter::default(),

@@ -51,6 +51,14 @@ drop_reasons! {
     EtherVlan = "ether_vlan",
     /// It is none of ARP, IPv4 and IPv6.
     EtherProtocolUnknown = "ether_protocol_unknown",
+    /// It is for the stations of one link, such as its link-layer control protocols.
+    EtherLinkLocal = "ether_link_local",
+    /// Its destination is where it came from.
+    FdbHairpin = "fdb_hairpin",
+    /// It came through a tunnel, and its destination is behind another.
+    FdbSplitHorizon = "fdb_split_horizon",
+    /// Its destination is not known, and it came by the only way there is.
+    FloodNowhere = "flood_nowhere",
     /// It is for this node itself, and for nothing that the node serves.
     LocalUnserved = "local_unserved",
     /// The uplink handed over something that is no UDP packet for its tunnel endpoint.

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use ringlay_encap::MacAddr;
 
 use crate::id::{NetworkId, PortId, TunnelId};
+use crate::tables::Place;
 
 /// Something the control plane should know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,5 +59,14 @@ pub enum Event {
         mac: MacAddr,
         /// Whether it was told in answer to a request, rather than with one.
         answered: bool,
+    },
+    /// A station of a bridged network sent something from where the tables do not say that it is.
+    StationSeen {
+        /// The network.
+        network: NetworkId,
+        /// The station.
+        mac: MacAddr,
+        /// Where it is.
+        place: Place,
     },
 }

@@ -6,6 +6,7 @@
 //! afterwards. Forwarding tables are persistent structures, so that a snapshot
 //! that differs by one route shares the rest with its predecessor.
 
+mod bridge;
 mod link;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -19,6 +20,7 @@ use ringlay_lpm::{Ipv4Table, Ipv6Table};
 use crate::endpoint::Endpoint;
 use crate::id::{NetworkId, NextHopId, PortId, TunnelId, UnderlayId};
 
+pub use self::bridge::{Bridge, Fdb, FdbEntry, Place};
 pub use self::link::{Link, Neighbours};
 
 /// The source of ICMP errors where this node has no IPv4 address that the
@@ -206,6 +208,8 @@ pub struct Port {
 #[derive(Clone, Debug, Default)]
 pub struct Tables {
     networks: Vec<Option<Network>>,
+    /// Of the networks that are bridged.
+    bridges: Vec<Option<Bridge>>,
     tunnels: Vec<Option<Tunnel>>,
     ports: Vec<Option<Port>>,
     /// Of the ports that have one.
@@ -256,6 +260,11 @@ impl Tables {
         place(&mut self.networks, id.index(), network);
     }
 
+    /// Says that a network is bridged, and where its stations are.
+    pub fn insert_bridge(&mut self, id: NetworkId, bridge: Bridge) {
+        place(&mut self.bridges, id.index(), bridge);
+    }
+
     /// Adds or replaces a tunnel.
     pub fn insert_tunnel(&mut self, id: TunnelId, tunnel: Tunnel) {
         place(&mut self.tunnels, id.index(), tunnel);
@@ -296,6 +305,12 @@ impl Tables {
     #[inline]
     pub fn network(&self, id: NetworkId) -> Option<&Network> {
         self.networks.get(id.index())?.as_ref()
+    }
+
+    /// What is known of a bridged network's stations.
+    #[inline]
+    pub fn bridge(&self, id: NetworkId) -> Option<&Bridge> {
+        self.bridges.get(id.index())?.as_ref()
     }
 
     /// The tunnel with this identifier.

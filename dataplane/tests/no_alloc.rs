@@ -18,8 +18,10 @@ use ringlay_dataplane::id::{NetworkId, PortId, TunnelId, UnderlayId};
 use ringlay_dataplane::mempool::Mempool;
 use ringlay_dataplane::node::{Context, Graph, Output};
 use ringlay_dataplane::port::uplink;
-use ringlay_dataplane::tables::{Fib, Link, Network, NextHop, Port, Tables, Tunnel};
-use ringlay_encap::template::Template;
+use ringlay_dataplane::tables::{
+    Bridge, FdbEntry, Fib, Link, Network, NextHop, Place, Port, Tables, Tunnel,
+};
+use ringlay_encap::template::{Inner, Template};
 use ringlay_encap::{DscpPolicy, Encapsulation, Ipv4Packet, MacAddr, TunnelKey, UdpChecksum, Vni};
 
 use self::counting::allocations;
@@ -392,6 +394,83 @@ fn traffic_of_hosts(link: PortId) -> Vec<Packet> {
                 csum_offset: 6,
                 ..Offload::default()
             };
+        }),
+    ]
+}
+
+#[test]
+fn bridging_allocates_nothing() {
+    let (mut tables, blue) = (tables(), NetworkId(1));
+    let (here, beside) = (PortId(1), PortId(2));
+    let (vni, vtep) = (Vni::new(43).unwrap(), "192.168.77.2".parse().unwrap());
+    let network = Network {
+        key: TunnelKey::Vxlan(vni),
+        addresses: Vec::new(),
+        fib: Fib::default(),
+        ..tables.network(NetworkId(0)).unwrap().clone()
+    };
+    tables.insert_network(blue, network);
+    for port in [here, beside] {
+        tables.insert_port(port, Port { network: blue });
+    }
+    let builder = Template::builder("192.168.77.1".parse().unwrap(), vtep);
+    let frames = builder.tunnel(TunnelKey::Vxlan(vni), Inner::Frames);
+    let tunnel = Tunnel {
+        network: blue,
+        template: Some(frames.unwrap()),
+        ..tables.tunnel(TunnelId(0)).unwrap().clone()
+    };
+    tables.insert_tunnel(TunnelId(9), tunnel);
+    let entry = |mac, place| FdbEntry::new(mac, place, false);
+    let fdb = [
+        entry(OUR_MAC, Place::Port(here)),
+        entry(PEER_MAC, Place::Tunnel(TunnelId(9))),
+    ];
+    let bridge = Bridge {
+        ports: vec![here, beside],
+        tunnels: vec![(vtep, TunnelId(9))],
+        learns: true,
+        fdb: fdb.into_iter().collect(),
+    };
+    tables.insert_bridge(blue, bridge);
+    let (count, counters) = run(&tables, &traffic_of_a_bridge(here));
+    let rounds = ROUNDS as usize;
+    assert!(count.packets > rounds * 3 && count.datagrams > rounds * 9);
+    assert!(count.super_frames > rounds && counters.flooded.value() > ROUNDS);
+    // News was told, and the queue for it was full.
+    assert!(counters.events_lost.value() > 0);
+}
+
+/// Forwarded, flooded, cut, merged, learned from, dropped.
+fn traffic_of_a_bridge(port: PortId) -> Vec<Packet> {
+    const NEW: MacAddr = MacAddr([2, 0, 0, 0, 7, 7]);
+    let (here, there) = ([10, 43, 0, 1], [10, 43, 0, 2]);
+    let (port, underlay) = (Ingress::Ethernet(port), Ingress::Underlay(UnderlayId(0)));
+    let frame = |dst: MacAddr, src: MacAddr, packet: &[u8]| {
+        [&dst.0[..], &src.0[..], &[8, 0], packet].concat()
+    };
+    let out = udp(here, there, 64);
+    let back = frame(OUR_MAC, PEER_MAC, &udp(there, here, 64));
+    let back = [&[8, 0, 0, 0, 0, 0, 43, 0][..], &back].concat();
+    let plain: Change = |_| ();
+    let to_be_cut: Change = |meta| {
+        meta.offload = Offload {
+            gso: Gso::UdpL4,
+            gso_size: 100,
+            ..Offload::default()
+        };
+    };
+    vec![
+        (port, frame(PEER_MAC, OUR_MAC, &out), plain),
+        (port, frame(PEER_MAC, OUR_MAC, &out), to_be_cut),
+        (port, frame(MacAddr::BROADCAST, OUR_MAC, &out), plain),
+        (port, frame(MacAddr::BROADCAST, OUR_MAC, &out), to_be_cut),
+        (port, frame(PEER_MAC, NEW, &out), plain),
+        (port, frame(OUR_MAC, PEER_MAC, &out), plain),
+        (port, vec![0xff; 90], plain),
+        (underlay, back.clone(), plain),
+        (underlay, [&back[..], &back, &back].concat(), |meta| {
+            meta.segment_size = 8 + 14 + 28 + 600;
         }),
     ]
 }

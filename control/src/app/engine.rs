@@ -285,6 +285,8 @@ impl Engine {
                     mac,
                     answered,
                 } => hosts.extend(self.hosts.heard(port, address, mac, answered, now)),
+                // No network is bridged yet.
+                Event::StationSeen { .. } => {}
             }
         }
         self.learn(&changed);

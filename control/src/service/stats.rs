@@ -123,6 +123,7 @@ fn worker(stats: stats::WorkerStats) -> WorkerStats {
         originated: stats.originated,
         consumed: stats.consumed,
         segmented: stats.segmented,
+        flooded: stats.flooded,
         fragmented: stats.fragmented,
         coalesced: stats.coalesced,
         held: stats.held,

@@ -17,6 +17,7 @@ pub(crate) struct Books {
     received: u64,
     originated: u64,
     segmented: u64,
+    flooded: u64,
     sent: u64,
     consumed: u64,
     coalesced: u64,
@@ -57,6 +58,7 @@ impl Books {
             received: sum(&workers, "received"),
             originated: sum(&workers, "originated"),
             segmented: sum(&workers, "segmented"),
+            flooded: sum(&workers, "flooded"),
             sent: sum(&workers, "sent"),
             consumed: sum(&workers, "consumed"),
             coalesced: sum(&workers, "coalesced"),
@@ -69,7 +71,7 @@ impl Books {
 
     /// Frames that came to be and did not go by exactly one way.
     fn balance(&self) -> i64 {
-        let came = self.received + self.originated + self.segmented;
+        let came = self.received + self.originated + self.segmented + self.flooded;
         let dropped: u64 = self.drops.values().sum();
         let gone = self.sent + self.consumed + self.coalesced + self.held + dropped;
         came as i64 - gone as i64

@@ -9,13 +9,13 @@ use ringlay_encap::icmpv6::kind;
 use ringlay_encap::ipv6::Ipv6Packet;
 use ringlay_encap::{
     Decap, DscpPolicy, Encapsulation, EtherType, InnerType, IpFields, IpProtocol, MacAddr,
-    Propagation, TtlPolicy, TunnelKey,
+    Propagation, TtlPolicy, TunnelKey, eth,
 };
 
-use super::{Context, Edges, geneve_decap, gre_decap, ipip_decap, put, vxlan_decap};
+use super::{Context, Edges, geneve_decap, gre_decap, ip_input, ipip_decap, put, vxlan_decap};
 use crate::batch::Batch;
 use crate::drop_reason::DropReason;
-use crate::frame::{Frame, Ingress};
+use crate::frame::{Frame, Gso, Ingress};
 use crate::id::{NetworkId, UnderlayId};
 use crate::probe;
 use crate::tables::{Network, Tables};
@@ -26,6 +26,7 @@ enum Edge {
     Arp,
     Ndisc,
     Probe,
+    Bridge,
 }
 
 /// The reasons that an encapsulation has names of its own for.
@@ -66,6 +67,10 @@ pub(super) fn each(
             Ok(Edge::Arp) => put(&mut edges.arp_input, frame),
             Ok(Edge::Ndisc) => put(&mut edges.ndisc_input, frame),
             Ok(Edge::Probe) => put(&mut edges.probe_input, frame),
+            Ok(Edge::Bridge) => {
+                ip_input::note_unfinished(&mut frame, context);
+                put(&mut edges.bridge, frame);
+            }
             Err(reason) => context.discard(frame, reason),
         }
     }
@@ -120,6 +125,10 @@ fn take_off(
     }
     frame.meta.network = id;
     frame.trim_front(decap.offset);
+    if tables.bridge(id).is_some() {
+        bridged(frame, decap.inner, network, reasons)?;
+        return Ok(Edge::Bridge);
+    }
     let mut edge = Edge::Ip;
     if let InnerType::Ethernet = decap.inner {
         let (ethernet, payload) =
@@ -140,6 +149,44 @@ fn take_off(
 /// RFC 3443).
 #[inline]
 fn take_over(frame: &mut Frame, network: &Network) -> Result<(), DropReason> {
+    match told_outside(frame, network) {
+        Some((propagation, outer)) => propagation.decapsulate(frame.data_mut(), outer),
+        None => Ok(()),
+    }
+    .map_err(|_| DropReason::EcnCongestion)
+}
+
+/// Makes ready what came through a tunnel of a bridged network, whatever it is.
+#[inline]
+fn bridged(
+    frame: &mut Frame,
+    inner: InnerType,
+    network: &Network,
+    reasons: &Reasons,
+) -> Result<(), DropReason> {
+    const HEADER: u16 = eth::HEADER_LEN as u16;
+    if !matches!(inner, InnerType::Ethernet) {
+        return Err(DropReason::InnerProtocolUnknown);
+    }
+    if frame.len() < eth::HEADER_LEN {
+        return Err(reasons.malformed);
+    }
+    // What is to be done is told of the packet; only of untagged ones.
+    let offload = &mut frame.meta.offload;
+    if offload.needs_checksum || offload.gso != Gso::None {
+        offload.csum_start = offload.csum_start.saturating_add(HEADER);
+        offload.header_len = offload.header_len.saturating_add(HEADER);
+    }
+    match told_outside(frame, network) {
+        Some((propagation, outer)) => propagation.decapsulate_frame(frame.data_mut(), outer),
+        None => Ok(()),
+    }
+    .map_err(|_| DropReason::EcnCongestion)
+}
+
+/// What the outer header says, and what becomes of it, if anything can.
+#[inline]
+fn told_outside(frame: &Frame, network: &Network) -> Option<(Propagation, IpFields)> {
     const ECN: u8 = 0b11;
     let outer = IpFields {
         traffic_class: frame.meta.traffic_class,
@@ -153,12 +200,8 @@ fn take_over(frame: &mut Frame, network: &Network) -> Result<(), DropReason> {
         ttl: network.ttl.unwrap_or_default(),
     };
     let copies = propagation.dscp == DscpPolicy::Copy || propagation.ttl == TtlPolicy::Copy;
-    if outer.traffic_class & ECN == 0 && !copies {
-        return Ok(());
-    }
-    propagation
-        .decapsulate(frame.data_mut(), outer)
-        .map_err(|_| DropReason::EcnCongestion)
+    let counts = outer.traffic_class & ECN != 0 || copies;
+    counts.then_some((propagation, outer))
 }
 
 /// Decides what an inner frame is to us. Group addresses are heard for address

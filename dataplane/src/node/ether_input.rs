@@ -1,5 +1,5 @@
 //! Takes frames from Ethernet ports: those for this node's MAC address are routed, and address
-//! resolution is heard. It does not bridge.
+//! resolution is heard. Those of bridged networks are left to `bridge`, as they are.
 
 use ringlay_encap::EtherType;
 use ringlay_encap::eth::{self, EthernetFrame};
@@ -15,6 +15,7 @@ enum Edge {
     Ip,
     Arp,
     Ndisc,
+    Bridge,
 }
 
 pub(super) fn process(input: &mut Batch, edges: &mut Edges, context: &Context<'_>) {
@@ -23,6 +24,7 @@ pub(super) fn process(input: &mut Batch, edges: &mut Edges, context: &Context<'_
             Ok(Edge::Ip) => put(&mut edges.ip_input, frame),
             Ok(Edge::Arp) => put(&mut edges.arp_input, frame),
             Ok(Edge::Ndisc) => put(&mut edges.ndisc_input, frame),
+            Ok(Edge::Bridge) => put(&mut edges.bridge, frame),
             Err(reason) => context.discard(frame, reason),
         }
     }
@@ -34,8 +36,12 @@ fn take_off(frame: &mut Frame, context: &Context<'_>) -> Result<Edge, DropReason
     let Ingress::Ethernet(id) = frame.meta.ingress else {
         return Err(DropReason::PortGone);
     };
-    let port = context.tables.port(id).zip(context.tables.link(id));
-    let (port, link) = port.ok_or(DropReason::PortGone)?;
+    let port = context.tables.port(id).ok_or(DropReason::PortGone)?;
+    if context.tables.bridge(port.network).is_some() {
+        frame.meta.network = port.network;
+        return Ok(Edge::Bridge);
+    }
+    let link = context.tables.link(id).ok_or(DropReason::PortGone)?;
     let edge = accept(link, frame.data())?;
     frame.trim_front(eth::HEADER_LEN);
     frame.meta.ingress = Ingress::Port(id);

@@ -106,7 +106,7 @@ fn send_each(
         return push(frame, edges, context);
     }
     context.counters.segmented.add(segmenter.count() as u64 - 1);
-    segment::into_frames(&frame, &segmenter, pool, context, |mut packet| {
+    segment::into_frames(&frame, &segmenter, 0, pool, context, |mut packet| {
         put_header(&mut packet, link, host);
         push(packet, edges, context);
     });

@@ -82,7 +82,7 @@ impl Out<'_> {
         };
         counters.segmented.add(segmenter.count() as u64 - 1);
         let (pool, context) = (self.pool, self.context);
-        segment::into_frames(frame, &segmenter, pool, context, |packet| {
+        segment::into_frames(frame, &segmenter, 0, pool, context, |packet| {
             self.fragment(&packet);
         });
     }

@@ -10,7 +10,7 @@ use ringlay_encap::ipv6::Ipv6Packet;
 use ringlay_encap::segment::unfinished_checksum;
 use ringlay_encap::tcp::TcpPacket;
 
-use super::{Context, Edges, mss_clamp, put};
+use super::{Context, Edges, inside, mss_clamp, put};
 use crate::batch::Batch;
 use crate::drop_reason::DropReason;
 use crate::frame::{Frame, Gso, Ingress};
@@ -57,12 +57,25 @@ fn admit(frame: &mut Frame, context: &Context<'_>) -> Result<(), DropReason> {
     // Ethernet pads short frames.
     frame.truncate(len);
     if may_lack_checksum {
-        note_unfinished_checksum(frame);
-        if is_long_and_unfinished(frame) && over_ip(frame, context) {
-            note_super_frame(frame);
-        }
+        note_unfinished_at(frame, 0, context);
     }
     Ok(())
+}
+
+/// The same for an Ethernet frame from the underlay, whatever is in it.
+#[inline]
+pub(super) fn note_unfinished(frame: &mut Frame, context: &Context<'_>) {
+    if let Some(at) = inside::ip_packet(frame.data()) {
+        note_unfinished_at(frame, at, context);
+    }
+}
+
+#[inline]
+fn note_unfinished_at(frame: &mut Frame, at: usize, context: &Context<'_>) {
+    note_unfinished_checksum(frame, at);
+    if is_long_and_unfinished(frame) && over_ip(frame, context) {
+        note_super_frame(frame, at);
+    }
 }
 
 /// Whether the frame came by an endpoint right above IP.
@@ -78,15 +91,15 @@ fn over_ip(frame: &Frame, context: &Context<'_>) -> bool {
 /// A kernel VXLAN device on the same machine leaves inner checksums to the underlay
 /// device, and virtual devices leave them to the receiver: here.
 #[inline]
-fn note_unfinished_checksum(frame: &mut Frame) {
+fn note_unfinished_checksum(frame: &mut Frame, at: usize) {
     let offload = &frame.meta.offload;
     if offload.needs_checksum || offload.checksum_valid || offload.gso != Gso::None {
         return;
     }
-    if let Some((start, offset)) = unfinished_checksum(frame.data()) {
+    if let Some((start, offset)) = unfinished_checksum(&frame.data()[at..]) {
         let offload = &mut frame.meta.offload;
         offload.needs_checksum = true;
-        offload.csum_start = start as u16;
+        offload.csum_start = (at + start) as u16;
         offload.csum_offset = offset as u16;
     }
 }
@@ -102,15 +115,15 @@ fn is_long_and_unfinished(frame: &Frame) -> bool {
 /// The kernel hands raw sockets super-frames, those of the sender and those that it put together
 /// itself, as one packet, and does not say how long the parts were. What is unfinished and too
 /// long for Ethernet is taken for one. TCP may be cut anew, into what any link has room for.
-fn note_super_frame(frame: &mut Frame) {
+fn note_super_frame(frame: &mut Frame, at: usize) {
     const SEGMENT: usize = 1280;
     let offload = frame.meta.offload;
-    let data = frame.data();
+    let data = &frame.data()[at..];
     let (gso, protocol) = match data[0] >> 4 {
         4 => (Gso::TcpV4, data[9]),
         _ => (Gso::TcpV6, data[6]),
     };
-    let start = usize::from(offload.csum_start);
+    let start = usize::from(offload.csum_start) - at;
     let segment = data.get(start..).unwrap_or_default();
     let tcp = TcpPacket::new_checked(segment).ok();
     if let Some(tcp) = tcp.filter(|_| protocol == IpProtocol::TCP.0) {
@@ -118,7 +131,7 @@ fn note_super_frame(frame: &mut Frame) {
         let offload = &mut frame.meta.offload;
         offload.gso = gso;
         offload.gso_size = (SEGMENT - header_len) as u16; // headers are 120 bytes at most
-        offload.header_len = header_len as u16;
+        offload.header_len = (at + header_len) as u16;
     }
 }
 

@@ -5,20 +5,24 @@
 //! and allocate nothing.
 
 mod arp_input;
+mod bridge;
 mod coalesce;
 mod decap;
 mod ether_input;
 mod ether_output;
 mod fragment;
+mod frame_encap;
 mod frame_output;
 mod geneve_decap;
 mod gre_decap;
 mod hold;
 mod hold_host;
 mod icmp_error;
+mod inside;
 mod ip_input;
 mod ip_lookup;
 mod ipip_decap;
+mod learn;
 mod local_input;
 mod mss_clamp;
 mod ndisc_input;
@@ -53,6 +57,7 @@ use crate::tables::{Network, NextHop, Tables};
 use self::coalesce::Coalesce;
 use self::hold::Hold;
 use self::icmp_error::TokenBucket;
+use self::learn::Told;
 use self::uplink_output::Idents;
 
 pub(crate) use self::wire_output::strip_outer;
@@ -110,6 +115,7 @@ struct Edges {
     gre_decap: Batch,
     ipip_decap: Batch,
     ether_input: Batch,
+    bridge: Batch,
     ip_input: Batch,
     arp_input: Batch,
     ndisc_input: Batch,
@@ -136,6 +142,7 @@ impl Default for Edges {
             gre_decap: Batch::new(),
             ipip_decap: Batch::new(),
             ether_input: Batch::new(),
+            bridge: Batch::new(),
             ip_input: Batch::new(),
             arp_input: Batch::new(),
             ndisc_input: Batch::new(),
@@ -195,6 +202,7 @@ pub struct Graph {
     held: Hold,
     icmp_budget: TokenBucket,
     idents: Idents,
+    told: Told,
     pool: Mempool,
     hash_seed: u64,
 }
@@ -211,6 +219,7 @@ impl Graph {
             held: Hold::new(),
             icmp_budget: TokenBucket::new(now),
             idents: Idents::default(),
+            told: Told::new(),
             pool,
             hash_seed,
         }
@@ -349,6 +358,13 @@ impl Graph {
         run!(gre_decap);
         run!(ipip_decap);
         run!(ether_input);
+        run!(
+            bridge,
+            &self.pool,
+            &mut self.told,
+            &mut self.idents,
+            self.hash_seed
+        );
         run!(arp_input);
         run!(ndisc_input);
         run!(probe_input);

@@ -6,6 +6,7 @@
 //! less than two vectors for every datagram.
 
 use ringlay_encap::EtherType;
+use ringlay_encap::eth::{self, EthernetFrame};
 use ringlay_encap::segment::Segmenter;
 use ringlay_encap::template::Template;
 
@@ -34,10 +35,14 @@ pub(super) fn cut(
     context: &Context<'_>,
 ) {
     let tunnel_len = template.tunnel_bytes().len();
-    let stride = tunnel_len + segmenter.header_len() + segmenter.payload(0).len();
+    let link = link_len(frame, template);
+    let headers_len = tunnel_len + link;
+    let stride = headers_len + segmenter.header_len() + segmenter.payload(0).len();
     let tunnel = context.tables.tunnel(frame.meta.tunnel);
     let oversized = tunnel.is_some_and(|tunnel| {
-        tunnel_encap::is_oversized(frame, stride - tunnel_len, tunnel, context)
+        // VLAN tags are part of what the path has to take.
+        let packet = stride - tunnel_len - link.min(eth::HEADER_LEN);
+        tunnel_encap::is_oversized(frame, packet, tunnel, context)
     });
     let per_train = if oversized {
         1
@@ -46,8 +51,9 @@ pub(super) fn cut(
     };
     let count = segmenter.count();
     context.counters.segmented.add(count as u64 - 1);
-    let mut tunnel = [0; 64];
-    template.write_tunnel(ethertype, &mut tunnel[..tunnel_len]);
+    let mut headers = [0; 64];
+    template.write_tunnel(ethertype, &mut headers[..tunnel_len]);
+    headers[tunnel_len..headers_len].copy_from_slice(&frame.data()[..link]);
     for first in (0..count).step_by(per_train) {
         let range = first..count.min(first + per_train);
         let datagrams = range.len();
@@ -57,13 +63,7 @@ pub(super) fn cut(
                 .dropped(DropReason::PoolExhausted, datagrams as u64);
             continue;
         };
-        fill(
-            &mut train,
-            frame.data(),
-            segmenter,
-            &tunnel[..tunnel_len],
-            range,
-        );
+        fill(&mut train, segmenter, &headers[..headers_len], range);
         train.meta = Meta {
             segment_size: if datagrams > 1 { stride as u16 } else { 0 },
             oversized,
@@ -78,10 +78,24 @@ pub(super) fn cut(
     }
 }
 
-/// Writes each packet of `frame` to a frame of its own, complete, and hands it on.
+/// How many bytes of an Ethernet header and VLAN tags a super-frame for this tunnel begins with, which
+/// each of its packets gets.
+#[inline]
+pub(super) fn link_len(frame: &Frame, template: &Template) -> usize {
+    let header = template
+        .is_bridged()
+        .then(|| EthernetFrame::new_checked(frame.data()));
+    header
+        .and_then(Result::ok)
+        .map_or(0, |header| header.payload_offset())
+}
+
+/// Writes each packet of `frame` to a frame of its own, complete and behind the same `link` bytes,
+/// and hands it on.
 pub(super) fn into_frames(
     frame: &Frame,
     segmenter: &Segmenter<'_>,
+    link: usize,
     pool: &Mempool,
     context: &Context<'_>,
     mut hand_on: impl FnMut(Frame),
@@ -96,22 +110,23 @@ pub(super) fn into_frames(
             offload: Offload::default(),
             ..frame.meta
         };
-        packet.set_len(segmenter.header_len() + segmenter.payload(index).len());
-        let (header, payload) = packet.data_mut().split_at_mut(segmenter.header_len());
+        packet.set_len(link + segmenter.header_len() + segmenter.payload(index).len());
+        let (front, rest) = packet.data_mut().split_at_mut(link);
+        front.copy_from_slice(&frame.data()[..link]);
+        let (header, payload) = rest.split_at_mut(segmenter.header_len());
         segmenter.write_segment(index, header, payload);
         hand_on(packet);
     }
 }
 
-/// Writes the datagrams of the segments in `range` one after another.
+/// Writes the datagrams of the segments in `range` one after another, each behind the same headers.
 fn fill(
     train: &mut Frame,
-    packet: &[u8],
     segmenter: &Segmenter<'_>,
-    tunnel: &[u8],
+    headers: &[u8],
     range: std::ops::Range<usize>,
 ) {
-    let header_len = tunnel.len() + segmenter.header_len();
+    let header_len = headers.len() + segmenter.header_len();
     let payload = range
         .clone()
         .map(|index| segmenter.payload(index).len())
@@ -119,10 +134,10 @@ fn fill(
     train.set_len(range.len() * header_len + payload);
     let mut rest = train.data_mut();
     for index in range {
-        let payload = &packet[segmenter.payload(index)];
-        let (datagram, tail) = rest.split_at_mut(header_len + payload.len());
-        datagram[..tunnel.len()].copy_from_slice(tunnel);
-        let (header, body) = datagram[tunnel.len()..].split_at_mut(segmenter.header_len());
+        let payload_len = segmenter.payload(index).len();
+        let (datagram, tail) = rest.split_at_mut(header_len + payload_len);
+        datagram[..headers.len()].copy_from_slice(headers);
+        let (header, body) = datagram[headers.len()..].split_at_mut(segmenter.header_len());
         segmenter.write_segment(index, header, body);
         rest = tail;
     }

@@ -2,9 +2,9 @@
 //! the cutting and the outer checksum to the kernel behind the uplink.
 
 use ringlay_encap::template::{OuterChecksum, Stamp, Template};
-use ringlay_encap::{EtherType, IpProtocol, udp};
+use ringlay_encap::{EtherType, IpProtocol, eth, udp};
 
-use super::tunnel_encap::ip_fields;
+use super::inside;
 use crate::frame::{Encapsulation, Frame, Gso, Offload};
 
 /// Where a UDP header has its checksum.
@@ -27,7 +27,7 @@ impl Idents {
 /// What outer headers take from a frame and its flow.
 #[inline]
 pub(super) fn stamp(frame: &Frame, ethertype: EtherType) -> Stamp {
-    let inner = ip_fields(frame.data());
+    let inner = inside::fields(frame.data(), ethertype);
     let stamp = Stamp {
         ecn: inner.ecn(),
         dscp: inner.dscp(),
@@ -65,8 +65,8 @@ fn outer_checksum(template: &Template) -> OuterChecksum {
     }
 }
 
-/// Encapsulates a frame that stands for `count` packets, each with `header_len` bytes of
-/// inner IP and transport headers. False, with the frame as it was, if it is too long, or
+/// Encapsulates a packet, or untagged Ethernet frame, that stands for `count` of them, each with
+/// `header_len` bytes of inner headers. False, with the frame as it was, if it is too long, or
 /// if its checksum is not left to the kernel as that of a super-frame must be.
 #[inline]
 pub(super) fn encapsulate(
@@ -102,6 +102,10 @@ pub(super) fn encapsulate(
         return false;
     }
     let (outer, transport) = (template.len() as u16, transport as u16);
+    let link = match ethertype {
+        EtherType::BRIDGED => eth::HEADER_LEN as u16,
+        _ => 0,
+    };
     frame.meta.offload = if cut {
         Offload {
             header_len: outer + header_len as u16,
@@ -109,7 +113,7 @@ pub(super) fn encapsulate(
             tunnel: Some(Encapsulation {
                 outer: template.version(),
                 transport,
-                inner: outer,
+                inner: outer + link,
                 checksum: template.sends_checksum(),
             }),
             ..inner

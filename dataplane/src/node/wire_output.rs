@@ -47,12 +47,19 @@ pub(super) fn cut(
     context: &Context<'_>,
     idents: &mut Idents,
 ) {
-    let ethertype = ethertype(frame);
+    let link = segment::link_len(frame, template);
+    let ethertype = match template.is_bridged() {
+        true => EtherType::BRIDGED,
+        false => ethertype(frame),
+    };
     context.counters.segmented.add(segmenter.count() as u64 - 1);
-    segment::into_frames(frame, segmenter, pool, context, |mut packet| {
+    segment::into_frames(frame, segmenter, link, pool, context, |mut packet| {
         let sum = template.sends_checksum().then(|| {
             // Its checksums were computed just now.
-            let known = checksum::sum_of_valid_packet(packet.data());
+            let known = match ethertype {
+                EtherType::BRIDGED => checksum::sum_of_valid_frame(packet.data()),
+                _ => checksum::sum_of_valid_packet(packet.data()),
+            };
             known.unwrap_or_else(|| checksum::sum(packet.data()))
         });
         if !stamp(&mut packet, template, ethertype, sum, idents) {

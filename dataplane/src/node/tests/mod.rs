@@ -1,5 +1,6 @@
 //! The forwarding graph without IO: packets in, packets out, every one accounted for.
 
+mod bridge;
 mod checksums;
 mod encapsulations;
 mod forward;
@@ -248,7 +249,8 @@ impl Drop for Rig {
             return;
         }
         let c = &self.counters;
-        let came = c.received.value() + c.originated.value() + c.segmented.value();
+        let came =
+            c.received.value() + c.originated.value() + c.segmented.value() + c.flooded.value();
         let went = c.sent.value()
             + c.consumed.value()
             + c.total_drops()
