@@ -66,6 +66,11 @@ impl Batch {
         self.frames.drain(..)
     }
 
+    /// Lets go of the frames that `keep` does not want; the others stay in order.
+    pub fn retain(&mut self, keep: impl FnMut(&mut Frame) -> bool) {
+        self.frames.retain_mut(keep);
+    }
+
     /// The frames, oldest first.
     #[inline]
     pub fn iter(&self) -> impl Iterator<Item = &Frame> {

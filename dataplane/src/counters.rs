@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crossbeam::utils::CachePadded;
 
 use crate::drop_reason::DropReason;
+use crate::stage::StageClock;
 
 /// A number that one thread changes and others may read.
 #[derive(Debug, Default)]
@@ -76,6 +77,8 @@ pub struct WorkerCounters {
     pub waits: Counter,
     /// System calls of the driver.
     pub syscalls: Counter,
+    /// Where the time goes, if that is measured.
+    pub stages: StageClock,
     drops: [Counter; DropReason::ALL.len()],
 }
 
@@ -97,6 +100,7 @@ impl WorkerCounters {
             batches: Counter::default(),
             waits: Counter::default(),
             syscalls: Counter::default(),
+            stages: StageClock::default(),
             drops: std::array::from_fn(|_| Counter::default()),
         })
     }

@@ -37,6 +37,7 @@ pub mod port;
 pub mod probe;
 pub mod runtime;
 pub mod snapshot;
+pub mod stage;
 pub mod stats;
 pub mod sys;
 pub mod tables;

@@ -5,6 +5,7 @@
 
 mod error;
 mod led;
+mod stages;
 
 use std::collections::HashMap;
 use std::io;
@@ -38,6 +39,7 @@ use crate::tables::Tables;
 use crate::worker::{Command, Wiring, Worker};
 
 pub use self::error::{AttachError, StartError};
+use self::stages::Measurement;
 pub use crate::worker::PollMode;
 
 /// Events that may wait for the control plane.
@@ -89,6 +91,7 @@ pub struct Runtime {
     publisher: Mutex<Publisher<Tables>>,
     events: Receiver<Event>,
     queues: Mutex<Queues>,
+    measurement: Mutex<Option<Measurement>>,
 }
 
 /// One worker as others see it.
@@ -136,6 +139,7 @@ impl Runtime {
             publisher: Mutex::new(Publisher::new(Tables::default())),
             events,
             queues: Mutex::default(),
+            measurement: Mutex::default(),
         };
         for (index, &cpu) in config.workers.iter().enumerate() {
             let id = WorkerId(index as u16);
@@ -386,6 +390,7 @@ impl Runtime {
                 .collect(),
             ports: QueueStats::sum_each(&queues.ports),
             underlays: QueueStats::sum_each(&queues.underlays),
+            measured: self.measured(),
         }
     }
 

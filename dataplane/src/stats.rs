@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::counters::{Missed, QueueCounters, WorkerCounters};
 use crate::drop_reason::DropReason;
 use crate::id::{PortId, UnderlayId, WorkerId};
+use crate::stage::{Stage, StageStats};
 
 /// Every counter of the dataplane at one moment.
 #[derive(Clone, Debug)]
@@ -19,6 +21,19 @@ pub struct Stats {
     pub ports: Vec<(PortId, QueueStats)>,
     /// Each local tunnel endpoint, summed over its sockets.
     pub underlays: Vec<(UnderlayId, QueueStats)>,
+    /// How the workers' stages were measured, if they were.
+    pub measured: Option<Measured>,
+}
+
+/// A measurement of the workers' stages.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Measured {
+    /// Whether it goes on.
+    pub running: bool,
+    /// How long it took so far.
+    pub duration: Duration,
+    /// What a second is in [`StageStats::cycles`].
+    pub hertz: f64,
 }
 
 /// A worker's counters; see [`WorkerCounters`] for their meaning.
@@ -44,6 +59,8 @@ pub struct WorkerStats {
     pub syscalls: u64,
     /// Every reason, also those that never occurred.
     pub drops: Vec<(DropReason, u64)>,
+    /// Every stage, also those that did nothing.
+    pub stages: Vec<(Stage, StageStats)>,
 }
 
 impl WorkerStats {
@@ -69,6 +86,10 @@ impl WorkerStats {
             drops: DropReason::ALL
                 .iter()
                 .map(|&r| (r, counters.drops(r)))
+                .collect(),
+            stages: Stage::ALL
+                .iter()
+                .map(|&stage| (stage, counters.stages.read(stage)))
                 .collect(),
         }
     }

@@ -19,6 +19,7 @@ use crate::id::{PortId, TunnelId, UnderlayId};
 use crate::mempool::Mempool;
 use crate::node::{Context, Graph, Output, strip_outer};
 use crate::snapshot::Reader;
+use crate::stage::Stage;
 use crate::tables::Tables;
 
 /// How a worker waits for work.
@@ -90,6 +91,11 @@ pub(crate) enum Command {
     CountMissed {
         done: Sender<io::Result<()>>,
     },
+    /// Measure the stages, from zero unless they are measured already, or no more.
+    MeasureStages {
+        on: bool,
+        done: Sender<io::Result<()>>,
+    },
     Stop,
 }
 
@@ -151,6 +157,7 @@ impl<D: Driver> Worker<D> {
                 idle_since = None;
                 continue;
             }
+            self.wiring.counters.stages.resume(Stage::Idle);
             let now = Instant::now();
             let since = *idle_since.get_or_insert(now);
             if self
@@ -164,7 +171,9 @@ impl<D: Driver> Worker<D> {
                     .graph
                     .held_until()
                     .map(|at| at.saturating_duration_since(now));
+                self.wiring.counters.stages.begin(Stage::Wait);
                 self.driver.wait(timeout)?;
+                self.wiring.counters.stages.resume(Stage::Idle);
                 idle_since = None;
             } else {
                 // Whoever else wants this CPU, such as the peer of the conversation, has it.
@@ -177,7 +186,9 @@ impl<D: Driver> Worker<D> {
 
     /// One batch: returns whether there was work.
     fn turn(&mut self) -> bool {
+        self.wiring.counters.stages.resume(Stage::Receive);
         self.driver.receive(&mut self.received);
+        self.wiring.counters.stages.received(self.received.len());
         let changed = self.wiring.reader.refresh();
         let holding = self.graph.held_until();
         if self.received.is_empty() && !changed && holding.is_none() {
@@ -196,6 +207,7 @@ impl<D: Driver> Worker<D> {
                 graph.release_held(context, output);
             }
         }
+        self.wiring.counters.stages.flush();
         self.driver.flush();
         worked
     }
@@ -227,6 +239,7 @@ impl<D: Driver> Worker<D> {
             let Ok(command) = self.wiring.commands.try_recv() else {
                 break;
             };
+            self.wiring.counters.stages.begin(Stage::Control);
             match command {
                 Command::Attach {
                     queue,
@@ -261,10 +274,23 @@ impl<D: Driver> Worker<D> {
                     self.driver.count_missed();
                     let _ = done.send(Ok(()));
                 }
+                Command::MeasureStages { on, done } => {
+                    self.measure_stages(on);
+                    let _ = done.send(Ok(()));
+                }
                 Command::Stop => return false,
             }
         }
         true
+    }
+
+    fn measure_stages(&self, on: bool) {
+        let stages = &self.wiring.counters.stages;
+        match (on, stages.is_running()) {
+            (true, false) => stages.start(),
+            (false, true) => stages.stop(),
+            _ => {}
+        }
     }
 
     fn attach(&mut self, queue: Queue, counters: Arc<QueueCounters>) -> io::Result<()> {
@@ -343,6 +369,7 @@ impl<D: Driver> Worker<D> {
         }
         // The refresh may have brought what held frames wait for.
         graph.release_held(context, output);
+        self.wiring.counters.stages.flush();
         self.driver.flush();
     }
 

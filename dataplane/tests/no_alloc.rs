@@ -18,6 +18,7 @@ use ringlay_dataplane::id::{NetworkId, PortId, TunnelId, UnderlayId};
 use ringlay_dataplane::mempool::Mempool;
 use ringlay_dataplane::node::{Context, Graph, Output};
 use ringlay_dataplane::port::uplink;
+use ringlay_dataplane::stage::Stage;
 use ringlay_dataplane::tables::{
     Bridge, FdbEntry, Fib, Link, Network, NextHop, Place, Port, Tables, Tunnel,
 };
@@ -254,7 +255,11 @@ const ROUNDS: u64 = 5_000;
 
 /// Forwards all of the traffic, of which so many frames leave by the uplink each time.
 fn forward(tables: Tables, by_uplink: usize) {
-    let (count, counters) = run(&tables, &traffic());
+    let (count, counters) = run(&tables, &traffic(), false);
+    let (measured, clocked) = run(&tables, &traffic(), true);
+    assert_eq!(measured.by_uplink, count.by_uplink);
+    let sent = clocked.stages.read(Stage::Send).frames;
+    assert!(sent > 0 && counters.stages.read(Stage::Send).frames == 0);
     let rounds = ROUNDS as usize;
     let repeats = repeats(&traffic());
     // Of each repetition of the list: one datagram as it is, six of the super-frame, one ARP reply,
@@ -281,10 +286,18 @@ fn repeats(traffic: &[Packet]) -> usize {
     BATCH_SIZE / traffic.len()
 }
 
-/// Forwards rounds of a batch of the traffic, which must allocate nothing.
-fn run(tables: &Tables, traffic: &[Packet]) -> (Count, CachePadded<WorkerCounters>) {
+/// Forwards rounds of a batch of the traffic, which must allocate nothing, also while the stages are
+/// measured.
+fn run(
+    tables: &Tables,
+    traffic: &[Packet],
+    measured: bool,
+) -> (Count, CachePadded<WorkerCounters>) {
     let pool = Mempool::new(256).unwrap();
     let counters = WorkerCounters::new();
+    if measured {
+        counters.stages.start();
+    }
     let (events, _receiver) = bounded(16);
     let start = Instant::now();
     let mut graph = Graph::new(pool.clone(), 1, start);
@@ -345,7 +358,7 @@ fn routing_for_hosts_on_a_link_allocates_nothing() {
             neighbours: [(host, PEER_MAC)].into_iter().collect(),
         };
         tables.insert_link(link, table);
-        let (count, counters) = run(&tables, &traffic_of_hosts(link));
+        let (count, counters) = run(&tables, &traffic_of_hosts(link), offloads);
         let rounds = ROUNDS as usize;
         assert!(count.packets > rounds * 3 && count.datagrams >= rounds);
         assert_eq!(count.super_frames > 0, offloads);
@@ -433,7 +446,7 @@ fn bridging_allocates_nothing() {
         fdb: fdb.into_iter().collect(),
     };
     tables.insert_bridge(blue, bridge);
-    let (count, counters) = run(&tables, &traffic_of_a_bridge(here));
+    let (count, counters) = run(&tables, &traffic_of_a_bridge(here), true);
     let rounds = ROUNDS as usize;
     assert!(count.packets > rounds * 3 && count.datagrams > rounds * 9);
     assert!(count.super_frames > rounds && counters.flooded.value() > ROUNDS);

@@ -18,7 +18,8 @@ use ringlay_dataplane::id::{NetworkId, PortId, TunnelId, UnderlayId};
 use ringlay_dataplane::port::tun::{self, Life, TunConfig, TunOffloads};
 use ringlay_dataplane::port::underlay::{self, UnderlayConfig};
 use ringlay_dataplane::runtime::{PollMode, Runtime, RuntimeConfig};
-use ringlay_dataplane::stats::Stats;
+use ringlay_dataplane::stage::{Stage, StageStats};
+use ringlay_dataplane::stats::{Stats, WorkerStats};
 use ringlay_dataplane::sys::netns;
 use ringlay_dataplane::tables::{Fib, Network, NextHop, Port, Tables, Tunnel};
 use ringlay_encap::template::Template;
@@ -221,6 +222,17 @@ fn drops(stats: &Stats, reason: DropReason) -> u64 {
         .sum()
 }
 
+/// A stage of all workers together.
+fn stage(stats: &Stats, stage: Stage) -> StageStats {
+    let all = stats.workers.iter().flat_map(|worker| &worker.stages);
+    let of = all.filter(|(found, _)| *found == stage);
+    of.fold(StageStats::default(), |sum, (_, it)| StageStats {
+        calls: sum.calls + it.calls,
+        frames: sum.frames + it.frames,
+        cycles: sum.cycles + it.cycles,
+    })
+}
+
 fn with_each_driver(scenario: fn(DriverChoice)) {
     for driver in [DriverChoice::IoUring, DriverChoice::Epoll] {
         netns::run_in_new(|| scenario(driver)).unwrap();
@@ -348,4 +360,74 @@ fn an_idle_worker_sleeps() {
             waits(&rig) - before
         );
     });
+}
+
+#[test]
+fn stages_are_measured_while_packets_flow() {
+    with_each_driver(|driver| {
+        let rig = Rig::new(driver, true);
+        let there_and_back = |count| {
+            for _ in 0..count {
+                rig.send(b"measured");
+                let (frame, _) = rig.arrived();
+                rig.answer(&frame);
+                receive(&rig.application, &mut [0; 100]);
+            }
+        };
+        there_and_back(10);
+        let before = rig.settled();
+        assert!(before.measured.is_none() && stage(&before, Stage::Receive).calls == 0);
+        rig.runtime.measure_stages(true);
+        there_and_back(100);
+        // Already on: nothing begins anew.
+        rig.runtime.measure_stages(true);
+        let stats = rig.settled();
+        let sum = |stats: &Stats, pick: fn(&WorkerStats) -> u64| -> u64 {
+            stats.workers.iter().map(pick).sum()
+        };
+        let received = sum(&stats, |it| it.received) - sum(&before, |it| it.received);
+        assert_eq!(stage(&stats, Stage::Receive).frames, received);
+        let [encap, decap] = [Stage::TunnelEncap, Stage::VxlanDecap].map(|it| stage(&stats, it));
+        assert!(encap.frames >= 100 && decap.frames >= 100);
+        let [sent, flushed] = [Stage::Send, Stage::Flush].map(|it| stage(&stats, it).frames);
+        assert!(sent >= 200 && flushed == sent);
+        the_whole_time_is_told(&rig);
+        rig.runtime.measure_stages(false);
+        let measured = rig.runtime.stats();
+        there_and_back(10);
+        let stopped = rig.settled();
+        assert_eq!(
+            stage(&stopped, Stage::Receive),
+            stage(&measured, Stage::Receive)
+        );
+        assert!(!stopped.measured.unwrap().running);
+        rig.runtime.measure_stages(true);
+        let anew = rig.runtime.stats();
+        assert_eq!(stage(&anew, Stage::TunnelEncap), StageStats::default());
+    });
+}
+
+/// The stages of each worker add up to the time since they are measured, which begins a little
+/// before the worker hears of it.
+fn the_whole_time_is_told(rig: &Rig) {
+    let deadline = Instant::now() + 5 * SECOND;
+    loop {
+        let stats = rig.runtime.stats();
+        let measured = stats.measured.unwrap();
+        assert!(measured.running && measured.hertz > 1e6, "{measured:?}");
+        let cycles = measured.duration.as_secs_f64() * measured.hertz;
+        let told = |worker: &WorkerStats| -> u64 {
+            worker.stages.iter().map(|(_, stage)| stage.cycles).sum()
+        };
+        let parts: Vec<_> = stats
+            .workers
+            .iter()
+            .map(|it| told(it) as f64 / cycles)
+            .collect();
+        assert!(parts.iter().all(|part| *part <= 1.0), "{parts:?}");
+        if parts.iter().all(|part| *part > 0.98) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{parts:?}");
+    }
 }

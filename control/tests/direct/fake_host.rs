@@ -219,6 +219,7 @@ impl Host for FakeHost {
             workers: Vec::new(),
             ports: Vec::new(),
             underlays: Vec::new(),
+            measured: None,
         }
     }
 

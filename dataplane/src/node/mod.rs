@@ -52,6 +52,7 @@ use crate::event::Event;
 use crate::frame::{Frame, Ingress};
 use crate::id::{PortId, TunnelId};
 use crate::mempool::Mempool;
+use crate::stage::Stage;
 use crate::tables::{Network, NextHop, Tables};
 
 use self::coalesce::Coalesce;
@@ -182,6 +183,12 @@ impl Edges {
         }
     }
 
+    /// How many frames are about to leave the graph.
+    #[inline]
+    fn leaving(&self) -> usize {
+        self.port_output.len() + self.underlay_output.len() + self.uplink_output.len()
+    }
+
     /// Sends a frame to `icmp_error`, to be dropped for `fault` and its sender told.
     #[inline]
     fn refuse(&mut self, mut frame: Frame, fault: DropReason) {
@@ -227,6 +234,9 @@ impl Graph {
 
     /// Forwards every frame of `received` to an output or a drop.
     pub fn run(&mut self, received: &mut Batch, context: &Context<'_>, output: &mut impl Output) {
+        if context.counters.stages.is_running() {
+            strip_all(received, context);
+        }
         for mut frame in received.drain() {
             if let Ingress::Uplink(id) = frame.meta.ingress
                 && let Err(reason) = uplink_input::strip(&mut frame, id, context)
@@ -298,12 +308,14 @@ impl Graph {
 
     /// Tries the waiting frames again; call it when the tables changed.
     pub fn release_held(&mut self, context: &Context<'_>, output: &mut impl Output) {
+        context.counters.stages.resume(Stage::Hold);
         self.held.release(context.tables, &mut self.edges);
         self.forward(context, output);
     }
 
     /// Gives up on frames that waited too long.
     pub fn expire_held(&mut self, context: &Context<'_>, output: &mut impl Output) {
+        context.counters.stages.resume(Stage::Hold);
         self.held.expire(context.now, &mut self.edges);
         self.forward(context, output);
     }
@@ -326,12 +338,16 @@ impl Graph {
     fn enter(&mut self, frame: Frame, context: &Context<'_>, output: &mut impl Output) {
         if self.entered.room() == 0 {
             self.forward(context, output);
+            // Only trains from a tunnel are more than a batch.
+            context.counters.stages.resume(Stage::Coalesce);
         }
         put(&mut self.entered, frame);
     }
 
     fn forward(&mut self, context: &Context<'_>, output: &mut impl Output) {
         let (edges, input) = (&mut self.edges, &mut self.input);
+        let stages = &context.counters.stages;
+        stages.enter(Stage::Dispatch, self.entered.len());
         for frame in self.entered.drain() {
             match frame.meta.ingress {
                 Ingress::Port(_) => put(&mut edges.ip_input, frame),
@@ -347,6 +363,8 @@ impl Graph {
         macro_rules! run {
             ($node:ident $(, $state:expr)*) => {
                 if !edges.$node.is_empty() {
+                    const STAGE: Stage = Stage::of_node(stringify!($node));
+                    stages.enter(STAGE, edges.$node.len());
                     std::mem::swap(&mut edges.$node, input);
                     $node::process(input, edges, context $(, $state)*);
                     debug_assert!(input.is_empty());
@@ -388,6 +406,7 @@ impl Graph {
         run!(hold_host, &mut self.held);
         debug_assert!(edges.icmp_error.is_empty() && edges.ip_lookup.is_empty());
         context.counters.held.set(self.held.len() as u64);
+        stages.enter(Stage::Send, edges.leaving());
         edges
             .port_output
             .drain()
@@ -400,6 +419,33 @@ impl Graph {
             .uplink_output
             .drain()
             .for_each(|frame| output.uplink(frame));
+    }
+}
+
+/// Takes the outer headers off all that came by uplinks, before the first frame goes on. Otherwise each
+/// goes through that and the next stage before the next one does, and the two could not be told apart.
+#[cold]
+fn strip_all(received: &mut Batch, context: &Context<'_>) {
+    let stages = &context.counters.stages;
+    let count = |received: &Batch, of: fn(&Ingress) -> bool| {
+        let frames = received.iter().map(|frame| &frame.meta.ingress);
+        frames.filter(|ingress| of(ingress)).count()
+    };
+    let by_uplink = count(received, |it| matches!(it, Ingress::Uplink(_)));
+    if by_uplink > 0 {
+        stages.enter(Stage::UplinkInput, by_uplink);
+        received.retain(|frame| {
+            let Ingress::Uplink(id) = frame.meta.ingress else {
+                return true;
+            };
+            let done = uplink_input::strip(frame, id, context);
+            done.inspect_err(|&reason| context.counters.dropped(reason, 1))
+                .is_ok()
+        });
+    }
+    match count(received, |it| matches!(it, Ingress::Underlay(_))) {
+        0 => stages.resume(Stage::Dispatch),
+        tunnelled => stages.enter(Stage::Coalesce, tunnelled),
     }
 }
 

@@ -476,7 +476,7 @@ fn a_flood_leaves_memory_for_others() {
     drop(taken);
 }
 
-const BATCH: usize = crate::batch::BATCH_SIZE;
+const BATCH: usize = BATCH_SIZE;
 
 #[test]
 fn congestion_marks_come_out_of_the_tunnel() {

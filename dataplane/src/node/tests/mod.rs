@@ -13,6 +13,7 @@ mod nesting;
 mod plain;
 mod probe;
 mod resolve;
+mod stages;
 mod super_frames;
 mod tell;
 mod uplink;
@@ -29,7 +30,7 @@ use ringlay_encap::{DscpPolicy, Encapsulation, MacAddr, TunnelKey, UdpChecksum, 
 use ringlay_lpm::Prefix;
 
 use super::{Context, Graph, Output};
-use crate::batch::Batch;
+use crate::batch::{BATCH_SIZE, Batch};
 use crate::counters::WorkerCounters;
 use crate::drop_reason::DropReason;
 use crate::endpoint::Endpoint;
