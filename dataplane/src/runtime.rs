@@ -5,6 +5,7 @@
 
 mod error;
 mod led;
+mod packet;
 mod stages;
 
 use std::collections::HashMap;

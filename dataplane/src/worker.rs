@@ -294,27 +294,33 @@ impl<D: Driver> Worker<D> {
     }
 
     fn attach(&mut self, queue: Queue, counters: Arc<QueueCounters>) -> io::Result<()> {
+        let owner = match queue {
+            Queue::Xdp { owner, .. } => Some(owner),
+            Queue::Packet { port, .. } => Some(Owner::Port(port)),
+            _ => None,
+        };
         let (table, index) = match &queue {
-            Queue::Tun { port, .. } | Queue::Tap { port, .. } => (&mut self.ports, port.index()),
+            Queue::Tun { port, .. } | Queue::Tap { port, .. } | Queue::Packet { port, .. } => {
+                (&mut self.ports, port.index())
+            }
             Queue::Underlay { id, .. } => (&mut self.underlays, id.index()),
             Queue::Raw { id, socket } if socket.protocol == IpProtocol::IPV6 => {
                 (&mut self.ipv6, id.index())
             }
             Queue::Raw { id, .. } => (&mut self.underlays, id.index()),
             Queue::Uplink { id, .. } => (&mut self.uplinks, id.index()),
-            &Queue::Xdp { owner, .. } => {
-                let (table, index) = match owner {
-                    Owner::Uplink(id) => (&mut self.uplinks, id.index()),
-                    Owner::Port(id) => (&mut self.ports, id.index()),
-                };
-                if queue_of(table, index).is_some() {
-                    let queue = self.driver.attach(queue, counters)?;
-                    self.further.push((owner, queue));
-                    return Ok(());
-                }
-                (table, index)
-            }
+            Queue::Xdp { owner, .. } => match owner {
+                Owner::Uplink(id) => (&mut self.uplinks, id.index()),
+                Owner::Port(id) => (&mut self.ports, id.index()),
+            },
         };
+        if let Some(owner) = owner
+            && queue_of(table, index).is_some()
+        {
+            let queue = self.driver.attach(queue, counters)?;
+            self.further.push((owner, queue));
+            return Ok(());
+        }
         if table.len() <= index {
             table.resize(index + 1, None);
         }

@@ -160,6 +160,10 @@ impl Driver for EpollDriver {
                 device: Device::Ethernet(port),
                 file: File::from(fd),
             },
+            Queue::Packet { port, fd } => Kind::Device {
+                device: Device::Packet(port),
+                file: File::from(fd),
+            },
             Queue::Uplink { id, fd } => Kind::Device {
                 device: Device::Uplink(id),
                 file: File::from(fd),

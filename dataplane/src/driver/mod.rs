@@ -44,6 +44,14 @@ pub enum Queue {
         /// The queue's descriptor, non-blocking.
         fd: OwnedFd,
     },
+    /// A packet socket on the device of an Ethernet port, with the same header in front of frames. A
+    /// worker sends by the first that it gets for a port, and receives by all.
+    Packet {
+        /// The port it belongs to.
+        port: PortId,
+        /// The socket, non-blocking.
+        fd: OwnedFd,
+    },
     /// One queue of the TAP device that is the uplink of a local tunnel endpoint. Each read
     /// and write starts with a virtio-net header of
     /// [`crate::port::uplink::VNET_HEADER_LEN`] bytes.

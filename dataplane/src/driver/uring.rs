@@ -21,7 +21,7 @@ use crate::driver::ledger::Ledger;
 use crate::driver::packets::PacketSender;
 use crate::driver::uring::queue::{Attached, Chosen, Kind, Lengths, Senders};
 use crate::driver::vnet::Device;
-use crate::driver::{Driver, DriverConfig, Queue, QueueId, datagram, errors, raw, sender_of};
+use crate::driver::{Driver, DriverConfig, Queue, QueueId, datagram, raw, sender_of};
 use crate::drop_reason::DropReason;
 use crate::frame::Frame;
 use crate::mempool::{HEADROOM, Mempool};
@@ -119,6 +119,7 @@ impl UringDriver {
         let (fd, mode, offset, kind) = match queue {
             Queue::Tun { port, fd } => read(fd, Device::Port(port)),
             Queue::Tap { port, fd } => read(fd, Device::Ethernet(port)),
+            Queue::Packet { port, fd } => read(fd, Device::Packet(port)),
             Queue::Uplink { id, fd } => read(fd, Device::Uplink(id)),
             Queue::Xdp { .. } => return Err(io::ErrorKind::Unsupported.into()),
             Queue::Underlay {
@@ -296,16 +297,8 @@ impl UringDriver {
             queue.needy = true;
             self.needy.push(index);
         }
-        if matches!(errno, libc::ENOBUFS | libc::ECANCELED) {
-            return;
-        }
-        queue.failures += 1;
-        // Zero is the end of a file, which no live queue has.
-        if errno == 0 || errors::is_gone(errno) || queue.failures >= errors::MAX_FAILURES {
-            queue.gone = true;
-            let error = io::Error::from_raw_os_error(errno);
-            let queue = queue.kind.label();
-            tracing::warn!(queue, %error, "queue receives nothing any more");
+        if let Some(reason) = queue.ended(errno) {
+            self.ledger.received_in_vain(reason);
         }
     }
 

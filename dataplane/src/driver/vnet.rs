@@ -1,4 +1,5 @@
-//! Frames as they cross a queue of a TUN or TAP device: behind their virtio-net header.
+//! Frames as they cross a queue of a TUN or TAP device, or a packet socket: behind their virtio-net
+//! header.
 
 use std::fmt;
 
@@ -17,6 +18,8 @@ pub(crate) enum Device {
     Port(PortId),
     /// The TAP device of a port, with Ethernet frames.
     Ethernet(PortId),
+    /// A packet socket on the device of a port, with Ethernet frames.
+    Packet(PortId),
     /// The TAP device that is the uplink of an underlay, with Ethernet frames.
     Uplink(UnderlayId),
 }
@@ -24,7 +27,7 @@ pub(crate) enum Device {
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Port(id) | Self::Ethernet(id) => write!(f, "port {id}"),
+            Self::Port(id) | Self::Ethernet(id) | Self::Packet(id) => write!(f, "port {id}"),
             Self::Uplink(id) => write!(f, "uplink of underlay {id}"),
         }
     }
@@ -35,7 +38,7 @@ impl Device {
     #[inline]
     pub(crate) const fn header_len(self) -> usize {
         match self {
-            Self::Port(_) | Self::Ethernet(_) => virtio::HEADER_LEN,
+            Self::Port(_) | Self::Ethernet(_) | Self::Packet(_) => virtio::HEADER_LEN,
             Self::Uplink(_) => virtio::TUNNEL_HEADER_LEN,
         }
     }
@@ -51,15 +54,27 @@ impl Device {
     pub(crate) const fn ingress(self) -> Ingress {
         match self {
             Self::Port(id) => Ingress::Port(id),
-            Self::Ethernet(id) => Ingress::Ethernet(id),
+            Self::Ethernet(id) | Self::Packet(id) => Ingress::Ethernet(id),
             Self::Uplink(id) => Ingress::Uplink(id),
         }
+    }
+
+    /// Whether an error of a read is about one packet, which is lost, and not about the queue: it is of
+    /// a kind of segmentation that the header has no word for (SCTP's, say). TUN and TAP devices cut
+    /// such packets before.
+    pub(crate) fn loses_packet(self, errno: i32) -> bool {
+        matches!(self, Self::Packet(_)) && errno == libc::EINVAL
+    }
+
+    /// Whether an error of a read says no more than that nothing comes for now: the device is down.
+    pub(crate) fn is_quiet(self, errno: i32) -> bool {
+        matches!(self, Self::Packet(_)) && errno == libc::ENETDOWN
     }
 
     /// Why the queue did not take a packet.
     pub(crate) fn drop_reason(self, errno: i32) -> DropReason {
         match self {
-            Self::Port(_) | Self::Ethernet(_) => errors::port_drop_reason(errno),
+            Self::Port(_) | Self::Ethernet(_) | Self::Packet(_) => errors::port_drop_reason(errno),
             Self::Uplink(_) => errors::underlay_drop_reason(errno),
         }
     }
@@ -76,7 +91,9 @@ impl Device {
         let whole = (self.header_len()..bytes.len()).contains(&len);
         let offload = match self {
             _ if !whole => None,
-            Self::Port(_) | Self::Ethernet(_) => bytes.first_chunk().and_then(virtio::decode),
+            Self::Port(_) | Self::Ethernet(_) | Self::Packet(_) => {
+                bytes.first_chunk().and_then(virtio::decode)
+            }
             Self::Uplink(_) => bytes.first_chunk().and_then(virtio::decode_tunnel),
         };
         let offload = offload.ok_or(DropReason::RxTruncated)?;
@@ -94,7 +111,7 @@ impl Device {
         let offload = frame.meta.offload;
         let header = frame.prepend(self.header_len());
         match self {
-            Self::Port(_) | Self::Ethernet(_) => {
+            Self::Port(_) | Self::Ethernet(_) | Self::Packet(_) => {
                 if let Some(header) = header.first_chunk_mut() {
                     virtio::encode(&offload, header);
                 }
@@ -117,9 +134,10 @@ mod tests {
     use crate::frame::{Encapsulation, Gso, Offload};
     use crate::mempool::Mempool;
 
-    const DEVICES: [Device; 3] = [
+    const DEVICES: [Device; 4] = [
         Device::Port(PortId(3)),
         Device::Ethernet(PortId(3)),
+        Device::Packet(PortId(3)),
         Device::Uplink(UnderlayId(4)),
     ];
 

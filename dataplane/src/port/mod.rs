@@ -4,6 +4,7 @@
 mod tunnel_mark;
 
 pub mod classifier;
+pub mod packet;
 pub mod redirect;
 pub mod sink;
 pub mod station;

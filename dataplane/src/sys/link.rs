@@ -64,6 +64,35 @@ pub fn set_transmit_queue_len(socket: BorrowedFd<'_>, name: &str, packets: u32) 
     }
 }
 
+/// The MAC address of the device called `name` in this thread's network namespace; zeros if it has
+/// none.
+///
+/// # Errors
+///
+/// `ENODEV` when there is no such device.
+pub fn hardware_address(name: &str) -> io::Result<[u8; 6]> {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None)?;
+    let mut request = request(name)?;
+    // SAFETY: SIOCGIFHWADDR reads and writes one `ifreq`, which `request` is.
+    let rc = unsafe {
+        libc::ioctl(
+            socket.as_raw_fd(),
+            libc::SIOCGIFHWADDR as _,
+            &raw mut request,
+        )
+    };
+    if rc != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel wrote the address.
+    let address = unsafe { request.ifr_ifru.ifru_hwaddr };
+    let mut mac = [0; 6];
+    for (to, from) in mac.iter_mut().zip(address.sa_data) {
+        *to = from as u8;
+    }
+    Ok(mac)
+}
+
 /// Sets the MAC address of an Ethernet device.
 ///
 /// `socket` is any socket in the device's network namespace.

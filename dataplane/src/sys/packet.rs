@@ -1,9 +1,11 @@
-//! Packet sockets (`packet(7)`): frames out of a device past the kernel's own stack, and MAC addresses
-//! that a device listens to besides its own.
+//! Packet sockets (`packet(7)`): frames out of a device and into it past the kernel's own stack, and
+//! MAC addresses that a device listens to besides its own.
 
 use std::io;
 use std::mem;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+
+use super::filter::{self, Instruction};
 
 /// A socket whose writes are frames for the device with this index, each behind a virtio-net header of
 /// [`crate::sys::virtio::HEADER_LEN`] bytes. It receives nothing, and does not block.
@@ -15,17 +17,54 @@ pub fn sender(device: u32) -> io::Result<OwnedFd> {
     let socket = open()?;
     let on: libc::c_int = 1;
     set(&socket, libc::PACKET_VNET_HDR, &on)?;
-    // SAFETY: `sockaddr_ll` consists of integers.
-    let mut address: libc::sockaddr_ll = unsafe { mem::zeroed() };
-    address.sll_family = libc::AF_PACKET as u16;
-    address.sll_ifindex = device.cast_signed();
-    // SAFETY: the kernel reads one `sockaddr_ll`.
-    let rc = unsafe {
-        let len = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
-        libc::bind(socket.as_raw_fd(), (&raw const address).cast(), len)
-    };
-    check(rc).map(|()| socket)
+    bind(&socket, device, 0)?;
+    Ok(socket)
 }
+
+/// A socket whose reads are frames of one EtherType that the device with this index receives, each
+/// behind the same header. What the host sends it does not see, and what the device's classifiers
+/// (`tc(8)`) take away neither. Its filter takes nothing until another is [attached](filter::attach);
+/// it does not block. While the device is down it reports `ENETDOWN`, once, and goes on by itself
+/// when that is up.
+///
+/// # Errors
+///
+/// As [`sender`].
+pub fn receiver(device: u32, ethertype: u16) -> io::Result<OwnedFd> {
+    let socket = open()?;
+    let on: libc::c_int = 1;
+    set(&socket, libc::PACKET_VNET_HDR, &on)?;
+    filter::attach(socket.as_fd(), &NOTHING)?;
+    bind(&socket, device, ethertype)?;
+    Ok(socket)
+}
+
+/// Has the kernel spread what comes over the sockets, which are [receivers](receiver) of the same: a
+/// flow, both directions of which count as one, always comes by the same.
+///
+/// # Errors
+///
+/// `EINVAL` on kernels that do so for devices only that are up.
+pub fn spread(sockets: &[OwnedFd]) -> io::Result<()> {
+    let Some((first, others)) = sockets.split_first() else {
+        return Ok(());
+    };
+    let unique = (libc::PACKET_FANOUT_HASH | libc::PACKET_FANOUT_FLAG_UNIQUEID) << 16;
+    set(first, libc::PACKET_FANOUT, &unique)?;
+    let group = fanout_group(first)? & 0xffff;
+    let join = libc::PACKET_FANOUT_HASH << 16 | group;
+    others
+        .iter()
+        .try_for_each(|socket| set(socket, libc::PACKET_FANOUT, &join))
+}
+
+/// A filter that refuses all (`ret #0`).
+const NOTHING: [Instruction; 1] = [Instruction {
+    code: 0x06,
+    yes: 0,
+    no: 0,
+    constant: 0,
+}];
 
 /// Makes the device with this index listen to a MAC address, until the returned descriptor is closed.
 ///
@@ -56,6 +95,38 @@ fn open() -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Binds a socket to a device, to receive frames of this EtherType; none if it is zero.
+fn bind(socket: &OwnedFd, device: u32, ethertype: u16) -> io::Result<()> {
+    // SAFETY: `sockaddr_ll` consists of integers.
+    let mut address: libc::sockaddr_ll = unsafe { mem::zeroed() };
+    address.sll_family = libc::AF_PACKET as u16;
+    address.sll_protocol = ethertype.to_be();
+    address.sll_ifindex = device.cast_signed();
+    // SAFETY: the kernel reads one `sockaddr_ll`.
+    let rc = unsafe {
+        let len = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
+        libc::bind(socket.as_raw_fd(), (&raw const address).cast(), len)
+    };
+    check(rc)
+}
+
+/// The number of the group that a socket is in, and more in its upper half.
+fn fanout_group(socket: &OwnedFd) -> io::Result<u32> {
+    let mut group: u32 = 0;
+    let mut len = size_of::<u32>() as libc::socklen_t;
+    // SAFETY: the kernel writes at most `len` bytes, as many as `group` has.
+    let rc = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_PACKET,
+            libc::PACKET_FANOUT,
+            (&raw mut group).cast(),
+            &raw mut len,
+        )
+    };
+    check(rc).map(|()| group)
+}
+
 /// Sets an option of the level SOL_PACKET.
 fn set<T>(socket: &OwnedFd, option: libc::c_int, value: &T) -> io::Result<()> {
     let len = size_of::<T>() as libc::socklen_t;
@@ -83,8 +154,35 @@ mod tests {
         let index = link::index("lo").unwrap();
         sender(index).expect("these tests need root");
         listen_to(index, [2, 0, 0, 0, 0, 1]).unwrap();
-        for missing in [sender(0x7fff_ffff), listen_to(0x7fff_ffff, [2; 6])] {
+        let missing = 0x7fff_ffff;
+        for missing in [
+            sender(missing),
+            receiver(missing, 0x0800),
+            listen_to(missing, [2; 6]),
+        ] {
             assert_eq!(missing.unwrap_err().raw_os_error(), Some(libc::ENODEV));
         }
+    }
+
+    #[test]
+    fn receivers_of_one_kind_share_what_comes() {
+        let index = link::index("lo").unwrap();
+        let open = |ethertype| receiver(index, ethertype).expect("these tests need root");
+        let groups = [0x0800, 0x86dd].map(|ethertype| [open(ethertype), open(ethertype)]);
+        let mut numbers = Vec::new();
+        for sockets in &groups {
+            spread(sockets).unwrap();
+            let [one, other] = sockets
+                .each_ref()
+                .map(|it| fanout_group(it).unwrap() & 0xffff);
+            assert_eq!(one, other);
+            numbers.push(one);
+        }
+        assert_ne!(numbers[0], numbers[1]);
+        let strangers = [open(0x0800), open(0x86dd)];
+        assert_eq!(
+            spread(&strangers).unwrap_err().raw_os_error(),
+            Some(libc::EINVAL)
+        );
     }
 }

@@ -15,6 +15,7 @@ mod faults;
 #[path = "../ip/mod.rs"]
 mod ip;
 mod lifecycle;
+mod packet;
 mod raw;
 mod rig;
 mod tun;

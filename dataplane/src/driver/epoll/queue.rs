@@ -267,7 +267,13 @@ impl Io {
             },
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Some(Turn::Empty),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Some(Turn::Failed(error)),
+            Err(error) => match error.raw_os_error().unwrap_or(0) {
+                errno if device.loses_packet(errno) => {
+                    self.ledger.received_in_vain(DropReason::RxTruncated);
+                }
+                errno if device.is_quiet(errno) => {}
+                _ => return Some(Turn::Failed(error)),
+            },
         }
         None
     }

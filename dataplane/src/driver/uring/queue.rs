@@ -1,5 +1,6 @@
 //! What the driver knows of an attached queue.
 
+use std::io;
 use std::sync::Arc;
 
 use ringlay_encap::ip::IpVersion;
@@ -62,6 +63,33 @@ pub(super) enum Senders {
 pub(super) enum Chosen<'a> {
     Ring(FileId),
     Packets(&'a mut PacketSender),
+}
+
+impl Attached {
+    /// Takes note that the receiving ended with this error; returns why a packet was lost by it, if
+    /// one was.
+    pub(super) fn ended(&mut self, errno: i32) -> Option<DropReason> {
+        if matches!(errno, libc::ENOBUFS | libc::ECANCELED) {
+            return None;
+        }
+        if let Kind::Device(device) = self.kind {
+            if device.loses_packet(errno) {
+                return Some(DropReason::RxTruncated);
+            }
+            if device.is_quiet(errno) {
+                return None;
+            }
+        }
+        self.failures += 1;
+        // Zero is the end of a file, which no live queue has.
+        if errno == 0 || errors::is_gone(errno) || self.failures >= errors::MAX_FAILURES {
+            self.gone = true;
+            let error = io::Error::from_raw_os_error(errno);
+            let queue = self.kind.label();
+            tracing::warn!(queue, %error, "queue receives nothing any more");
+        }
+        None
+    }
 }
 
 impl Senders {
