@@ -170,13 +170,18 @@ impl Linux {
         }
     }
 
+    fn check_queues(&self, port: &Port) -> Result<(), HostError> {
+        let workers = self.runtime.workers();
+        match port.queues {
+            Some(asked) if usize::from(asked) != workers => {
+                Err(HostError::new(QueueCount { asked, workers }))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn open_device(&self, port: &Port, mtu: u32) -> Result<TunDevice, HostError> {
         let workers = self.runtime.workers();
-        if let Some(asked) = port.queues
-            && usize::from(asked) != workers
-        {
-            return Err(HostError::new(QueueCount { asked, workers }));
-        }
         let config = TunConfig {
             name: port.device.to_string(),
             netns: port.netns.clone(),
@@ -250,7 +255,8 @@ impl Host for Linux {
         mtu: u32,
         link: Option<&LinkView>,
     ) -> Result<OpenPort, HostError> {
-        if let Some(view) = link.filter(|_| port.kind == PortKind::AfXdp) {
+        self.check_queues(port)?;
+        if let Some(view) = link.filter(|_| port.kind.is_station()) {
             return self.stations.open(&self.runtime, id, port, view);
         }
         let mut tun = self.open_device(port, mtu)?;

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     compile::{Compiler, LinkView},
     netlink::RouteChange,
-    object::{Name, Path, Port, PortKind, Target},
+    object::{Name, Path, Port, Target},
     rib::{Change, Delta, Rib},
 };
 
@@ -419,7 +419,7 @@ impl Entry {
 
 /// Whether the device is one that we made, and may change.
 fn is_ours(port: &Port) -> bool {
-    port.kind != PortKind::AfXdp
+    !port.kind.is_station()
 }
 
 /// The MTU of a port's device in a network of MTU `mtu`. IPv6 would be gone from a device with

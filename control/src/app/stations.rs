@@ -1,10 +1,12 @@
-//! Ports on devices that are there already, by AF_XDP: opened in the device's namespace, given up
-//! when the device goes or gets other queues, and opened again. The devices stay as they are.
+//! Ports on devices that are there already, by AF_XDP or packet sockets: opened in the device's
+//! namespace, given up when the device goes or gets other queues, and opened again. The devices stay as
+//! they are.
 
 use std::{
     collections::BTreeMap,
     io,
     ops::Bound,
+    os::fd::OwnedFd,
     path::PathBuf,
     sync::{Mutex, MutexGuard},
 };
@@ -13,6 +15,7 @@ use ipnet::IpNet;
 use ringlay_dataplane::{
     id::PortId,
     port::{
+        packet::{self, PacketConfig},
         station::Station,
         wire::{self, WireConfig},
         xdp::{Selection, XdpProgram},
@@ -26,7 +29,11 @@ use super::{
     host::{HostError, OpenPort, Tended},
     wire::{OpenError, describe, patiently},
 };
-use crate::{compile::LinkView, netlink::Device, object::Port};
+use crate::{
+    compile::LinkView,
+    netlink::Device,
+    object::{Port, PortKind},
+};
 
 /// Devices that are looked at each time: that may take a thread for each.
 const LOOKS: usize = 16;
@@ -55,6 +62,7 @@ struct Entry {
 /// Where a station is to be.
 #[derive(Clone, Debug)]
 struct Place {
+    kind: PortKind,
     device: String,
     netns: Option<PathBuf>,
     station: Station,
@@ -63,8 +71,16 @@ struct Place {
 #[derive(Debug)]
 struct Open {
     seen: Seen,
-    /// Leads frames to the sockets as long as it lives.
-    _program: XdpProgram,
+    _hold: Hold,
+}
+
+/// What is in force at a device as long as it lives.
+#[derive(Debug)]
+enum Hold {
+    /// Leads frames to the sockets.
+    Program(#[expect(dead_code, reason = "it is held")] XdpProgram),
+    /// Has the device listen to a MAC address.
+    Membership(#[expect(dead_code, reason = "it is held")] OwnedFd),
 }
 
 /// What decides about a device.
@@ -77,8 +93,9 @@ struct Seen {
 
 /// The device cannot be served.
 #[derive(Debug, Error)]
-#[error("af_xdp cannot be set up on {device}")]
+#[error("{kind} cannot be set up on {device}")]
 struct NoStation {
+    kind: PortKind,
     device: String,
     source: OpenError,
 }
@@ -97,6 +114,7 @@ impl Stations {
         view: &LinkView,
     ) -> Result<OpenPort, HostError> {
         let place = Place {
+            kind: port.kind,
             device: port.device.to_string(),
             netns: port.netns.clone(),
             station: Station {
@@ -107,8 +125,12 @@ impl Stations {
         };
         let opened = patiently(|| place.open(runtime, id));
         let (open, told) = opened.map_err(|source| {
-            let device = place.device.clone();
-            HostError::new(NoStation { device, source })
+            let (kind, device) = (place.kind, place.device.clone());
+            HostError::new(NoStation {
+                kind,
+                device,
+                source,
+            })
         })?;
         let entry = Entry {
             place,
@@ -184,6 +206,29 @@ impl Entry {
 impl Place {
     fn open(&self, runtime: &Runtime, id: PortId) -> Result<(Open, OpenPort), OpenError> {
         let seen = self.look().map_err(OpenError::Device)?;
+        let (hold, queues, mode) = match self.kind {
+            PortKind::Packet => self.open_sockets(seen, runtime, id)?,
+            _ => self.open_queues(seen, runtime, id)?,
+        };
+        let told = OpenPort {
+            device: Device {
+                netns: self.netns.clone(),
+                index: seen.index,
+            },
+            queues,
+            mtu: seen.mtu,
+            mode,
+        };
+        Ok((Open { seen, _hold: hold }, told))
+    }
+
+    /// By AF_XDP; returns also how many queues there are, and what they are like, in words.
+    fn open_queues(
+        &self,
+        seen: Seen,
+        runtime: &Runtime,
+        id: PortId,
+    ) -> Result<(Hold, usize, String), OpenError> {
         let config = WireConfig {
             selection: Selection::Station(self.station.clone()),
             device: self.device.clone(),
@@ -194,27 +239,41 @@ impl Place {
         let opened = opened.map_err(OpenError::Device)??;
         let (mode, queues) = (describe(&opened), opened.sockets.len());
         let program = runtime.add_link(id, opened)?;
-        let told = OpenPort {
-            device: Device {
-                netns: self.netns.clone(),
-                index: seen.index,
-            },
-            queues,
-            mtu: seen.mtu,
-            mode: format!("af_xdp, {mode}"),
+        let mode = format!("af_xdp, {mode}");
+        Ok((Hold::Program(program), queues, mode))
+    }
+
+    /// The same by packet sockets.
+    fn open_sockets(
+        &self,
+        seen: Seen,
+        runtime: &Runtime,
+        id: PortId,
+    ) -> Result<(Hold, usize, String), OpenError> {
+        let config = PacketConfig {
+            device: self.device.clone(),
+            index: seen.index,
+            station: self.station.clone(),
+            workers: runtime.workers(),
         };
-        let open = Open {
-            seen,
-            _program: program,
-        };
-        Ok((open, told))
+        let opened = self.inside(|| packet::open(&config));
+        let opened = opened.map_err(OpenError::Device)??;
+        let queues = opened.queues.len();
+        let membership = runtime.add_packet_port(id, opened)?;
+        let mode = "packet sockets, super-frames".to_owned();
+        Ok((Hold::Membership(membership), queues, mode))
     }
 
     fn look(&self) -> io::Result<Seen> {
         self.inside(|| {
+            let queues = match self.kind {
+                // They are on all queues.
+                PortKind::Packet => 0,
+                _ => ethtool::receive_queues(&self.device).unwrap_or(1),
+            };
             Ok(Seen {
                 index: link::index(&self.device)?,
-                queues: ethtool::receive_queues(&self.device).unwrap_or(1),
+                queues,
                 mtu: link::mtu(&self.device)?,
             })
         })?

@@ -12,6 +12,7 @@ use std::{
 use ringlay_dataplane::{
     id::UnderlayId,
     port::{
+        packet::OpenPacketError,
         wire::{self, OpenWireError, WireConfig, WireDevice},
         xdp::{Selection, XdpProgram},
     },
@@ -73,6 +74,8 @@ pub(super) enum OpenError {
     Device(#[source] io::Error),
     #[error(transparent)]
     Program(#[from] OpenWireError),
+    #[error(transparent)]
+    Packet(#[from] OpenPacketError),
     #[error(
         "the workers' memory, 70 MiB each, may not be pinned: raise RLIMIT_MEMLOCK or grant \
          CAP_IPC_LOCK"
@@ -98,7 +101,7 @@ impl OpenError {
         match self {
             Self::Program(error) => matches!(error, OpenWireError::Taken { .. }),
             Self::Attach(error) => error.is_busy(),
-            Self::Device(_) | Self::Unpinned(_) => false,
+            Self::Device(_) | Self::Packet(_) | Self::Unpinned(_) => false,
         }
     }
 }

@@ -27,8 +27,8 @@ pub(super) struct PortArgs {
     /// Its network.
     #[arg(long)]
     network: String,
-    /// Its sort: `tun` (IP packets), `tap` (Ethernet frames), or `af_xdp` (Ethernet frames of a
-    /// device that is there already).
+    /// Its sort: `tun` (IP packets), `tap` (Ethernet frames), or `af_xdp` or `packet` (Ethernet frames
+    /// of a device that is there already).
     #[arg(long, default_value = "tun")]
     kind: String,
     /// Name of the device.

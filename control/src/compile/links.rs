@@ -36,8 +36,10 @@ struct LinkEntry {
     hosts: BTreeMap<IpAddr, MacAddr>,
     /// The same, as the tables have them.
     neighbours: Neighbours,
-    /// Whether it is a device of our own, which takes super-frames.
+    /// Whether super-frames cross the device.
     offloads: bool,
+    /// Whether the device is our own.
+    ours: bool,
     /// The MTU of the device, if that is not ours to choose.
     mtu: Option<u32>,
 }
@@ -105,7 +107,7 @@ impl Compiler {
     pub fn set_link_mtu(&mut self, port: &Name, mtu: u32) {
         let entry = self.ports.get_mut(port);
         if let Some(link) = entry.and_then(|entry| entry.link.as_mut()) {
-            link.mtu = Some(mtu).filter(|_| !link.offloads);
+            link.mtu = Some(mtu).filter(|_| !link.ours);
         }
     }
 
@@ -113,7 +115,7 @@ impl Compiler {
     /// not ours.
     pub(super) fn has_wide_hosts(&self, network: &Name) -> bool {
         let mut ports = self.ports.values().filter(|it| it.network == *network);
-        ports.any(|it| it.link.as_ref().is_some_and(|link| !link.offloads))
+        ports.any(|it| it.link.as_ref().is_some_and(|link| !link.ours))
     }
 
     /// The name of a port.
@@ -164,6 +166,7 @@ impl Compiler {
             hosts,
             neighbours,
             offloads: port.kind != PortKind::AfXdp,
+            ours: !port.kind.is_station(),
             mtu,
         });
         let network = port.network.clone();
@@ -184,6 +187,7 @@ impl Compiler {
             addresses: link.addresses.iter().map(IpNet::addr).collect(),
             proxy: link.proxy,
             mtu: match link.mtu {
+                Some(mtu) if link.offloads => mtu as usize,
                 Some(mtu) => (mtu as usize).min(xdp::CHUNK - eth::HEADER_LEN),
                 None if has_v6 => mtu.max(IPV6_MTU_MIN),
                 None => mtu,

@@ -371,6 +371,7 @@ fn port(fields: &mut Fields, raw: raw::Port) -> Result<Port, Fault> {
         ("tun", PortKind::Tun),
         ("tap", PortKind::Tap),
         ("af_xdp", PortKind::AfXdp),
+        ("packet", PortKind::Packet),
     ];
     let kind = word(&raw.kind, &kinds, &[])?;
     raw.kind.iter().for_each(|it| fields.note("kind", it));

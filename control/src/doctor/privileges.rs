@@ -126,7 +126,7 @@ const CAPABILITIES: [(u32, &str, &str); 6] = [
         "makes TUN devices, addresses and routes",
     ),
     (10, "CAP_NET_BIND_SERVICE", "binds ports below 1024"),
-    (13, "CAP_NET_RAW", "opens AF_XDP and raw IP sockets"),
+    (13, "CAP_NET_RAW", "opens AF_XDP, packet and raw IP sockets"),
     (
         21,
         "CAP_SYS_ADMIN",

@@ -47,6 +47,8 @@ pub enum PortKind {
     /// A device that is there already, past the kernel's own stack by AF_XDP: Ethernet frames from
     /// and to whoever is behind it.
     AfXdp,
+    /// The same by packet sockets: super-frames, too, and the device's queueing disciplines rule.
+    Packet,
 }
 
 impl Port {
@@ -57,7 +59,7 @@ impl Port {
             && self.netns == other.netns
             && self.queues == other.queues
             && self.guest == other.guest
-            && (self.kind != PortKind::AfXdp || self.same_station(other))
+            && (!self.kind.is_station() || self.same_station(other))
     }
 
     /// Whether the same frames are for it.
@@ -68,11 +70,16 @@ impl Port {
 
 impl PortKind {
     /// Every sort.
-    pub const ALL: [Self; 3] = [Self::Tun, Self::Tap, Self::AfXdp];
+    pub const ALL: [Self; 4] = [Self::Tun, Self::Tap, Self::AfXdp, Self::Packet];
 
     /// Whether it carries Ethernet frames, so that Ringlay is a router among other hosts there.
     pub fn is_ethernet(self) -> bool {
         self != Self::Tun
+    }
+
+    /// Whether the device is there already, and Ringlay a station on it beside the host.
+    pub fn is_station(self) -> bool {
+        matches!(self, Self::AfXdp | Self::Packet)
     }
 }
 
@@ -82,13 +89,14 @@ impl fmt::Display for PortKind {
             Self::Tun => "tun",
             Self::Tap => "tap",
             Self::AfXdp => "af_xdp",
+            Self::Packet => "packet",
         })
     }
 }
 
 /// A text is no sort of device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected tun, tap or af_xdp")]
+#[error("expected tun, tap, af_xdp or packet")]
 pub struct PortKindError;
 
 impl FromStr for PortKind {

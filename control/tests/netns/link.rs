@@ -7,7 +7,7 @@ use super::{Netns, bulk::exchange_between, hosts::Hosts};
 
 /// Starts the nodes, of which the first has an Ethernet port besides, with the keys `port`. The
 /// second knows what is there.
-fn overlay(mut hosts: Hosts, port: &str) -> Hosts {
+pub(crate) fn overlay(mut hosts: Hosts, port: &str) -> Hosts {
     let mut config = fs::read_to_string(hosts.config(0)).unwrap();
     config.push_str(&format!(
         "[[port]]\nnetwork = \"blue\"\n{port}\n\
@@ -21,7 +21,7 @@ fn overlay(mut hosts: Hosts, port: &str) -> Hosts {
 }
 
 /// Tells the second node where hosts on the link are.
-fn route_there(hosts: &Hosts) {
+pub(crate) fn route_there(hosts: &Hosts) {
     let mut config = fs::read_to_string(hosts.config(1)).unwrap();
     for prefix in ["10.42.101.0/24", "fd42:101::/64"] {
         config.push_str(&format!(
@@ -32,12 +32,12 @@ fn route_there(hosts: &Hosts) {
 }
 
 /// A namespace for a host on the link.
-fn guest(hosts: &Hosts) -> Netns {
+pub(crate) fn guest(hosts: &Hosts) -> Netns {
     Netns::new(&hosts.netns(0).replace('a', "g"))
 }
 
 /// Makes a device of a namespace the host's way to everything.
-fn furnish(guest: &Netns, device: &str) {
+pub(crate) fn furnish(guest: &Netns, device: &str) {
     guest.ip(&format!("link set {device} up"));
     guest.ip(&format!("address add 10.42.101.9/24 dev {device}"));
     guest.ip(&format!("address add fd42:101::9/64 dev {device} nodad"));
@@ -45,12 +45,12 @@ fn furnish(guest: &Netns, device: &str) {
     guest.ip("-6 route add default via fd42:101::1");
 }
 
-fn pings(guest: &Netns, address: &str) -> bool {
+pub(crate) fn pings(guest: &Netns, address: &str) -> bool {
     guest.exec(&format!("ping -c 3 -i 0.1 -W 3 {address}"))
 }
 
 /// Bulk between the host on the link and the pod, whoever begins.
-fn talk(hosts: &Hosts, guest: &Netns) {
+pub(crate) fn talk(hosts: &Hosts, guest: &Netns) {
     let (guest, pod) = (guest.path(), hosts.netns_path(1));
     for (near, far) in [("10.42.101.9", "10.42.2.1"), ("fd42:101::9", "fd42:2::1")] {
         exchange_between(&guest, &pod, far);
@@ -164,7 +164,7 @@ fn a_router_on_the_link_leads_on() {
 const STATION: &str = "kind = \"af_xdp\"\ndevice = \"xp0\"";
 
 /// Joins the first host and the one on the link by a veth pair, `xp0` and `eth9`.
-fn join(hosts: &Hosts, guest: &Netns) {
+pub(crate) fn join(hosts: &Hosts, guest: &Netns) {
     let netns = guest.path();
     let netns = netns.file_name().unwrap().to_str().unwrap();
     hosts.ip(
@@ -176,7 +176,7 @@ fn join(hosts: &Hosts, guest: &Netns) {
 }
 
 /// Waits until the guest is reached, and lets it talk.
-fn reach_and_talk(hosts: &Hosts, guest: &Netns) {
+pub(crate) fn reach_and_talk(hosts: &Hosts, guest: &Netns) {
     hosts.wait_for(0, "pings are answered", || pings(guest, "10.42.2.1"));
     assert!(pings(guest, "fd42:2::1"));
     talk(hosts, guest);

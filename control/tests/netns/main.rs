@@ -10,6 +10,7 @@ mod bulk;
 mod encaps;
 mod hosts;
 mod link;
+mod packet;
 mod plain;
 mod poll;
 mod uplink;
@@ -259,12 +260,17 @@ impl Netns {
         assert!(self.exec(&format!("ip {args}")), "ip {args}");
     }
 
-    fn exec(&self, args: &str) -> bool {
+    /// A command there, to be run.
+    fn command(&self, args: &str) -> std::process::Command {
         let mut command = std::process::Command::new("ip");
         command
             .args(["netns", "exec", &self.0])
             .args(args.split_whitespace());
-        command.output().unwrap().status.success()
+        command
+    }
+
+    fn exec(&self, args: &str) -> bool {
+        self.command(args).output().unwrap().status.success()
     }
 }
 

@@ -1,0 +1,275 @@
+//! Stations by packet sockets, on one end of a veth pair: what differs from those by AF_XDP.
+
+use std::{
+    fs,
+    net::{SocketAddr, UdpSocket},
+    time::Duration,
+};
+
+use ringlay_dataplane::sys::netns::run_in;
+use serde_json::Value;
+
+use super::{
+    Netns,
+    bulk::exchange_between,
+    hosts::Hosts,
+    link::{guest, join, overlay, pings, reach_and_talk, route_there, talk},
+};
+
+const STATION: &str = "kind = \"packet\"\ndevice = \"xp0\"";
+
+/// Two nodes, and a host on the link of the first.
+fn with_guest(driver: &str) -> (Hosts, Netns) {
+    let hosts = Hosts::new();
+    let guest = guest(&hosts);
+    join(&hosts, &guest);
+    hosts.set(0, "dataplane", &format!("driver = \"{driver}\""));
+    (overlay(hosts, STATION), guest)
+}
+
+/// What the first node counted at its port on the link.
+fn port(hosts: &Hosts, counter: &str) -> u64 {
+    let stats: Value = serde_json::from_str(&hosts.ringlay(0, "stats --json")).unwrap();
+    let ports = stats["ports"].as_array().unwrap().iter();
+    let mut ports = ports.filter(|it| it["name"] == "xp0");
+    ports.next().unwrap()[counter].as_u64().unwrap()
+}
+
+/// Fails unless every frame that the first node took or made went by exactly one way.
+fn assert_balanced(hosts: &Hosts) {
+    let balance = || {
+        let text = hosts.ringlay(0, "stats --json --all");
+        let stats: Value = serde_json::from_str(&text).unwrap();
+        let workers = stats["workers"].as_array().unwrap().iter();
+        let sum = |key: &str| -> u64 { workers.clone().map(|it| it[key].as_u64().unwrap()).sum() };
+        let came = sum("received") + sum("originated") + sum("segmented");
+        let drops = stats["drops"].as_object().unwrap().values();
+        let dropped: u64 = drops.map(|it| it.as_u64().unwrap()).sum();
+        came == sum("sent") + sum("consumed") + sum("coalesced") + sum("held") + dropped
+    };
+    hosts.wait_for(0, "all frames are accounted for", balance);
+}
+
+/// Packets that the first host's own stack passed on.
+fn forwarded(hosts: &Hosts) -> u64 {
+    let read = || fs::read_to_string("/proc/thread-self/net/snmp").unwrap();
+    let text = run_in(&hosts.netns_path(0), read).unwrap();
+    let mut lines = text.lines().filter(|line| line.starts_with("Ip: "));
+    let [names, values] = [lines.next().unwrap(), lines.next().unwrap()];
+    let mut pairs = names.split(' ').zip(values.split(' '));
+    let found = pairs.find(|(name, _)| *name == "ForwDatagrams");
+    found.unwrap().1.parse().unwrap()
+}
+
+#[test]
+fn super_frames_cross_a_pair_of_devices_both_ways() {
+    for driver in ["io_uring", "epoll"] {
+        let (hosts, guest) = with_guest(driver);
+        for address in ["10.42.101.1", "fd42:101::1"] {
+            assert!(pings(&guest, address), "{address}");
+        }
+        reach_and_talk(&hosts, &guest);
+        let shown = hosts.ringlay(0, "port show xp0");
+        assert!(
+            shown.contains("kind packet") && shown.contains("packet sockets"),
+            "{shown}"
+        );
+        for direction in ["rx", "tx"] {
+            let [bytes, frames] =
+                ["bytes", "frames"].map(|it| port(&hosts, &format!("{direction}_{it}")));
+            // Acknowledgements are among them.
+            assert!(bytes / frames > 3_000, "{direction}: {bytes} in {frames}");
+        }
+        assert_eq!(
+            hosts.drops(0, "ether_mac_foreign"),
+            0,
+            "others' are not ours"
+        );
+        assert_balanced(&hosts);
+    }
+}
+
+#[test]
+fn a_host_that_forwards_passes_nothing_on_a_second_time() {
+    let hosts = Hosts::new();
+    let guest = guest(&hosts);
+    join(&hosts, &guest);
+    // An uplink would have the host pass outer packets on.
+    for host in 0..2 {
+        hosts.set(host, "underlay", "driver = \"udp\"");
+    }
+    let hosts = overlay(hosts, STATION);
+    for switch in ["net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"] {
+        let set = hosts.exec(0, &format!("sysctl -w {switch}"));
+        assert!(set.status.success(), "{switch}");
+    }
+    // By the node's own device the host has routes to the pod.
+    assert!(hosts.ip(0, "route show").contains("10.42.2.0/24 dev rl0"));
+    reach_and_talk(&hosts, &guest);
+    for address in ["10.42.2.1", "fd42:2::1"] {
+        let mut ping = guest.command(&format!("ping -c 20 -i 0.02 -W 3 {address}"));
+        let text = String::from_utf8(ping.output().unwrap().stdout).unwrap();
+        assert!(
+            text.contains("20 received") && !text.contains("DUP"),
+            "{text}"
+        );
+    }
+    assert_eq!(forwarded(&hosts), 0);
+}
+
+#[test]
+fn the_host_keeps_what_it_has_on_the_device() {
+    let (mut hosts, guest) = with_guest("auto");
+    hosts.ip(0, "address add 10.99.0.1/24 dev xp0");
+    guest.ip("address add 10.99.0.2/24 dev eth9");
+    reach_and_talk(&hosts, &guest);
+    assert!(pings(&guest, "10.99.0.1"));
+    exchange_between(&guest.path(), &hosts.netns_path(0), "10.99.0.1");
+    hosts.signal(0, "TERM");
+    assert_eq!(hosts.wait(0), Some(0));
+    assert!(pings(&guest, "10.99.0.1"));
+}
+
+/// Flows over all workers, of which each datagram comes back to its own.
+#[test]
+fn datagrams_of_many_flows_return_in_order() {
+    const FLOWS: usize = 24;
+    const DATAGRAMS: u32 = 40;
+    let (hosts, guest) = with_guest("auto");
+    for (near, far) in [("10.42.101.9", "10.42.2.1"), ("fd42:101::9", "fd42:2::1")] {
+        assert!(pings(&guest, far), "{far}");
+        let bind = |address: &str| UdpSocket::bind((address, 0)).unwrap();
+        let pod = run_in(&hosts.netns_path(1), || bind(far)).unwrap();
+        let to: SocketAddr = pod.local_addr().unwrap();
+        let flows = run_in(&guest.path(), || [(); FLOWS].map(|()| bind(near))).unwrap();
+        for socket in flows.iter().chain([&pod]) {
+            let patience = Duration::from_secs(10);
+            socket.set_read_timeout(Some(patience)).unwrap();
+        }
+        let mut buffer = [0; 2_000];
+        for number in 0..DATAGRAMS {
+            for flow in &flows {
+                flow.send_to(&[number as u8; 1_000], to).unwrap();
+            }
+            for _ in &flows {
+                let (len, from) = pod.recv_from(&mut buffer).unwrap();
+                pod.send_to(&buffer[..len], from).unwrap();
+            }
+            for flow in &flows {
+                assert_eq!(flow.recv(&mut buffer).unwrap(), 1_000);
+                assert_eq!(buffer[..1_000], [number as u8; 1_000]);
+            }
+        }
+    }
+    assert_balanced(&hosts);
+}
+
+#[test]
+fn a_station_outlives_what_befalls_its_device_and_its_node() {
+    let (mut hosts, guest) = with_guest("auto");
+    reach_and_talk(&hosts, &guest);
+    hosts.ip(0, "link set xp0 down");
+    assert!(!pings(&guest, "10.42.2.1"));
+    hosts.ip(0, "link set xp0 up");
+    hosts.wait_for(0, "it is up", || pings(&guest, "10.42.2.1"));
+    hosts.ip(0, "link delete xp0");
+    hosts.wait_for(0, "it is missed", || {
+        hosts
+            .ringlay(0, "port show xp0")
+            .contains("warning: xp0 is gone")
+    });
+    join(&hosts, &guest);
+    reach_and_talk(&hosts, &guest);
+    hosts.signal(0, "KILL");
+    assert_eq!(hosts.wait(0), None);
+    hosts.start(0);
+    reach_and_talk(&hosts, &guest);
+}
+
+#[test]
+fn larger_packets_cross_a_device_with_a_larger_mtu() {
+    let hosts = Hosts::new();
+    let guest = guest(&hosts);
+    join(&hosts, &guest);
+    for host in 0..2 {
+        hosts.ip(host, "link set eth0 mtu 9000");
+    }
+    hosts.ip(0, "link set xp0 mtu 8900");
+    guest.ip("link set eth9 mtu 8900");
+    let hosts = overlay(hosts, STATION);
+    hosts.wait_for(0, "it is reached", || pings(&guest, "10.42.2.1"));
+    assert!(guest.exec("ping -c 3 -i 0.1 -W 3 -M do -s 8800 10.42.2.1"));
+    talk(&hosts, &guest);
+    // What the device does not take is told to the sender.
+    hosts.ip(0, "link set xp0 mtu 1400");
+    hosts.wait_for(0, "it is smaller", || {
+        hosts.ringlay(0, "port show xp0").contains("mtu 1400")
+    });
+    let large = hosts.exec(1, "ping -c 2 -i 0.2 -W 3 -M do -s 1500 10.42.101.9");
+    let text = String::from_utf8_lossy(&large.stdout).into_owned();
+    assert!(text.contains("1400"), "{text}");
+}
+
+#[test]
+fn a_station_may_live_in_another_namespace_and_come_and_go() {
+    let mut hosts = Hosts::new();
+    let guest = guest(&hosts);
+    join(&hosts, &guest);
+    let name = hosts.netns(0).replace('a', "o");
+    let other = Netns::new(&name);
+    hosts.ip(0, &format!("link set xp0 netns {name}"));
+    other.ip("link set xp0 up");
+    route_there(&hosts);
+    hosts.start(0);
+    hosts.start(1);
+    let add = format!(
+        "port add xp0 --kind packet --network blue --netns /run/netns/{name} \
+         --address 10.42.101.1/24,fd42:101::1/64"
+    );
+    hosts.ringlay(0, &add);
+    reach_and_talk(&hosts, &guest);
+    let shown = hosts.ringlay(0, "show config");
+    assert!(shown.contains("kind = \"packet\""), "{shown}");
+    hosts.ringlay(0, "port delete xp0");
+    assert!(!pings(&guest, "10.42.2.1"));
+    for (arguments, reason) in [
+        (
+            "",
+            "packet cannot be set up on xp9: there is no such device",
+        ),
+        ("--queues 7", "queues: 7 asked for, but there are"),
+    ] {
+        let add = format!("port add xp9 --kind packet --network blue {arguments}");
+        let refused = hosts.try_ringlay(0, &add);
+        assert!(refused.contains(reason), "{refused}");
+    }
+}
+
+#[test]
+fn a_station_and_the_kernels_vxlan_device_understand_each_other() {
+    let mut hosts = Hosts::new();
+    let guest = guest(&hosts);
+    join(&hosts, &guest);
+    let mut config = fs::read_to_string(hosts.config(0)).unwrap();
+    config.push_str(&format!(
+        "[[port]]\nnetwork = \"blue\"\n{STATION}\naddresses = [\"10.42.101.1/24\"]\n"
+    ));
+    fs::write(hosts.config(0), config).unwrap();
+    hosts.start(0);
+    let vxlan =
+        "link add vx type vxlan id 42 local 192.168.77.2 remote 192.168.77.1 dstport 4789 dev eth0";
+    hosts.ip(1, vxlan);
+    hosts.ip(1, "address add 10.42.2.1/16 dev vx");
+    hosts.ip(1, "link set vx up");
+    hosts.wait_for(0, "pings are answered", || pings(&guest, "10.42.2.1"));
+    exchange_between(&guest.path(), &hosts.netns_path(1), "10.42.2.1");
+    exchange_between(&hosts.netns_path(1), &guest.path(), "10.42.101.9");
+    for reason in [
+        "underlay_bad_checksum",
+        "ip_bad_checksum",
+        "ip_malformed",
+        "vxlan_malformed",
+    ] {
+        assert_eq!(hosts.drops(0, reason), 0, "{reason}");
+    }
+}
