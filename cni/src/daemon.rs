@@ -1,20 +1,21 @@
 //! Asks the daemon, with a deadline.
 //!
-//! Each plugin process asks once or twice, so that one thread and one connection do.
+//! Each plugin process asks once or twice; what it asks is `AttachService`.
 
-use std::future::Future;
 use std::path::Path;
 use std::time::Duration;
 
-use ringlay_control::client;
-use ringlay_control::proto::attach_service_client::AttachServiceClient;
+use prost::Message;
+use ringlay_control::client::{self, ConnectError};
+use ringlay_control::proto::attach_service_server::SERVICE_NAME;
 use ringlay_control::proto::{
-    AttachRequest, Attachment, AttachmentKey, CheckAttachmentRequest, CheckReadyRequest,
-    DetachRequest, RetainAttachmentsRequest,
+    AttachRequest, AttachResponse, Attachment, AttachmentKey, CheckAttachmentRequest,
+    CheckAttachmentResponse, CheckReadyRequest, CheckReadyResponse, DetachRequest, DetachResponse,
+    RetainAttachmentsRequest, RetainAttachmentsResponse,
 };
-use tonic::transport::Channel;
 use tonic::{Code, Status};
 
+use crate::call::{CallError, call};
 use crate::environment;
 use crate::error::CniError;
 
@@ -73,10 +74,8 @@ impl From<DaemonError> for CniError {
 
 /// Attaches a container.
 pub(crate) fn attach(socket: &Path, request: AttachRequest) -> Result<Attachment, DaemonError> {
-    ask(socket, PATIENCE, async |mut client| {
-        let reply = client.attach(request).await?.into_inner();
-        Ok(reply.attachment.unwrap_or_default())
-    })
+    let reply: AttachResponse = ask(socket, PATIENCE, "Attach", &request)?;
+    Ok(reply.attachment.unwrap_or_default())
 }
 
 /// Takes an attachment back.
@@ -85,9 +84,8 @@ pub(crate) fn detach(
     attachment: &environment::Attachment,
 ) -> Result<(), DaemonError> {
     let key = Some(key(attachment));
-    ask(socket, PATIENCE, async |mut client| {
-        client.detach(DetachRequest { key }).await.map(drop)
-    })
+    let request = DetachRequest { key };
+    ask(socket, PATIENCE, "Detach", &request).map(drop::<DetachResponse>)
 }
 
 /// Finds out whether an attachment is as it should be.
@@ -100,10 +98,8 @@ pub(crate) fn check(
         key: Some(key(attachment)),
         network: network.to_owned(),
     };
-    ask(socket, PATIENCE, async |mut client| {
-        let reply = client.check_attachment(request).await?.into_inner();
-        Ok(reply.attachment.unwrap_or_default())
-    })
+    let reply: CheckAttachmentResponse = ask(socket, PATIENCE, "CheckAttachment", &request)?;
+    Ok(reply.attachment.unwrap_or_default())
 }
 
 /// Takes back all attachments of `owner` but `keep`; returns what went wrong.
@@ -116,10 +112,8 @@ pub(crate) fn retain(
         owner: owner.to_owned(),
         keys: keep.iter().map(key).collect(),
     };
-    ask(socket, PATIENCE, async |mut client| {
-        let reply = client.retain_attachments(request).await?.into_inner();
-        Ok(reply.problems)
-    })
+    let reply: RetainAttachmentsResponse = ask(socket, PATIENCE, "RetainAttachments", &request)?;
+    Ok(reply.problems)
 }
 
 /// Finds out whether an attachment could succeed now.
@@ -132,9 +126,7 @@ pub(crate) fn check_ready(
         network: network.to_owned(),
         addresses,
     };
-    ask(socket, STATUS_PATIENCE, async |mut client| {
-        client.check_ready(request).await.map(drop)
-    })
+    ask(socket, STATUS_PATIENCE, "CheckReady", &request).map(drop::<CheckReadyResponse>)
 }
 
 fn key(attachment: &environment::Attachment) -> AttachmentKey {
@@ -144,38 +136,35 @@ fn key(attachment: &environment::Attachment) -> AttachmentKey {
     }
 }
 
-fn ask<T, F>(
+fn ask<A: Message + Default>(
     socket: &Path,
     patience: Duration,
-    question: impl FnOnce(AttachServiceClient<Channel>) -> F,
-) -> Result<T, DaemonError>
-where
-    F: Future<Output = Result<T, Status>>,
-{
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| DaemonError::Away(format!("cannot start the client: {error}")))?;
-    let asked = async {
-        let channel = client::connect(socket)
-            .await
-            .map_err(|error| DaemonError::Away(error.to_string()))?;
-        let answer = question(AttachServiceClient::new(channel)).await;
-        answer.map_err(|status| match status.code() {
-            Code::Unavailable | Code::Cancelled => DaemonError::Away(format!(
-                "the daemon at {} went away: {}",
-                socket.display(),
-                status.message()
-            )),
+    method: &str,
+    question: &impl Message,
+) -> Result<A, DaemonError> {
+    let asked = call(
+        socket,
+        &format!("/{SERVICE_NAME}/{method}"),
+        question,
+        patience,
+    );
+    let shown = socket.display();
+    let went_away =
+        |how: &str| DaemonError::Away(format!("the daemon at {shown} went away: {how}"));
+    asked.map_err(|error| match error {
+        CallError::Connect(source) => {
+            DaemonError::Away(ConnectError::new(socket, source).to_string())
+        }
+        CallError::TimedOut => {
+            let seconds = patience.as_secs();
+            DaemonError::Away(format!(
+                "the daemon at {shown} did not answer within {seconds} s"
+            ))
+        }
+        CallError::Broken(how) => went_away(&how),
+        CallError::Refused(status) => match status.code() {
+            Code::Unavailable | Code::Cancelled => went_away(status.message()),
             _ => DaemonError::Refused(status),
-        })
-    };
-    let in_time = async { tokio::time::timeout(patience, asked).await };
-    runtime.block_on(in_time).unwrap_or_else(|_| {
-        let seconds = patience.as_secs();
-        let socket = socket.display();
-        Err(DaemonError::Away(format!(
-            "the daemon at {socket} did not answer within {seconds} s"
-        )))
+        },
     })
 }

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod by_hand;
+mod call;
 mod check_host;
 mod command;
 mod config;

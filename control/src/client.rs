@@ -25,12 +25,22 @@ pub const MESSAGE_BYTES_MAX: usize = 64 << 20;
 pub struct ConnectError {
     /// The socket that was tried.
     pub socket: PathBuf,
-    source: tonic::transport::Error,
+    source: Box<dyn Error + Send + Sync>,
+}
+
+impl ConnectError {
+    /// For who connects by other means.
+    pub fn new(socket: &Path, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self {
+            socket: socket.to_owned(),
+            source: source.into(),
+        }
+    }
 }
 
 impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut deepest: &dyn Error = &self.source;
+        let mut deepest: &dyn Error = &*self.source;
         while let Some(source) = deepest.source() {
             deepest = source;
         }
@@ -44,7 +54,7 @@ impl fmt::Display for ConnectError {
 
 impl Error for ConnectError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&self.source)
+        Some(&*self.source)
     }
 }
 
@@ -54,10 +64,7 @@ impl Error for ConnectError {
 ///
 /// If nobody listens there, or the caller may not connect.
 pub async fn connect(socket: &Path) -> Result<Channel, ConnectError> {
-    let error = |source| ConnectError {
-        socket: socket.to_owned(),
-        source,
-    };
+    let error = |source| ConnectError::new(socket, source);
     let endpoint = Endpoint::try_from(format!("unix:{}", socket.display())).map_err(error)?;
     endpoint.connect().await.map_err(error)
 }
