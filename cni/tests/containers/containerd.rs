@@ -2,16 +2,15 @@
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
 use tempfile::TempDir;
 
-use crate::host::{Host, PATIENCE, run, two_hosts};
+use crate::host::{Host, PATIENCE, two_hosts};
+use crate::installed::{inside, install};
 use crate::traffic::{NAMED, large_datagram, name_server};
 
 /// A containerd of its own on a host, stopped when dropped.
@@ -25,18 +24,7 @@ impl Containerd {
     fn start(host: &Host) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
-        make_rootfs(&at("rootfs"));
-        fs::create_dir_all(at("net.d")).unwrap();
-        fs::create_dir_all(at("bin")).unwrap();
-        let plugin = env!("CARGO_BIN_EXE_ringlay-cni");
-        fs::copy(plugin, at("bin/ringlay-cni")).unwrap();
-        fs::copy("/usr/lib/cni/loopback", at("bin/loopback")).unwrap();
-        let list = json!({
-            "cniVersion": "1.0.0",
-            "name": "mynet",
-            "plugins": [{ "type": "ringlay-cni", "network": "blue", "socket": host.socket() }],
-        });
-        fs::write(at("net.d/10-ringlay.conflist"), list.to_string()).unwrap();
+        install(folder.path(), host);
         let config = format!(
             "version = 2\nroot = \"{0}/root\"\nstate = \"{0}/state\"\n\
              disabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n\
@@ -136,26 +124,6 @@ impl Drop for Containerd {
         let places = ["/etc/cni/net.d", "/etc/cni", "/opt/cni/bin", "/opt/cni"];
         places.iter().for_each(|place| drop(fs::remove_dir(place)));
     }
-}
-
-/// A command in a network namespace, to be completed.
-pub(crate) fn inside(netns: &Path) -> Command {
-    let mut command = Command::new("nsenter");
-    command.arg(format!("--net={}", netns.display()));
-    command
-}
-
-/// A root file system with nothing but busybox in it, and something to be fetched.
-pub(crate) fn make_rootfs(rootfs: &Path) {
-    for folder in ["bin", "proc", "sys", "dev", "etc", "tmp"] {
-        fs::create_dir_all(rootfs.join(folder)).unwrap();
-    }
-    let busybox = run("sh", &["-c", "command -v busybox"]);
-    fs::copy(busybox.trim(), rootfs.join("bin/busybox")).unwrap();
-    for applet in ["ping", "ip", "wget", "httpd", "nslookup"] {
-        symlink("busybox", rootfs.join("bin").join(applet)).unwrap();
-    }
-    fs::write(rootfs.join("etc/hello"), "hello from here\n").unwrap();
 }
 
 #[test]

@@ -9,6 +9,7 @@
 mod containerd;
 mod ethernet;
 mod host;
+mod installed;
 mod life;
 mod outside;
 mod podman;

@@ -4,11 +4,10 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Output;
 
-use serde_json::json;
 use tempfile::TempDir;
 
-use crate::containerd::{inside, make_rootfs};
 use crate::host::{Host, two_hosts};
+use crate::installed::{NETWORK, inside, install};
 
 /// A podman of its own on a host; its containers go when it is dropped.
 struct Podman {
@@ -19,19 +18,7 @@ struct Podman {
 impl Podman {
     fn new(host: &Host) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
-        make_rootfs(&at("rootfs"));
-        fs::create_dir_all(at("net.d")).unwrap();
-        fs::create_dir_all(at("bin")).unwrap();
-        let plugin = env!("CARGO_BIN_EXE_ringlay-cni");
-        fs::copy(plugin, at("bin/ringlay-cni")).unwrap();
-        fs::copy("/usr/lib/cni/loopback", at("bin/loopback")).unwrap();
-        let list = json!({
-            "cniVersion": "1.0.0",
-            "name": "mynet",
-            "plugins": [{ "type": "ringlay-cni", "network": "blue", "socket": host.socket() }],
-        });
-        fs::write(at("net.d/10-ringlay.conflist"), list.to_string()).unwrap();
+        install(folder.path(), host);
         // Limits that every machine allows.
         let config = format!(
             "[network]\nnetwork_backend = \"cni\"\n\
@@ -40,7 +27,7 @@ impl Podman {
              [containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=1024:1024\"]\n",
             folder.path().display()
         );
-        fs::write(at("containers.conf"), config).unwrap();
+        fs::write(folder.path().join("containers.conf"), config).unwrap();
         let netns = host.netns.path();
         Self { folder, netns }
     }
@@ -60,7 +47,7 @@ impl Podman {
     fn container(&self, options: &str, command: &str) -> String {
         let rootfs = self.folder.path().join("rootfs");
         let rootfs = rootfs.display();
-        let run = format!("run --network mynet {options} --rootfs {rootfs} {command}");
+        let run = format!("run --network {NETWORK} {options} --rootfs {rootfs} {command}");
         let output = self.run(&run);
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{run}: {stderr}");
