@@ -1,8 +1,10 @@
 //! A container runtime as far as networks go: runs a list of plugins as the specification says.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
 
 use serde_json::{Value, json};
 
@@ -31,6 +33,10 @@ pub(crate) struct Runtime<'a> {
     host: &'a Host,
     version: &'static str,
     plugins: Vec<Value>,
+    /// Which of them is ours.
+    ours: usize,
+    /// What ADD said, by container: DEL is told.
+    results: Mutex<BTreeMap<String, Value>>,
 }
 
 impl<'a> Runtime<'a> {
@@ -46,6 +52,8 @@ impl<'a> Runtime<'a> {
             host,
             version: "1.1.0",
             plugins,
+            ours: 0,
+            results: Mutex::default(),
         }
     }
 
@@ -56,13 +64,20 @@ impl<'a> Runtime<'a> {
 
     /// Sets a key of our plugin's configuration.
     pub(crate) fn set(mut self, key: &str, value: Value) -> Self {
-        self.plugins[0][key] = value;
+        self.plugins[self.ours][key] = value;
         self
     }
 
     /// Chains another plugin behind.
     pub(crate) fn then(mut self, plugin: Value) -> Self {
         self.plugins.push(plugin);
+        self
+    }
+
+    /// Puts another plugin in front.
+    pub(crate) fn behind(mut self, plugin: Value) -> Self {
+        self.plugins.insert(0, plugin);
+        self.ours += 1;
         self
     }
 
@@ -82,7 +97,10 @@ impl<'a> Runtime<'a> {
             let answer = self.run(plugin, "ADD", id, Some(&netns), device, result.as_ref())?;
             result = Some(answer.expect("ADD has a result"));
         }
-        Ok(result.expect("there is a plugin"))
+        let result = result.expect("there is a plugin");
+        let mut results = self.results.lock().unwrap();
+        results.insert(id.to_owned(), result.clone());
+        Ok(result)
     }
 
     pub(crate) fn check(&self, id: &str, netns: &Netns, result: &Value) -> Result<(), Refused> {
@@ -100,15 +118,16 @@ impl<'a> Runtime<'a> {
     }
 
     pub(crate) fn del(&self, id: &str, netns: Option<&Netns>) -> Result<(), Refused> {
+        let result = self.results.lock().unwrap().remove(id);
+        let netns = netns.map(Netns::path);
         for plugin in self.plugins.iter().rev() {
-            let netns = netns.map(Netns::path);
-            self.run(plugin, "DEL", id, netns.as_deref(), "eth0", None)?;
+            self.run(plugin, "DEL", id, netns.as_deref(), "eth0", result.as_ref())?;
         }
         Ok(())
     }
 
     pub(crate) fn status(&self) -> Result<(), Refused> {
-        self.run(&self.plugins[0], "STATUS", "", None, "", None)
+        self.run(&self.plugins[self.ours], "STATUS", "", None, "", None)
             .map(drop)
     }
 
@@ -117,7 +136,7 @@ impl<'a> Runtime<'a> {
             .iter()
             .map(|id| json!({ "containerID": id, "ifname": "eth0" }))
             .collect();
-        let mut plugin = self.plugins[0].clone();
+        let mut plugin = self.plugins[self.ours].clone();
         plugin["cni.dev/valid-attachments"] = valid.into();
         self.run(&plugin, "GC", "", None, "", None).map(drop)
     }
