@@ -1,5 +1,6 @@
 //! The daemon ends and starts again, and containers go on.
 
+use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -135,4 +136,38 @@ fn a_device_that_is_lost_while_the_daemon_is_away_is_made_anew() {
     assert_eq!(addresses(&result).len(), 2);
     assert!(netns.pings("10.42.2.1"));
     Runtime::new(&host).del("c1", Some(&netns)).unwrap();
+}
+
+#[test]
+fn a_damaged_record_keeps_nobody_from_starting() {
+    let [mut host, _far] = two_hosts();
+    let (stays, _) = container(&Runtime::new(&host), "stays");
+    let (torn, _) = container(&Runtime::new(&host), "torn");
+    host.end("KILL");
+    // As after a loss of power, which takes the container along.
+    drop(torn);
+    let folder = host.folder().join("state/attachments");
+    let names = || {
+        let entries = fs::read_dir(&folder).unwrap();
+        let names = entries.map(|it| it.unwrap().file_name().into_string().unwrap());
+        names.collect::<Vec<_>>()
+    };
+    let record = names().into_iter().find(|name| name.starts_with("torn"));
+    let record = record.expect("each container has one");
+    let text = fs::read(folder.join(&record)).unwrap();
+    fs::write(folder.join(&record), &text[..text.len() / 2]).unwrap();
+    fs::write(folder.join("empty.json"), "").unwrap();
+    fs::write(folder.join("half.new"), "{").unwrap();
+    host.start();
+    for damaged in [record.as_str(), "empty.json"] {
+        assert!(host.log().contains(damaged), "{}", host.log());
+    }
+    assert!(stays.pings("10.42.2.1"));
+    Runtime::new(&host).del("torn", None).unwrap();
+    Runtime::new(&host).del("stays", Some(&stays)).unwrap();
+    assert_eq!(host.attachments(), [Value::Null; 0]);
+    let left = names();
+    let kept = |name: &&String| *name == "lock" || name.ends_with(".damaged");
+    assert!(left.iter().all(|name| kept(&name)), "{left:?}");
+    assert_eq!(left.len(), 3, "{left:?}");
 }

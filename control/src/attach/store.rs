@@ -4,6 +4,7 @@
 //! files are renamed into place and not flushed to the disk, which takes longer than all the rest.
 
 use std::{
+    ffi::OsStr,
     fs::{self, File, TryLockError},
     io,
     path::{Path, PathBuf},
@@ -104,7 +105,8 @@ impl Store {
         }
     }
 
-    /// All records. Files that are none are left alone, with a warning.
+    /// All records. What is none is set aside as NAME.damaged, with a warning: power was lost, and
+    /// with it the container. What an earlier run did not finish writing goes.
     ///
     /// # Errors
     ///
@@ -117,14 +119,11 @@ impl Store {
         }
         for entry in fs::read_dir(&self.directory).map_err(error())? {
             let path = entry.map_err(error())?.path();
-            if path.extension().is_none_or(|end| end != "json") {
-                continue;
-            }
-            match read(&path) {
-                Ok(record) => records.push(record),
-                Err(error) => {
-                    tracing::warn!(file = %path.display(), %error, "no record of an attachment");
-                }
+            match path.extension().and_then(OsStr::to_str) {
+                Some("json") => records.extend(read_or_set_aside(&path)),
+                // Nothing is made before its record is in place.
+                Some("new") => drop(fs::remove_file(&path)),
+                _ => {}
             }
         }
         Ok(records)
@@ -133,6 +132,20 @@ impl Store {
     fn path(&self, key: &AttachmentKey) -> PathBuf {
         self.directory.join(format!("{}.json", key.port()))
     }
+}
+
+fn read_or_set_aside(path: &Path) -> Option<Record> {
+    let error = match read(path) {
+        Ok(record) => return Some(record),
+        Err(error) => error,
+    };
+    let aside = path.with_extension("damaged");
+    let kept = match fs::rename(path, &aside) {
+        Ok(()) => aside.display().to_string(),
+        Err(error) => format!("where it is: {error}"),
+    };
+    tracing::warn!(file = %path.display(), %error, kept, "no record of an attachment");
+    None
 }
 
 fn read(path: &Path) -> io::Result<Record> {
@@ -192,8 +205,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut store = Store::open(folder.path().to_owned()).unwrap();
         store.put(&record("c1")).unwrap();
-        fs::write(folder.path().join("torn.json"), "{\"key\":").unwrap();
-        fs::write(folder.path().join("c9.new"), "half").unwrap();
-        assert_eq!(store.load().unwrap(), [record("c1")]);
+        for (name, text) in [
+            ("torn.json", "{\"key\":"),
+            ("empty.json", ""),
+            ("c9.new", "{"),
+        ] {
+            fs::write(folder.path().join(name), text).unwrap();
+        }
+        for _ in 0..2 {
+            assert_eq!(store.load().unwrap(), [record("c1")]);
+            let there = |name: &str| folder.path().join(name).exists();
+            assert!(there("torn.damaged") && there("empty.damaged"), "kept");
+            assert!(!there("torn.json") && !there("empty.json") && !there("c9.new"));
+        }
     }
 }
