@@ -81,15 +81,16 @@ pub struct TunDevice {
 #[derive(Debug)]
 pub struct Keeper {
     queues: Vec<OwnedFd>,
+    index: u32,
 }
 
 impl Keeper {
-    fn new(queues: &[OwnedFd]) -> io::Result<Self> {
+    fn new(queues: &[OwnedFd], index: u32) -> io::Result<Self> {
         let queues = queues
             .iter()
             .map(OwnedFd::try_clone)
             .collect::<io::Result<Vec<_>>>()?;
-        let keeper = Self { queues };
+        let keeper = Self { queues, index };
         keeper.set_persistent(true)?;
         Ok(keeper)
     }
@@ -103,11 +104,40 @@ impl Keeper {
         self.set_persistent(false)
     }
 
+    /// What tells when the device is out of sight.
+    ///
+    /// # Errors
+    ///
+    /// If its namespace cannot be entered.
+    pub fn watch(&self) -> io::Result<Watch> {
+        let queue = self.queues.first().ok_or(io::ErrorKind::NotFound)?;
+        let namespace = TunQueue::namespace(queue.as_fd())?;
+        let socket = || Socket::new(Domain::IPV4, Type::DGRAM, None);
+        Ok(Watch {
+            socket: netns::visit_open(&namespace, socket)??,
+            index: self.index,
+        })
+    }
+
     fn set_persistent(&self, persistent: bool) -> io::Result<()> {
         match self.queues.first() {
             Some(queue) => TunQueue::set_persistent(queue.as_fd(), persistent),
             None => Ok(()),
         }
+    }
+}
+
+/// Looks whether a device is in its namespace, from outside.
+#[derive(Debug)]
+pub struct Watch {
+    socket: Socket,
+    index: u32,
+}
+
+impl Watch {
+    /// Whether it still is.
+    pub fn is_there(&self) -> bool {
+        link::is_there(self.socket.as_fd(), self.index)
     }
 }
 
@@ -270,7 +300,7 @@ fn open_here(config: &TunConfig, form: Form) -> Result<TunDevice, OpenTunError> 
     let keeper = match config.life {
         Life::Queues => None,
         Life::Kept | Life::Resumed => {
-            Some(Keeper::new(&queues).map_err(failed(config, "keep the queues"))?)
+            Some(Keeper::new(&queues, index).map_err(failed(config, "keep the queues"))?)
         }
     };
     Ok(TunDevice {

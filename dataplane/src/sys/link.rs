@@ -21,6 +21,16 @@ pub fn index(name: &str) -> io::Result<u32> {
     }
 }
 
+/// Whether the network namespace of `socket` has a device with this index.
+pub fn is_there(socket: BorrowedFd<'_>, index: u32) -> bool {
+    let Ok(mut request) = request("") else {
+        return false;
+    };
+    request.ifr_ifru.ifru_ifindex = index.cast_signed();
+    // SAFETY: SIOCGIFNAME reads and writes one `ifreq`, which `request` is.
+    unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFNAME as _, &raw mut request) == 0 }
+}
+
 /// The MTU of the device called `name` in this thread's network namespace, in bytes.
 ///
 /// # Errors

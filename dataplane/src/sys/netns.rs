@@ -39,9 +39,21 @@ pub fn run_in<T: Send>(path: &Path, action: impl FnOnce() -> T + Send) -> io::Re
 ///
 /// If `action` does.
 pub fn visit<T>(path: &Path, action: impl FnOnce() -> T) -> io::Result<T> {
-    let namespace = File::open(path)?;
+    visit_open(&File::open(path)?, action)
+}
+
+/// The same where a namespace is at hand that no path may lead to.
+///
+/// # Errors
+///
+/// As [`run_in`].
+///
+/// # Panics
+///
+/// If `action` does.
+pub fn visit_open<T>(namespace: &File, action: impl FnOnce() -> T) -> io::Result<T> {
     let _home = Home(File::open("/proc/thread-self/ns/net")?);
-    enter(&namespace)?;
+    enter(namespace)?;
     Ok(action())
 }
 

@@ -7,7 +7,7 @@ use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::BitOr;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
 use crate::sys::link;
@@ -200,6 +200,21 @@ impl TunQueue {
         } else {
             Err(io::Error::last_os_error())
         }
+    }
+
+    /// The network namespace that the queue was opened in.
+    ///
+    /// # Errors
+    ///
+    /// `EPERM` without `CAP_NET_ADMIN` there.
+    pub fn namespace(queue: BorrowedFd<'_>) -> io::Result<File> {
+        // SAFETY: SIOCGSKNS takes no argument and returns a new descriptor.
+        let fd = unsafe { libc::ioctl(queue.as_raw_fd(), libc::SIOCGSKNS as _) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the kernel has just opened it for us, so nobody else owns it.
+        Ok(unsafe { File::from_raw_fd(fd) })
     }
 
     /// The `IFF_*` features of the driver.

@@ -201,3 +201,22 @@ fn a_device_that_is_gone_is_made_anew() {
         device.keeper.expect("kept").release().unwrap();
     });
 }
+
+#[test]
+fn a_watch_sees_from_outside_when_a_device_goes() {
+    let (device, watch) = netns::run_in_new(|| {
+        let config = TunConfig {
+            life: Life::Kept,
+            ..config("rl0")
+        };
+        let device = open(&config).unwrap();
+        let watch = device.keeper.as_ref().expect("kept").watch().unwrap();
+        (device, watch)
+    })
+    .expect("this test needs root");
+    assert!(watch.is_there());
+    device.keeper.as_ref().expect("kept").release().unwrap();
+    assert!(watch.is_there(), "its queues are open");
+    drop(device);
+    assert!(!watch.is_there());
+}
