@@ -5,6 +5,7 @@
 
 mod guest;
 mod neighbours;
+pub mod vanish;
 pub mod veth;
 
 use std::{

@@ -16,7 +16,7 @@ use super::wire::OpenWire;
 use crate::{
     compile::LinkView,
     mtu::Way,
-    netlink::{Device, RouteChange},
+    netlink::{Device, RouteChange, vanish},
     object::Port,
 };
 
@@ -33,27 +33,30 @@ pub struct OpenPort {
     pub mode: String,
 }
 
-/// Devices of containers that nothing serves any more. They are gone when this is dropped, for
-/// which the kernel takes its time, less for each if many go at once: no lock should be held.
+/// Devices of containers that nothing serves any more. Their namespaces have them no longer when this
+/// was dropped, for which the kernel takes its time: no lock should be held.
 #[derive(Debug, Default)]
 pub struct Leaving(pub(super) Vec<Keeper>);
 
-/// Devices that go at the same time.
+/// Threads that let devices go at the same time.
 const LEAVE_AT_ONCE: usize = 16;
 
+/// The kernel takes 15 to 20 ms to remove a device. It is out of sight after the first few, and what
+/// follows, waiting for all CPUs, is left to threads that nobody waits for.
 impl Drop for Leaving {
     fn drop(&mut self) {
-        if self.0.len() < 2 {
-            return;
-        }
+        let watches: Vec<_> = self.0.iter().map(Keeper::watch).collect();
         let share = self.0.len().div_ceil(LEAVE_AT_ONCE);
-        thread::scope(|scope| {
-            while !self.0.is_empty() {
-                let rest = self.0.len().saturating_sub(share);
-                let some = self.0.split_off(rest);
-                scope.spawn(move || drop(some));
-            }
-        });
+        while !self.0.is_empty() {
+            let rest = self.0.len().saturating_sub(share);
+            let some = self.0.split_off(rest);
+            // Without a thread they go right here.
+            let thread = thread::Builder::new().name("leaving".to_owned());
+            drop(thread.spawn(move || drop(some)));
+        }
+        for watch in watches.into_iter().flatten() {
+            vanish::wait(|| watch.is_there());
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Pairs of Ethernet devices (veth): one end on the host, the other inside a container.
 
-use std::{fs::File, io, os::fd::AsRawFd, path::Path};
+use std::{fs::File, io, os::fd::AsRawFd, path::Path, sync::mpsc, thread};
 
 use ringlay_dataplane::sys::{link, netns, rtnetlink::Rtnetlink};
 use rtnetlink::{
@@ -14,6 +14,7 @@ use rtnetlink::{
 use super::{
     NetlinkError,
     guest::{Talk, failed, furnish},
+    vanish,
 };
 use crate::object::Guest;
 
@@ -97,22 +98,35 @@ impl Veth<'_> {
     }
 }
 
-/// Removes a pair by its end on the host. It is fine if there is none.
+/// Removes a pair by its end on the host. It is fine if there is none. Returns when it is out of
+/// sight, long before the kernel is done with it.
 ///
 /// # Errors
 ///
 /// If the kernel refuses.
 pub fn remove(host_end: &str) -> Result<(), NetlinkError> {
+    let failed = || failed(format!("remove {host_end}"));
     let Ok(index) = link::index(host_end) else {
         return Ok(());
     };
+    let (answer, answered) = mpsc::channel();
+    // It inherits the namespace of this thread.
+    let thread = thread::Builder::new().name("leaving".to_owned());
+    let work = move || drop(answer.send(delete(index)));
+    thread.spawn(work).map_err(failed())?;
+    loop {
+        match answered.recv_timeout(vanish::PAUSE) {
+            Ok(result) => return result.map_err(failed()),
+            Err(_) if link::index(host_end).is_ok() => {}
+            Err(_) => return Ok(()),
+        }
+    }
+}
+
+fn delete(index: u32) -> io::Result<()> {
     let mut message = LinkMessage::default();
     message.header.index = index;
-    let removed = Talk::new().and_then(|mut talk| {
-        let message = RouteNetlinkMessage::DelLink(message);
-        talk.request(message, 0)
-    });
-    removed.map_err(failed(format!("remove {host_end}")))
+    Talk::new()?.request(RouteNetlinkMessage::DelLink(message), 0)
 }
 
 fn bring_up(index: u32) -> io::Result<()> {
