@@ -6,6 +6,7 @@ use prost::Message;
 
 const PROTOS: &[&str] = &[
     "attach",
+    "fdb",
     "mtu",
     "network",
     "neighbour",

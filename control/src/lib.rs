@@ -36,6 +36,7 @@ pub mod demo;
 #[cfg(feature = "server")]
 pub mod doctor;
 #[cfg(feature = "server")]
+pub mod fdb;
 pub mod ipam;
 #[cfg(feature = "server")]
 pub mod mtu;

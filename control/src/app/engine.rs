@@ -4,6 +4,7 @@
 //! old ones go after the tables no longer do, so that other traffic does not notice. The engine
 //! knows neither gRPC nor files.
 
+mod bridges;
 mod links;
 mod load;
 mod mtu;
@@ -40,6 +41,7 @@ use super::{
 use crate::{
     compile::{Compiler, Environment, TunnelKey, Wire},
     config::{Config, Settings},
+    fdb::Stations,
     mtu::Paths,
     neighbour::{Resolver, Status, hosts::Hosts},
     object::{Key, Name, Object, Route, Source, VtepKey},
@@ -75,6 +77,7 @@ pub struct Engine {
     compiler: Compiler,
     resolver: Resolver,
     hosts: Hosts,
+    stations: Stations,
     underlays: BTreeMap<UnderlayId, Endpoint>,
     /// Those that report outer times to live.
     ttls: BTreeSet<UnderlayId>,
@@ -111,6 +114,7 @@ impl Engine {
             compiler: Compiler::new(environment),
             resolver: Resolver::default(),
             hosts: Hosts::default(),
+            stations: Stations::default(),
             underlays: BTreeMap::new(),
             ttls: BTreeSet::new(),
             ports: Ports::new(Arc::clone(&host)),
@@ -167,6 +171,7 @@ impl Engine {
         self.follow_ttls();
         self.follow_tunnels();
         self.follow_links(&closing, &delta);
+        self.follow_bridges();
         self.follow_reach();
         let tables = self.host.publish(self.compiler.tables());
         self.close_unused();
@@ -285,8 +290,15 @@ impl Engine {
                     mac,
                     answered,
                 } => hosts.extend(self.hosts.heard(port, address, mac, answered, now)),
-                // No network is bridged yet.
-                Event::StationSeen { .. } => {}
+                Event::StationSeen {
+                    network,
+                    mac,
+                    place,
+                } => {
+                    if self.compiler.has_place(network, place) {
+                        self.stations.seen(network, mac, place, now);
+                    }
+                }
             }
         }
         self.learn(&changed);
@@ -305,6 +317,7 @@ impl Engine {
             self.host.inject(request.tunnel, request.frame);
         }
         self.poll_hosts();
+        self.poll_stations();
     }
 
     /// Takes note of what the wire is like now, or that there is none.
@@ -333,6 +346,7 @@ impl Engine {
         let deadlines = [
             self.resolver.deadline(),
             self.hosts.deadline(),
+            self.stations.deadline(),
             self.paths.deadline(),
             self.probe_deadline(),
         ];

@@ -280,7 +280,7 @@ impl Host for Linux {
             return Ok(open);
         }
         // Dropping the device on an error removes it.
-        if !port.kind.is_ethernet() {
+        if link.is_none() {
             let added = open.device.add_addresses(&port.addresses);
             added.map_err(HostError::new)?;
         }

@@ -210,7 +210,9 @@ impl Ports {
                 .expect("compiled before devices are opened");
             match self.entries.get(&port.name) {
                 None => self.open(id, port, mtu, link)?,
-                Some(entry) if entry.port.same_device(port) => {
+                Some(entry)
+                    if entry.port.same_device(port) && entry.link.is_some() == link.is_some() =>
+                {
                     undo.push(self.change(port, mtu)?);
                     continue;
                 }
@@ -300,7 +302,8 @@ impl Ports {
             .expect("the caller found it");
         let missing = |from: &[IpNet], net: &&IpNet| !from.contains(net);
         // A router's addresses are none of the device's.
-        let of_device = |port: &'_ Port| match port.kind.is_ethernet() {
+        let is_router = entry.link.is_some();
+        let of_device = |port: &'_ Port| match is_router {
             true => Vec::new(),
             false => port.addresses.clone(),
         };

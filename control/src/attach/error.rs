@@ -20,6 +20,9 @@ pub enum AttachError {
     /// A MAC address is asked for where there is none.
     #[error("a {0} device has no MAC address")]
     NoMac(AttachKind),
+    /// The device cannot take part in a bridged network.
+    #[error("a {0} device cannot be on network `{1}`, which is bridged")]
+    NotBridged(AttachKind, Name),
     /// The path leads to no network namespace.
     #[error("{} is no network namespace that the daemon can see", path.display())]
     Netns {

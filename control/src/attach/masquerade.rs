@@ -220,6 +220,8 @@ mod tests {
                 "fd00::/126".parse().unwrap(),
             ],
             exclude: Vec::new(),
+            subnets: Vec::new(),
+            gateways: Vec::new(),
             masquerade: true,
         };
         let script = rules(&pool, &"rl0".parse().unwrap());

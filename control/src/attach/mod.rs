@@ -119,11 +119,27 @@ impl Attachments {
         if engine.rib().network(&request.network).is_none() {
             return Err(AttachError::UnknownNetwork(request.network));
         }
-        if request.mac.is_some() && !request.kind.port().is_ethernet() {
-            return Err(AttachError::NoMac(request.kind));
+        let bridged = engine.rib().is_bridged(&request.network);
+        let usual = if bridged {
+            AttachKind::Tap
+        } else {
+            AttachKind::Tun
+        };
+        let kind = request.kind.unwrap_or(usual);
+        if bridged && kind != usual {
+            return Err(AttachError::NotBridged(kind, request.network));
+        }
+        if request.mac.is_some() && !kind.port().is_ethernet() {
+            return Err(AttachError::NoMac(kind));
         }
         let addresses = self.addresses(engine, &request)?;
-        let record = request.record(addresses, netns_id, self.boot_id.clone());
+        let link = bridged.then(|| request::Link {
+            gateways: pool(engine, &request.network)
+                .map(|pool| pool.gateways.clone())
+                .unwrap_or_default(),
+        });
+        let boot_id = self.boot_id.clone();
+        let record = request.record(kind, link.as_ref(), addresses, netns_id, boot_id);
         self.store.put(&record)?;
         match serve(engine, &record, false) {
             Ok(done) => {

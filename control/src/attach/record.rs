@@ -50,6 +50,9 @@ pub struct Record {
     /// What sort of device it has.
     #[serde(default)]
     pub kind: AttachKind,
+    /// Whether its network is bridged, where Ringlay is no router.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub bridged: bool,
     /// The MAC address of an Ethernet device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mac: Option<String>,
@@ -100,7 +103,8 @@ impl Record {
     pub fn objects(&self, resumed: bool) -> Option<Vec<Object>> {
         let port = self.port(resumed)?;
         // On Ethernet the container is a host behind the port.
-        let hosts = self.addresses.iter().filter(|_| port.kind.is_ethernet());
+        let is_router = port.kind.is_ethernet() && !self.bridged;
+        let hosts = self.addresses.iter().filter(|_| is_router);
         let routes = hosts.map(|net| Route {
             network: port.network.clone(),
             prefix: IpNet::from(net.addr()),
@@ -150,9 +154,12 @@ impl Record {
             kind: self.kind.port(),
             device,
             netns,
-            addresses: self.kind.port_addresses(&self.addresses),
+            addresses: match self.bridged {
+                true => Vec::new(),
+                false => self.kind.port_addresses(&self.addresses),
+            },
             mac: None,
-            proxy: self.kind.port().is_ethernet(),
+            proxy: self.kind.port().is_ethernet() && !self.bridged,
             queues: None,
             routes: false,
             guest: Some(Guest {

@@ -34,8 +34,8 @@ pub struct Request {
     pub sets: Vec<Vec<AddressRange>>,
     /// Routes inside the container. Default ones if there are none and the addresses are ours.
     pub routes: Vec<GuestRoute>,
-    /// What sort of device it gets.
-    pub kind: AttachKind,
+    /// What sort of device it gets; if none is said, the network's usual one.
+    pub kind: Option<AttachKind>,
     /// The MAC address of an Ethernet device; if there is none, one that the key determines.
     pub mac: Option<MacAddr>,
     /// Whether it is fine if it is attached like this already.
@@ -45,6 +45,8 @@ pub struct Request {
 impl Request {
     pub(super) fn record(
         self,
+        kind: AttachKind,
+        link: Option<&Link>,
         addresses: Vec<IpNet>,
         netns_id: NetnsId,
         boot_id: String,
@@ -53,8 +55,13 @@ impl Request {
         if routes.is_empty() && self.addresses.is_empty() {
             routes = default_routes(&addresses);
         }
-        for route in &mut routes {
-            route.via = self.kind.router(route.prefix.addr());
+        match link {
+            Some(link) => link.lead(&mut routes),
+            None => {
+                for route in &mut routes {
+                    route.via = kind.router(route.prefix.addr());
+                }
+            }
         }
         let derived = || MacAddr::derive_local(self.key.to_string().as_bytes());
         let mac = self.mac.unwrap_or_else(derived);
@@ -65,11 +72,32 @@ impl Request {
             netns: self.netns,
             netns_id,
             boot_id,
-            kind: self.kind,
-            mac: self.kind.port().is_ethernet().then(|| mac.to_string()),
+            kind,
+            bridged: link.is_some(),
+            mac: kind.port().is_ethernet().then(|| mac.to_string()),
             addresses,
             routes,
         }
+    }
+}
+
+/// What a container meets on the one link of a bridged network.
+#[derive(Debug)]
+pub(super) struct Link {
+    /// The routers there.
+    pub(super) gateways: Vec<IpAddr>,
+}
+
+impl Link {
+    /// Leads routes to the router of their IP version, unless they name one; those that have none
+    /// are left out.
+    fn lead(&self, routes: &mut Vec<GuestRoute>) {
+        for route in routes.iter_mut() {
+            let is_v4 = route.prefix.addr().is_ipv4();
+            let gateway = self.gateways.iter().find(|it| it.is_ipv4() == is_v4);
+            route.via = route.via.or_else(|| gateway.copied());
+        }
+        routes.retain(|route| route.via.is_some());
     }
 }
 
@@ -108,7 +136,11 @@ impl Attachments {
             true => pool(engine, network)?.sets(),
             false => request.sets.clone(),
         };
-        self.choose(engine, network, &sets, &request.key.to_string())
+        let chosen = self.choose(engine, network, &sets, &request.key.to_string())?;
+        Ok(match pool(engine, network) {
+            Ok(pool) => chosen.iter().map(|net| pool.on_link(net.addr())).collect(),
+            Err(_) => chosen,
+        })
     }
 
     /// One address of each set.
@@ -151,7 +183,7 @@ impl Attachments {
         if self.is_taken(engine, &network, address) {
             return Err(AttachError::Taken { address, network });
         }
-        Ok(IpNet::from(address))
+        Ok(pool.on_link(address))
     }
 
     fn is_taken(&self, engine: &Engine, network: &Name, address: IpAddr) -> bool {

@@ -174,6 +174,7 @@ mod tests {
             netns_id: NetnsId { dev: 4, ino: 17 },
             boot_id: "b".to_owned(),
             kind: AttachKind::Tap,
+            bridged: false,
             mac: Some("02:00:00:00:00:05".to_owned()),
             addresses: vec!["10.1.0.1/32".parse().unwrap()],
             routes: vec![crate::object::GuestRoute::to("0.0.0.0/0".parse().unwrap())],

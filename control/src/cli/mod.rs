@@ -3,6 +3,7 @@
 mod attachment;
 mod check;
 mod failure;
+mod fdb;
 mod mtu;
 mod neighbour;
 mod network;
@@ -47,7 +48,7 @@ enum Command {
     /// Show the running state.
     #[command(subcommand)]
     Show(show::ShowCommand),
-    /// Routed networks, one for each VNI.
+    /// Networks, routed or bridged, one for each VNI.
     #[command(subcommand)]
     Network(network::NetworkVerb),
     /// TUN devices by which packets enter and leave a network.
@@ -62,6 +63,9 @@ enum Command {
     /// MAC addresses of inner addresses.
     #[command(subcommand, visible_alias = "neigh")]
     Neighbour(neighbour::NeighbourVerb),
+    /// Where the stations of bridged networks are.
+    #[command(subcommand)]
+    Fdb(fdb::FdbVerb),
     /// How large packets to each far end may be, and why.
     Mtu(mtu::MtuArgs),
     /// Containers on networks.
@@ -94,6 +98,7 @@ pub fn main() -> ExitCode {
         Command::Vtep(verb) => vtep::run(verb, &socket),
         Command::Route(verb) => route::run(verb, &socket),
         Command::Neighbour(verb) => neighbour::run(verb, &socket),
+        Command::Fdb(verb) => fdb::run(verb, &socket),
         Command::Mtu(args) => mtu::run(args, &socket),
         Command::Attachment(verb) => attachment::run(verb, &socket),
         Command::Stats(args) => stats::run(&args, &socket),

@@ -62,6 +62,15 @@ pub(super) struct NetworkArgs {
     /// Largest IP packet inside; what fits the underlay unless given.
     #[arg(long)]
     mtu: Option<u32>,
+    /// What it forwards by: routed, by IP address, or bridged, by MAC address.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    mode: String,
+    /// Bridged: how many seconds a station is known that sends nothing; 300 unless given.
+    #[arg(long, value_name = "SECONDS")]
+    fdb_ageing: Option<u32>,
+    /// Bridged: how many stations are learned at most; 16384 unless given.
+    #[arg(long)]
+    fdb_limit: Option<u32>,
     /// Our VTEP's MAC address in it; derived unless given.
     #[arg(long, default_value = "", hide_default_value = true)]
     mac: String,
@@ -92,6 +101,9 @@ impl NetworkArgs {
             udp_checksum: self.udp_checksum,
             encap_limit: self.encap_limit,
             port: self.port,
+            mode: self.mode,
+            fdb_ageing_ms: self.fdb_ageing.map(|seconds| u64::from(seconds) * 1000),
+            fdb_limit: self.fdb_limit,
             mtu: self.mtu,
             mac: self.mac,
             mss_clamp: self.mss_clamp,
@@ -205,8 +217,16 @@ fn details(network: &Network) -> String {
         .optional("udp_checksum", filled(&network.udp_checksum))
         .optional("encap_limit", network.encap_limit)
         .done();
+    let stations = network.fdb_limit.map_or_else(String::new, |limit| {
+        let ageing = network.fdb_ageing_ms.unwrap_or_default() / 1000;
+        let (learned, refused) = (status.fdb_learned, status.fdb_refused);
+        format!("    fdb learned {learned} limit {limit} refused {refused} ageing {ageing}s\n")
+    });
     let warnings = print::warnings(&status.warnings);
-    format!("{}\n{underlay}\n{headers}\n{warnings}", line(network))
+    format!(
+        "{}\n{underlay}\n{headers}\n{stations}{warnings}",
+        line(network)
+    )
 }
 
 fn value(network: &Network) -> Value {
@@ -224,6 +244,10 @@ fn value(network: &Network) -> Value {
         "udp_checksum": or_null(&network.udp_checksum),
         "encap_limit": network.encap_limit,
         "mode": network.mode,
+        "fdb_ageing_ms": network.fdb_ageing_ms,
+        "fdb_limit": network.fdb_limit,
+        "fdb_learned": network.fdb_limit.map(|_| status.fdb_learned),
+        "fdb_refused": network.fdb_limit.map(|_| status.fdb_refused),
         "port": network.port,
         "mtu": status.mtu,
         "mtu_reason": status.mtu_reason,

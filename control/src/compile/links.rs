@@ -135,10 +135,11 @@ impl Compiler {
             let ids = &mut self.port_ids;
             let known = self.ports.get(&port.name);
             let id = known.map_or_else(|| PortId(narrow(ids.take())), |entry| entry.id);
-            self.put_link(id, port, change.before.as_ref());
+            self.put_link(rib, id, port, change.before.as_ref());
         }
         prefixes.extend(turned_routes(rib, change));
-        for port in change.before.iter().chain(&change.after) {
+        let ports = change.before.iter().chain(&change.after);
+        for port in ports.filter(|port| !rib.is_bridged(&port.network)) {
             let touched = port
                 .addresses
                 .iter()
@@ -152,14 +153,16 @@ impl Compiler {
     }
 
     /// Takes up a port, or what changed about it. Hosts are known for as long as the device stays.
-    fn put_link(&mut self, id: PortId, port: &Port, before: Option<&Port>) {
+    fn put_link(&mut self, rib: &Rib, id: PortId, port: &Port, before: Option<&Port>) {
         let known = self.ports.remove(&port.name);
         let same = before.is_some_and(|before| before.same_device(port));
         let known = known.and_then(|entry| entry.link).filter(|_| same);
         let known = known.map(|it| (it.hosts, it.neighbours, it.mtu));
         let (hosts, neighbours, mtu) = known.unwrap_or_default();
         let mac = port.mac.unwrap_or_else(|| self.derive_link_mac(port));
-        let link = port.kind.is_ethernet().then(|| LinkEntry {
+        // On a bridged network nobody is a router.
+        let routes = port.kind.is_ethernet() && !rib.is_bridged(&port.network);
+        let link = routes.then(|| LinkEntry {
             mac,
             addresses: with_link_local(&port.addresses, mac),
             proxy: port.proxy,

@@ -4,6 +4,7 @@
 //! however many there are, and nothing that the change is not about gets another identifier or
 //! leaves the tables for a moment. Which MAC addresses far ends have is told from outside.
 
+mod bridges;
 mod fib;
 mod id_pool;
 mod links;
@@ -203,6 +204,9 @@ impl Compiler {
         }
         for entry in self.networks.values() {
             tables.insert_network(entry.id, entry.table.clone());
+            if let Some(bridge) = &entry.bridge {
+                tables.insert_bridge(entry.id, bridge.table.clone());
+            }
         }
         for entry in self.ports.values() {
             let network = self.networks[&entry.network].id;
@@ -289,7 +293,7 @@ impl Compiler {
             hint: self.tunnels.get(key)?.hint,
             mac: network.table.mac,
             addresses: network.table.addresses.clone(),
-            needs_mac: network.inner == Inner::Ethernet,
+            needs_mac: network.inner == Inner::Ethernet && network.bridge.is_none(),
             configured: configured_mac(rib, key),
         })
     }
@@ -350,10 +354,12 @@ impl Compiler {
             .neighbours
             .iter()
             .map(|change| &change.latest().network);
+        let fdb = delta.fdb.iter().map(|change| &change.latest().network);
         let changed: BTreeSet<&Name> = networks
             .chain(ports.map(|port| &port.network))
             .chain(vteps)
             .chain(neighbours)
+            .chain(fdb)
             .collect();
         for name in changed {
             if let Some(entry) = self.networks.get_mut(name) {
@@ -363,9 +369,12 @@ impl Compiler {
                 let (own, guests): (Vec<_>, Vec<_>) =
                     rib.ports_of(name).partition(|port| port.guest.is_none());
                 let ports = own.into_iter().chain(guests);
+                // On a bridged network only its stations have addresses.
+                let ports = ports.filter(|_| entry.bridge.is_none());
                 entry.table.addresses = ports.flat_map(links::addresses).collect();
             }
             self.refresh_mtu(name);
+            self.refresh_bridge(rib, name);
             for key in self.tunnels.of(name).cloned().collect::<Vec<_>>() {
                 self.refresh_template(rib, &key);
                 self.touched

@@ -8,7 +8,7 @@ use std::{
 use ipnet::IpNet;
 use ringlay_dataplane::{
     endpoint::Endpoint,
-    tables::{self, IPV6_MTU_MIN},
+    tables::{self, IPV6_MTU_MIN, Place},
 };
 use ringlay_encap::{
     EtherType, Ipv4Packet, Ipv6Packet, MacAddr, Template, UdpChecksum, encap_limit, flow,
@@ -56,6 +56,18 @@ pub(super) fn overhead(environment: &Environment, network: &Network) -> u16 {
         None => 0,
     };
     (template.overhead() + limit) as u16 // at most a template's length, and that
+}
+
+impl NetworkEntry {
+    /// Whether a frame, of which there may be only the beginning, is from a station here.
+    fn has_station(&self, frame: &[u8]) -> bool {
+        let Some(source) = frame.get(6..).and_then(<[u8]>::first_chunk) else {
+            return true;
+        };
+        let bridge = self.bridge.as_ref();
+        let station = bridge.and_then(|it| it.table.fdb.entry(MacAddr(*source)));
+        station.is_some_and(|it| matches!(it.place, Place::Port(_)))
+    }
 }
 
 impl NetworkMtus {
@@ -163,6 +175,7 @@ impl Compiler {
         to_there.any(|(_, entry)| {
             let inner = inner_of(&entry.table, quote);
             inner.is_some_and(|inner| match entry.inner {
+                Inner::Ethernet if entry.bridge.is_some() => entry.has_station(inner),
                 Inner::Ethernet => inner.get(6..12).is_none_or(|mac| mac == entry.table.mac.0),
                 Inner::Ip => inner.len() < INNER_SEEN || self.routes_there(entry, inner, quote),
             })

@@ -15,6 +15,7 @@ use ringlay_encap::{DscpPolicy, EcnMode, Encapsulation, MacAddr, TtlPolicy, UdpC
 
 use super::{
     Compiler, Environment,
+    bridges::BridgeEntry,
     mtus::{NetworkMtus, overhead},
     narrow,
 };
@@ -46,6 +47,8 @@ pub(super) struct NetworkEntry {
     pub(super) inner: Inner,
     pub(super) ecn: EcnMode,
     pub(super) checksum: UdpChecksum,
+    /// If frames are bridged.
+    pub(super) bridge: Option<BridgeEntry>,
     pub(super) table: tables::Network,
 }
 
@@ -106,6 +109,7 @@ impl Compiler {
                 inner: network.encap.inner(),
                 ecn: network.headers.ecn,
                 checksum: network.headers.udp_checksum,
+                bridge: None,
                 table: tables::Network {
                     underlay,
                     key,
@@ -125,6 +129,10 @@ impl Compiler {
             });
         let before = known.then(|| entry.carrier());
         entry.inner = network.encap.inner();
+        entry.bridge = network.mode.learning().map(|learning| BridgeEntry {
+            learning,
+            ..entry.bridge.take().unwrap_or_default()
+        });
         let table = &mut entry.table;
         table.underlay = underlay;
         table.key = key;

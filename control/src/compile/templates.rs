@@ -21,6 +21,7 @@ impl Compiler {
         let mac = configured_mac(rib, key).or(tunnel.learned);
         let inner = match network.inner {
             Inner::Ip => Some(template::Inner::Ip),
+            Inner::Ethernet if network.bridge.is_some() => Some(template::Inner::Frames),
             Inner::Ethernet => mac.map(|dst| template::Inner::Ethernet {
                 dst,
                 src: network.table.mac,
@@ -40,7 +41,9 @@ impl Compiler {
                 DfPolicy::Clear
             });
             // A limit has no place in what uplinks cut.
-            if self.environment.uplink && network.table.encap_limit.is_none() {
+            // Nor have frames in tunnels right above IP.
+            let cuttable = network.bridge.is_none() || network.table.port != 0;
+            if self.environment.uplink && network.table.encap_limit.is_none() && cuttable {
                 builder = builder.ethernet(uplink::MAC, uplink::PEER_MAC);
                 // The kernel that routes it on takes one from its time to live.
                 if let TtlPolicy::Set(ttl) = ttl {

@@ -1,3 +1,4 @@
+mod bridges;
 mod history;
 mod links;
 mod many;
@@ -159,6 +160,7 @@ fn network(name: &str, vni: u32) -> Object {
     Object::Network(Network {
         name: name.parse().unwrap(),
         encap: Encap::Vxlan { vni, port: 4789 },
+        mode: crate::object::Mode::Routed,
         preset: None,
         headers: Headers::default(),
         mtu,

@@ -16,8 +16,8 @@ use super::{
     value::{Fields, parse, word},
 };
 use crate::object::{
-    DeviceName, Encap, EncapFault, EncapKeys, HeaderKeys, Headers, MssClamp, Name, Neighbour,
-    Network, Object, Port, PortKind, Route, Target, Vtep,
+    DeviceName, Encap, EncapFault, EncapKeys, FdbEntry, HeaderKeys, Headers, Mode, ModeKeys,
+    MssClamp, Name, Neighbour, Network, Object, Port, PortKind, Route, Site, Target, Vtep,
 };
 
 /// Whoever wants more never wants to sleep: that is what `busy` is for.
@@ -37,16 +37,13 @@ pub(super) fn convert(
     places: &mut Places,
 ) -> Result<(Settings, Vec<Object>), Fault> {
     let mut settings = settings(file.node, file.dataplane, file.underlay, places)?;
-    if let Some(fdb) = file.fdb.first() {
-        let problem = "this version supports only routed networks; remove [[fdb]]";
-        return Err(Fault::new(fdb.span(), problem));
-    }
     let mut objects = Vec::new();
     collect(file.network, network, places, &mut objects)?;
     collect(file.port, port, places, &mut objects)?;
     collect(file.vtep, vtep, places, &mut objects)?;
     collect(file.route, route, places, &mut objects)?;
     collect(file.neighbour, neighbour, places, &mut objects)?;
+    collect(file.fdb, fdb, places, &mut objects)?;
     settings.pools = ipam::pools(file.ipam, &objects)?;
     Ok((settings, objects))
 }
@@ -223,6 +220,14 @@ fn absolute(value: &Spanned<String>) -> Result<PathBuf, Fault> {
 
 fn network(fields: &mut Fields, raw: raw::Network) -> Result<Network, Fault> {
     let name = fields.text("name", raw.name)?;
+    if let Some(mss_clamp) = &raw.mss_clamp {
+        fields.note("mss_clamp", mss_clamp);
+    }
+    let mode = ModeRaw {
+        mode: raw.mode,
+        ageing: raw.fdb_ageing,
+        limit: raw.fdb_limit,
+    };
     let encap = EncapRaw {
         preset: raw.preset,
         encap: raw.encap,
@@ -231,7 +236,8 @@ fn network(fields: &mut Fields, raw: raw::Network) -> Result<Network, Fault> {
         port: raw.port,
         inner: raw.inner,
     };
-    let (encap, preset) = encap.resolve(fields)?;
+    let (encap, preset) = encap.resolve(fields, mode.is_bridged())?;
+    let mode = mode.resolve(fields, encap)?;
     let headers = HeadersRaw {
         ecn: raw.ecn,
         dscp: raw.dscp,
@@ -240,10 +246,10 @@ fn network(fields: &mut Fields, raw: raw::Network) -> Result<Network, Fault> {
         encap_limit: raw.encap_limit,
     };
     let headers = headers.resolve(fields, encap)?;
-    word(&raw.mode, &[("routed", ())], &["bridged"])?;
     Ok(Network {
         name,
         encap,
+        mode,
         preset,
         headers,
         mtu: fields.auto_or_number("mtu", raw.mtu, Network::MTU_RANGE)?,
@@ -265,7 +271,7 @@ struct EncapRaw {
 }
 
 impl EncapRaw {
-    fn resolve(self, fields: &mut Fields) -> Result<(Encap, Option<Preset>), Fault> {
+    fn resolve(self, fields: &mut Fields, bridged: bool) -> Result<(Encap, Option<Preset>), Fault> {
         let words = [
             ("preset", &self.preset),
             ("encap", &self.encap),
@@ -287,8 +293,50 @@ impl EncapRaw {
             key: number(&self.key),
             port: fields.number("port", self.port, 1..=u16::MAX)?,
             inner: inner.as_deref(),
+            bridged,
         };
         keys.resolve().map_err(|fault| misfit(fields, fault))
+    }
+}
+
+/// The keys that say what the network forwards by.
+struct ModeRaw {
+    mode: At<String>,
+    ageing: At<String>,
+    limit: At<i64>,
+}
+
+impl ModeRaw {
+    fn is_bridged(&self) -> bool {
+        self.keys(None).is_bridged()
+    }
+
+    fn keys(&self, ageing: Option<Duration>) -> ModeKeys<'_> {
+        ModeKeys {
+            mode: self.mode.as_ref().map(|it| it.get_ref().as_str()),
+            ageing,
+            limit: self.limit.as_ref().map(|it| *it.get_ref()),
+        }
+    }
+
+    fn resolve(&self, fields: &mut Fields, encap: Encap) -> Result<Mode, Fault> {
+        for (key, value) in [("mode", &self.mode), ("fdb_ageing", &self.ageing)] {
+            value.iter().for_each(|value| fields.note(key, value));
+        }
+        let limit = self.limit.iter();
+        limit.for_each(|value| fields.note("fdb_limit", value));
+        let understood = |value: &Spanned<String>| {
+            duration::parse(value.get_ref()).ok_or_else(|| {
+                let problem = format!(
+                    "{:?} is not understood; use a duration such as \"300s\"",
+                    value.get_ref()
+                );
+                Fault::new(value.span(), problem)
+            })
+        };
+        let ageing = self.ageing.as_ref().map(understood).transpose()?;
+        let mode = self.keys(ageing).resolve(encap);
+        mode.map_err(|fault| misfit(fields, fault))
     }
 }
 
@@ -505,4 +553,20 @@ fn neighbour(fields: &mut Fields, raw: raw::Neighbour) -> Result<Neighbour, Faul
         vtep: fields.address("vtep", raw.vtep)?,
         mac: fields.text("mac", raw.mac)?,
     })
+}
+
+fn fdb(fields: &mut Fields, raw: raw::Fdb) -> Result<FdbEntry, Fault> {
+    let (network, mac) = (
+        fields.text("network", raw.network)?,
+        fields.text("mac", raw.mac)?,
+    );
+    let site = match (raw.vtep, raw.port) {
+        (Some(vtep), None) => Site::Vtep(fields.address("vtep", Some(vtep))?),
+        (None, Some(port)) => Site::Port(fields.text("port", Some(port))?),
+        _ => {
+            let problem = format!("fdb {mac} needs exactly one of vtep and port");
+            return Err(Fault::new(fields.place.whole.clone(), problem));
+        }
+    };
+    Ok(FdbEntry { network, mac, site })
 }

@@ -1,11 +1,14 @@
 //! The `[[ipam]]` tables: from raw values to pools of addresses.
 
+use std::net::IpAddr;
+
+use ipnet::IpNet;
 use toml::Spanned;
 
 use super::{
     error::Fault,
     raw,
-    value::{Fields, parse},
+    value::{Fields, address, parse},
 };
 use crate::{
     ipam::{AddressRange, Pool},
@@ -47,6 +50,21 @@ fn pool(table: Spanned<raw::Ipam>, objects: &[Object]) -> Result<Pool, Fault> {
         let problem = "is empty; write e.g. [\"10.42.1.0/24\"]";
         return Err(Fault::new(span, problem));
     }
+    let bridged = |object: &Object| matches!(object, Object::Network(it) if it.name == network && it.mode.is_bridged());
+    let links = Links {
+        subnets: raw.subnets.iter().map(subnet).collect::<Result<_, _>>()?,
+        gateways: raw.gateways.iter().map(address).collect::<Result<_, _>>()?,
+    };
+    match objects.iter().any(bridged) {
+        true => links.fit(&raw.gateways, &ranges, &span)?,
+        false => {
+            if let Some(first) = raw.subnets.iter().chain(&raw.gateways).next() {
+                let problem =
+                    format!("is of use only in bridged networks, and {network} is routed");
+                return Err(Fault::new(first.span(), problem));
+            }
+        }
+    }
     let masquerade = raw.masquerade.unwrap_or(false);
     let leads_out = |object: &Object| matches!(object, Object::Port(it) if it.network == network && it.netns.is_none());
     if masquerade && !objects.iter().any(leads_out) {
@@ -59,8 +77,48 @@ fn pool(table: Spanned<raw::Ipam>, objects: &[Object]) -> Result<Pool, Fault> {
         network,
         ranges,
         exclude: raw.exclude.iter().map(single).collect::<Result<_, _>>()?,
+        subnets: links.subnets,
+        gateways: links.gateways,
         masquerade,
     })
+}
+
+/// What is on the one link of a bridged network.
+struct Links {
+    subnets: Vec<IpNet>,
+    gateways: Vec<IpAddr>,
+}
+
+impl Links {
+    /// Whether every container is on a subnet, and every gateway too, one of each IP version.
+    fn fit(
+        &self,
+        gateways: &[Spanned<String>],
+        ranges: &[AddressRange],
+        ranges_at: &std::ops::Range<usize>,
+    ) -> Result<(), Fault> {
+        let outside = ranges.iter().find(|range| {
+            let (first, last) = range.ends();
+            let mut subnets = self.subnets.iter();
+            !subnets.any(|subnet| subnet.contains(&first) && subnet.contains(&last))
+        });
+        if let Some(range) = outside {
+            let problem = format!(
+                "{range} is in none of subnets, as bridged networks need it; \
+                 write e.g. subnets = [\"10.42.0.0/16\"]"
+            );
+            return Err(Fault::new(ranges_at.clone(), problem));
+        }
+        for (at, gateway) in self.gateways.iter().enumerate() {
+            let on_link = self.subnets.iter().any(|subnet| subnet.contains(gateway));
+            let mut before = self.gateways[..at].iter();
+            if !on_link || before.any(|it| it.is_ipv4() == gateway.is_ipv4()) {
+                let problem = format!("{gateway} is on no subnet, or the second of its IP version");
+                return Err(Fault::new(gateways[at].span(), problem));
+            }
+        }
+        Ok(())
+    }
 }
 
 fn ranges(texts: &[Spanned<String>]) -> Result<Vec<AddressRange>, Fault> {
@@ -72,5 +130,17 @@ fn single(text: &Spanned<String>) -> Result<AddressRange, Fault> {
     match text.get_ref().parse() {
         Ok(address) => Ok(AddressRange::new(address, address).expect("one address is in order")),
         Err(_) => parse(text),
+    }
+}
+
+/// A prefix without host bits.
+fn subnet(text: &Spanned<String>) -> Result<IpNet, Fault> {
+    let net: IpNet = parse(text)?;
+    match net.trunc() == net {
+        true => Ok(net),
+        false => {
+            let problem = format!("{net} has host bits; write {:?}", net.trunc().to_string());
+            Err(Fault::new(text.span(), problem))
+        }
     }
 }

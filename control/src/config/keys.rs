@@ -36,6 +36,7 @@ fn section_fields(section: &str) -> Option<&'static [&'static str]> {
         "vtep" => fields::<raw::Vtep>(),
         "route" => fields::<raw::Route>(),
         "neighbour" => fields::<raw::Neighbour>(),
+        "fdb" => fields::<raw::Fdb>(),
         "ipam" => fields::<raw::Ipam>(),
         _ => return None,
     })

@@ -5,7 +5,9 @@ use std::{fmt, net::IpAddr};
 use super::{Df, Driver, Local, Poll, Settings, UnderlayDriver, Workers, duration};
 use crate::{
     ipam::Pool,
-    object::{Encap, Headers, Neighbour, Network, Port, Route, Source, Target, Vtep},
+    object::{
+        Encap, FdbEntry, Headers, Neighbour, Network, Port, Route, Site, Source, Target, Vtep,
+    },
     rib::Rib,
 };
 
@@ -27,6 +29,7 @@ pub fn print(settings: &Settings, rib: &Rib) -> String {
         .for_each(|(source, route)| out.route(source, &route));
     rib.neighbours()
         .for_each(|(source, neighbour)| out.neighbour(source, neighbour));
+    rib.fdb().for_each(|(source, entry)| out.fdb(source, entry));
     settings.pools.iter().for_each(|pool| out.pool(pool));
     if !guests.is_empty() {
         let count = guests.len();
@@ -122,6 +125,12 @@ impl Printer {
         if !pool.exclude.is_empty() {
             self.key("exclude", texts(&pool.exclude));
         }
+        if !pool.subnets.is_empty() {
+            self.key("subnets", texts(&pool.subnets));
+        }
+        if !pool.gateways.is_empty() {
+            self.key("gateways", texts(&pool.gateways));
+        }
         if pool.masquerade {
             self.key("masquerade", true);
         }
@@ -133,13 +142,19 @@ impl Printer {
         self.optional("preset", network.preset.map(|preset| preset.name));
         self.encap(network.encap);
         self.headers(&network.headers);
-        self.word("mode", "routed");
+        self.word("mode", network.mode);
+        if let Some(learning) = network.mode.learning() {
+            self.word("fdb_ageing", duration::print(learning.ageing));
+            self.key("fdb_limit", i64::from(learning.limit));
+        }
         match network.mtu {
             None => self.word("mtu", "auto"),
             Some(mtu) => self.key("mtu", i64::from(mtu)),
         }
         self.optional("mac", network.mac);
-        self.word("mss_clamp", network.mss_clamp);
+        if !network.mode.is_bridged() {
+            self.word("mss_clamp", network.mss_clamp);
+        }
         if network.fragment {
             self.key("fragment", true);
         }
@@ -237,6 +252,18 @@ impl Printer {
         self.word("address", neighbour.address);
         self.word("vtep", neighbour.vtep);
         self.word("mac", neighbour.mac);
+    }
+}
+
+impl Printer {
+    fn fdb(&mut self, source: Source, entry: &FdbEntry) {
+        self.object("fdb", source);
+        self.word("network", &entry.network);
+        self.word("mac", entry.mac);
+        match &entry.site {
+            Site::Vtep(vtep) => self.word("vtep", vtep),
+            Site::Port(port) => self.word("port", port),
+        }
     }
 }
 

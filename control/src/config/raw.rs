@@ -18,7 +18,7 @@ pub(super) struct File {
     pub(super) route: Vec<Spanned<Route>>,
     pub(super) neighbour: Vec<Spanned<Neighbour>>,
     pub(super) ipam: Vec<Spanned<Ipam>>,
-    pub(super) fdb: Vec<Spanned<Value>>,
+    pub(super) fdb: Vec<Spanned<Fdb>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -64,6 +64,8 @@ pub(super) struct Network {
     pub(super) udp_checksum: At<Value>,
     pub(super) encap_limit: At<Value>,
     pub(super) mode: At<String>,
+    pub(super) fdb_ageing: At<String>,
+    pub(super) fdb_limit: At<i64>,
     pub(super) port: At<i64>,
     pub(super) mtu: At<Value>,
     pub(super) mac: At<String>,
@@ -118,9 +120,20 @@ pub(super) struct Neighbour {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+pub(super) struct Fdb {
+    pub(super) network: At<String>,
+    pub(super) mac: At<String>,
+    pub(super) vtep: At<String>,
+    pub(super) port: At<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub(super) struct Ipam {
     pub(super) network: At<String>,
     pub(super) ranges: At<Vec<Spanned<String>>>,
     pub(super) exclude: Vec<Spanned<String>>,
+    pub(super) subnets: Vec<Spanned<String>>,
+    pub(super) gateways: Vec<Spanned<String>>,
     pub(super) masquerade: Option<bool>,
 }

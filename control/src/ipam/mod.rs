@@ -8,6 +8,8 @@ mod range;
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 pub use self::range::{AddressRange, RangeError};
 use crate::object::Name;
 
@@ -20,6 +22,11 @@ pub struct Pool {
     pub ranges: Vec<AddressRange>,
     /// What is within the ranges and not to be given away.
     pub exclude: Vec<AddressRange>,
+    /// Prefixes that are one link, where the network is bridged: containers on it reach each other
+    /// without a router.
+    pub subnets: Vec<IpNet>,
+    /// The routers there to everything else, one for each IP version at most.
+    pub gateways: Vec<IpAddr>,
     /// Whether containers reach what is outside the network, by the addresses of this host.
     pub masquerade: bool,
 }
@@ -30,6 +37,15 @@ impl Pool {
         let (v4, v6) = self.ranges.iter().partition(|range| range.is_ipv4());
         let sets: [Vec<_>; 2] = [v4, v6];
         sets.into_iter().filter(|set| !set.is_empty()).collect()
+    }
+
+    /// An address with the length of the prefix that is on its link: its subnet's, or its own.
+    pub fn on_link(&self, address: IpAddr) -> IpNet {
+        let subnet = self.subnets.iter().find(|subnet| subnet.contains(&address));
+        let length = subnet.map(|subnet| IpNet::new(address, subnet.prefix_len()));
+        length
+            .and_then(Result::ok)
+            .unwrap_or_else(|| IpNet::from(address))
     }
 
     /// Whether it has an address.
@@ -118,6 +134,8 @@ mod tests {
             network: "blue".parse().unwrap(),
             ranges: ranges(&["10.1.0.0/24", "fd00::/64", "10.2.0.0/24"]),
             exclude: ranges(&["10.1.0.1-10.1.0.9"]),
+            subnets: vec!["10.1.0.0/16".parse().unwrap()],
+            gateways: Vec::new(),
             masquerade: false,
         };
         assert_eq!(
@@ -126,6 +144,11 @@ mod tests {
                 ranges(&["10.1.0.0/24", "10.2.0.0/24"]),
                 ranges(&["fd00::/64"])
             ]
+        );
+        let on_link = |text: &str| pool.on_link(text.parse().unwrap()).to_string();
+        assert_eq!(
+            [on_link("10.1.0.9"), on_link("fd00::9")],
+            ["10.1.0.9/16", "fd00::9/128"]
         );
         let has = |text: &str| pool.contains(text.parse().unwrap());
         assert_eq!(

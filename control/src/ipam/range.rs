@@ -64,6 +64,11 @@ impl AddressRange {
         false
     }
 
+    /// Its first and last address.
+    pub(crate) fn ends(&self) -> (IpAddr, IpAddr) {
+        (self.first, self.last)
+    }
+
     /// The address so many behind the first.
     pub(super) fn nth(&self, index: u128) -> IpAddr {
         offset(self.first, index)

@@ -39,7 +39,7 @@ pub enum Encap {
     Plain,
 }
 
-/// What is inside the tunnels of a routed network.
+/// What is inside the tunnels of a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Inner {
     /// IP packets, directly.
@@ -130,6 +130,8 @@ pub struct EncapKeys<'a> {
     pub port: Option<u16>,
     /// Word for what is inside.
     pub inner: Option<&'a str>,
+    /// Whether Ethernet frames must be inside.
+    pub bridged: bool,
 }
 
 /// What is wrong with the keys.
@@ -172,7 +174,10 @@ impl EncapKeys<'_> {
             },
             Encapsulation::Gre => Encap::Gre {
                 key: self.gre_key()?,
-                inner: self.inner(Inner::Ip)?,
+                inner: self.inner(match self.bridged {
+                    true => Inner::Ethernet,
+                    false => Inner::Ip,
+                })?,
             },
             Encapsulation::Ipip => Encap::Ipip,
             Encapsulation::Plain => Encap::Plain,

@@ -2,8 +2,10 @@
 //! [`crate::rib`].
 
 mod encap;
+mod fdb;
 mod guest;
 mod headers;
+mod mode;
 mod name;
 mod neighbour;
 mod network;
@@ -16,8 +18,10 @@ use std::{fmt, net::IpAddr};
 
 pub use self::{
     encap::{Encap, EncapFault, EncapKeys, Inner},
+    fdb::{FdbEntry, FdbKey, Site},
     guest::{Guest, GuestRoute},
     headers::{HeaderKeys, Headers},
+    mode::{Learning, Mode, ModeKeys},
     name::{DeviceName, Name, NameError},
     neighbour::{Neighbour, NeighbourKey},
     network::{MssClamp, MssClampError, Network},
@@ -117,4 +121,5 @@ kinds! {
     Vtep(VtepKey) = "vtep",
     Route(RouteKey) = "route",
     Neighbour(NeighbourKey) = "neighbour",
+    FdbEntry(FdbKey) = "fdb",
 }

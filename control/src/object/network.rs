@@ -4,15 +4,17 @@ use std::{fmt, net::IpAddr, str::FromStr};
 
 use ringlay_encap::{MacAddr, Preset, preset::InnerMac};
 
-use super::{Encap, Headers, Kind, Name};
+use super::{Encap, Headers, Kind, Mode, Name};
 
-/// A routed network with its own forwarding table, by a tunnel key of its own.
+/// A network with its own forwarding table, by a tunnel key of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Network {
     /// Its name.
     pub name: Name,
     /// How its packets cross the underlay.
     pub encap: Encap,
+    /// What it forwards by.
+    pub mode: Mode,
     /// The system whose conventions it follows, if it was asked for so.
     pub preset: Option<Preset>,
     /// What its outer headers take from the inner ones.

@@ -1,5 +1,7 @@
 //! Whether the objects in force make sense together. Looks only at what a change can have broken.
 
+mod bridged;
+
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net};
@@ -8,7 +10,7 @@ use ringlay_encap::{MacAddr, UdpChecksum};
 use super::{ApplyError, Change, Delta, Problem, Rib, RouteRef};
 use crate::object::{
     Encap, Headers, Inner, Key, Kind, Name, Neighbour, Network, Path, Port, PortKind, Route,
-    RouteKey, Target, Vtep, VtepKey, is_link_local,
+    RouteKey, Site, Target, Vtep, VtepKey, is_link_local,
 };
 
 /// No address sorts before it.
@@ -26,6 +28,7 @@ pub(super) type Fault = (&'static str, Problem);
 const COUNT_MAX: usize = 60_000;
 
 pub(super) fn check(rib: &Rib, delta: &Delta) -> Checked {
+    bridged::modes_stay(rib, &delta.networks)?;
     each(
         &delta.networks,
         Key::Network,
@@ -68,6 +71,12 @@ pub(super) fn check(rib: &Rib, delta: &Delta) -> Checked {
         &delta.neighbours,
         Key::Neighbour,
         |it| neighbour(rib, it),
+        |_| Ok(()),
+    )?;
+    each(
+        &delta.fdb,
+        Key::FdbEntry,
+        |it| bridged::entry(rib, it),
         |_| Ok(()),
     )
 }
@@ -112,6 +121,7 @@ fn network(rib: &Rib, network: &Network) -> Result<(), Fault> {
         return Err(("encap_limit", Problem::LimitNeedsV6(rib.local)));
     }
     mac(network.mac)?;
+    bridged::network(network)?;
     if network.encap.inner() == Inner::Ip {
         no_mac_needed(rib, network)?;
     }
@@ -252,7 +262,13 @@ fn network_unused(rib: &Rib, network: &Network) -> Result<(), Fault> {
             .next()
     };
     let vtep = || rib.vteps_of(name).map(|vtep| Key::Vtep(vtep.key())).next();
-    unused(port.or_else(route).or_else(neighbour).or_else(vtep))
+    let entry = || rib.fdb_of(name).map(|it| Key::FdbEntry(it.key())).next();
+    unused(
+        port.or_else(route)
+            .or_else(neighbour)
+            .or_else(entry)
+            .or_else(vtep),
+    )
 }
 
 fn port(rib: &Rib, port: &Port) -> Result<(), Fault> {
@@ -269,6 +285,7 @@ fn port(rib: &Rib, port: &Port) -> Result<(), Fault> {
             return Err(("addresses", Problem::AddressTaken { by, address }));
         }
     }
+    bridged::port(rib, port)?;
     ethernet(port)?;
     let addresses: Vec<IpAddr> = port.addresses.iter().map(IpNet::addr).collect();
     distinct("addresses", &addresses)?;
@@ -311,7 +328,9 @@ fn no_router_behind(rib: &Rib, port: &Port) -> Result<(), Fault> {
 
 fn port_unused(rib: &Rib, port: &Port) -> Result<(), Fault> {
     let uses = |path: &Path| matches!(&path.target, Target::Port(name) if *name == port.name);
-    unused(rib.routes.find(&port.network, uses).map(route_key))
+    let route = rib.routes.find(&port.network, uses).map(route_key);
+    let site = Site::Port(port.name.clone());
+    unused(route.or_else(|| bridged::at(rib, &port.network, &site)))
 }
 
 fn vtep(rib: &Rib, vtep: &Vtep) -> Result<(), Fault> {
@@ -331,6 +350,7 @@ fn vtep(rib: &Rib, vtep: &Vtep) -> Result<(), Fault> {
         rivals.try_for_each(|other| pair_is_free(rib, other, address))?;
     }
     if vtep.mac.is_some() {
+        bridged::needs_routed(rib, &vtep.network, "mac")?;
         needs_ethernet(rib, &vtep.network, "mac")?;
     }
     mac(vtep.mac)
@@ -344,11 +364,13 @@ fn vtep_unused(rib: &Rib, vtep: &Vtep) -> Result<(), Fault> {
             .find(|neighbour| neighbour.vtep == vtep.address)
             .map(|neighbour| Key::Neighbour(neighbour.key()))
     };
-    unused(route.or_else(neighbour))
+    let entry = || bridged::at(rib, &vtep.network, &Site::Vtep(vtep.address));
+    unused(route.or_else(neighbour).or_else(entry))
 }
 
 pub(super) fn route(rib: &Rib, route: &Route) -> Result<(), Fault> {
     network_exists(rib, &route.network)?;
+    bridged::needs_routed(rib, &route.network, "network")?;
     match &route.target {
         Target::Vteps(vteps) if vteps.is_empty() => return Err(("vtep", Problem::NoVteps)),
         Target::Vteps(vteps) => {
@@ -403,6 +425,7 @@ pub(super) fn is_plain(rib: &Rib, network: &Name, direct: bool, target: &Target)
 
 fn neighbour(rib: &Rib, neighbour: &Neighbour) -> Result<(), Fault> {
     network_exists(rib, &neighbour.network)?;
+    bridged::needs_routed(rib, &neighbour.network, "network")?;
     vtep_exists(rib, &neighbour.network, neighbour.vtep)?;
     needs_ethernet(rib, &neighbour.network, "mac")?;
     unicast("address", neighbour.address)?;

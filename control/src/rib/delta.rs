@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Rib;
-use crate::object::{Key, Neighbour, Network, Object, Port, Route, Vtep};
+use crate::object::{FdbEntry, Key, Neighbour, Network, Object, Port, Route, Vtep};
 
 /// One object that appeared, changed, or went.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,6 +41,8 @@ pub struct Delta {
     pub routes: Vec<Change<Route>>,
     /// Neighbours.
     pub neighbours: Vec<Change<Neighbour>>,
+    /// FDB entries.
+    pub fdb: Vec<Change<FdbEntry>>,
 }
 
 impl Delta {
@@ -63,6 +65,7 @@ impl Delta {
             && self.vteps.is_empty()
             && self.routes.is_empty()
             && self.neighbours.is_empty()
+            && self.fdb.is_empty()
     }
 
     /// Every change, by kind and key.
@@ -80,6 +83,7 @@ impl Delta {
             .chain(objects(&self.vteps))
             .chain(objects(&self.routes))
             .chain(objects(&self.neighbours))
+            .chain(objects(&self.fdb))
     }
 
     fn push(&mut self, before: Option<Object>, after: Option<Object>) {
@@ -107,6 +111,7 @@ impl Delta {
             Vtep => vteps,
             Route => routes,
             Neighbour => neighbours,
+            FdbEntry => fdb,
         }
     }
 }

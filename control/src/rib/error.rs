@@ -194,6 +194,15 @@ pub enum Problem {
         /// The router.
         router: IpAddr,
     },
+    /// Something about IP addresses in a network that forwards by MAC address.
+    #[error("is of use only in routed networks, and {0} is bridged")]
+    RoutedOnly(Name),
+    /// Something about MAC addresses in a network that forwards by IP address.
+    #[error("network {0} is routed: it has no forwarding database")]
+    BridgedOnly(Name),
+    /// A port that cannot take part in a bridged network.
+    #[error("ports of the bridged network {0} carry Ethernet frames by devices of Ringlay's own")]
+    BridgedKind(Name),
     /// A setting of tunnels in a network without.
     #[error("is of no use without encapsulation")]
     NoTunnel,
@@ -236,6 +245,9 @@ impl Problem {
             Self::DirectNeedsVteps => "DIRECT_NEEDS_VTEPS",
             Self::PlainFamily(_) => "PLAIN_FAMILY",
             Self::BehindRouter { .. } => "BEHIND_ROUTER",
+            Self::RoutedOnly(_) => "ROUTED_ONLY",
+            Self::BridgedOnly(_) => "BRIDGED_ONLY",
+            Self::BridgedKind(_) => "BRIDGED_KIND",
             Self::NoTunnel => "NO_TUNNEL",
         }
     }
@@ -280,6 +292,9 @@ impl Problem {
             Self::BehindRouter { .. } => {
                 "use an encapsulation, with direct routes to those that are on the same subnet"
             }
+            Self::RoutedOnly(_) => "remove it, or use mode = \"routed\"",
+            Self::BridgedOnly(_) => "remove it, or use mode = \"bridged\"",
+            Self::BridgedKind(_) => "use kind = \"tap\"; other devices can be bridged with that",
             Self::NoTunnel => "remove it, or use an encapsulation",
         }
     }

@@ -18,6 +18,7 @@ mod tests;
 use std::{collections::BTreeMap, net::IpAddr, ops::Bound};
 
 use ipnet::IpNet;
+use ringlay_encap::MacAddr;
 
 pub use self::{
     delta::{Change, Delta},
@@ -27,8 +28,8 @@ pub use self::{
 };
 use self::{layered::Layered, routes::Routes};
 use crate::object::{
-    Key, Kind, Name, Neighbour, NeighbourKey, Network, Object, Path, Port, Route, RouteKey, Source,
-    Vtep, VtepKey,
+    FdbEntry, FdbKey, Key, Kind, Name, Neighbour, NeighbourKey, Network, Object, Path, Port, Route,
+    RouteKey, Source, Vtep, VtepKey,
 };
 
 /// One step of a change.
@@ -76,6 +77,7 @@ pub struct Rib {
     vteps: Layered<Vtep>,
     routes: Routes,
     neighbours: Layered<Neighbour>,
+    fdb: Layered<FdbEntry>,
 }
 
 impl Rib {
@@ -88,6 +90,7 @@ impl Rib {
             vteps: Layered::default(),
             routes: Routes::default(),
             neighbours: Layered::default(),
+            fdb: Layered::default(),
         }
     }
 
@@ -208,6 +211,27 @@ impl Rib {
         self.neighbours.iter()
     }
 
+    /// The FDB entries in force and their sources, by network and MAC address.
+    pub fn fdb(&self) -> impl Iterator<Item = (Source, &FdbEntry)> {
+        self.fdb.iter()
+    }
+
+    /// The FDB entries in force of one network, by MAC address.
+    pub fn fdb_of(&self, network: &Name) -> impl Iterator<Item = &FdbEntry> {
+        let first = FdbKey {
+            network: network.clone(),
+            mac: MacAddr::ZERO,
+        };
+        self.fdb
+            .range(first..)
+            .take_while(move |entry| entry.network == *network)
+    }
+
+    /// Whether there is a network of this name that bridges frames.
+    pub fn is_bridged(&self, network: &Name) -> bool {
+        self.network(network).is_some_and(|it| it.mode.is_bridged())
+    }
+
     /// The routes in force of one network, by prefix.
     pub fn routes_of(&self, network: &Name) -> impl Iterator<Item = RouteRef<'_>> {
         self.routes.of(network)
@@ -286,6 +310,7 @@ impl Rib {
             .chain(objects(&self.vteps))
             .chain(routes)
             .chain(objects(&self.neighbours))
+            .chain(objects(&self.fdb))
     }
 
     /// The object in force under this key, and whose it is.
@@ -307,6 +332,7 @@ impl Rib {
                 Some((route.source, route.to_route().into()))
             }
             Key::Neighbour(key) => entry(&self.neighbours, key),
+            Key::FdbEntry(key) => entry(&self.fdb, key),
         }
     }
 
@@ -350,6 +376,7 @@ impl Rib {
             Key::Vtep(key) => self.vteps.of(source, key).is_some(),
             Key::Route(key) => self.routes.has(source, key),
             Key::Neighbour(key) => self.neighbours.of(source, key).is_some(),
+            Key::FdbEntry(key) => self.fdb.of(source, key).is_some(),
         }
     }
 
@@ -360,6 +387,7 @@ impl Rib {
             Object::Vtep(object) => self.vteps.put(source, object).map(Object::from),
             Object::Route(object) => self.routes.put(source, object).map(Object::from),
             Object::Neighbour(object) => self.neighbours.put(source, object).map(Object::from),
+            Object::FdbEntry(object) => self.fdb.put(source, object).map(Object::from),
         }
     }
 
@@ -370,6 +398,7 @@ impl Rib {
             Key::Vtep(key) => self.vteps.remove(source, key).map(Object::from),
             Key::Route(key) => self.routes.remove(source, key).map(Object::from),
             Key::Neighbour(key) => self.neighbours.remove(source, key).map(Object::from),
+            Key::FdbEntry(key) => self.fdb.remove(source, key).map(Object::from),
         }
     }
 }

@@ -22,6 +22,7 @@ fn network(text: &str, vni: u32) -> Object {
             vni: vni.try_into().unwrap(),
             port: 4789,
         },
+        mode: crate::object::Mode::Routed,
         preset: None,
         headers: Headers::default(),
         mtu: None,

@@ -15,8 +15,7 @@ use super::{
 use crate::{
     app::{Done, Engine},
     attach::{
-        self, AttachError, AttachKind, Attachment, AttachmentKey, Attachments, CheckError, Record,
-        inspect,
+        self, AttachError, Attachment, AttachmentKey, Attachments, CheckError, Record, inspect,
     },
     object::{DeviceName, GuestRoute},
     proto::{
@@ -262,8 +261,8 @@ fn attach_request(raw: AttachRequest) -> Result<attach::Request, Status> {
             .collect::<Result<_, _>>()?,
         routes: raw.routes.iter().map(route).collect::<Result<_, _>>()?,
         kind: match raw.kind.as_str() {
-            "" => AttachKind::default(),
-            _ => parse::text_field("kind", &raw.kind)?,
+            "" => None,
+            _ => Some(parse::text_field("kind", &raw.kind)?),
         },
         mac,
         exist_ok: raw.exist_ok,
@@ -273,7 +272,7 @@ fn attach_request(raw: AttachRequest) -> Result<attach::Request, Status> {
 fn route(raw: &proto::GuestRoute) -> Result<GuestRoute, Status> {
     Ok(GuestRoute {
         prefix: parse::prefix("routes.prefix", &raw.prefix)?,
-        via: None,
+        via: parse::optional("routes.via", &raw.via)?,
         mtu: raw.mtu,
         advmss: raw.advmss,
         priority: raw.priority,
@@ -329,6 +328,10 @@ impl From<AttachError> for Status {
             AttachError::NoMac(_) => {
                 let hint = "ask for a tap or veth device, or for no MAC address";
                 (Code::InvalidArgument, "mac", "NO_MAC", hint)
+            }
+            AttachError::NotBridged(..) => {
+                let hint = "ask for a tap device, or for none by name";
+                (Code::InvalidArgument, "kind", "NOT_BRIDGED", hint)
             }
             AttachError::Netns { .. } => {
                 let hint = "does it exist, and is its directory mounted where the daemon runs?";

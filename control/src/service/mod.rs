@@ -3,6 +3,7 @@
 
 mod attach;
 mod backend;
+mod fdb;
 mod listing;
 mod load;
 mod mtu;
@@ -28,7 +29,8 @@ use crate::{
     attach::Attachments,
     proto::{
         FILE_DESCRIPTOR_SET, attach_service_server::AttachServiceServer,
-        mtu_service_server::MtuServiceServer, neighbour_service_server::NeighbourServiceServer,
+        fdb_service_server::FdbServiceServer, mtu_service_server::MtuServiceServer,
+        neighbour_service_server::NeighbourServiceServer,
         network_service_server::NetworkServiceServer, node_service_server::NodeServiceServer,
         port_service_server::PortServiceServer, route_service_server::RouteServiceServer,
         state_service_server::StateServiceServer, stats_service_server::StatsServiceServer,
@@ -60,6 +62,7 @@ pub async fn routes(engine: Arc<Mutex<Engine>>, attachments: Arc<Mutex<Attachmen
         .add_service(VtepServiceServer::new(backend.clone()))
         .add_service(RouteServiceServer::new(backend.clone()))
         .add_service(NeighbourServiceServer::new(backend.clone()))
+        .add_service(FdbServiceServer::new(backend.clone()))
         .add_service(MtuServiceServer::new(backend.clone()))
         .add_service(StatsServiceServer::new(backend.clone()))
         .add_service(

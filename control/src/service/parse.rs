@@ -1,7 +1,7 @@
 //! From messages to objects and keys: parse, don't validate. Whether an object makes sense among
 //! the others is for the [`crate::rib`] to say.
 
-use std::{fmt::Display, path::PathBuf, str::FromStr};
+use std::{fmt::Display, path::PathBuf, str::FromStr, time::Duration};
 
 use ipnet::IpNet;
 use ringlay_encap::Preset;
@@ -10,8 +10,9 @@ use tonic::Status;
 use super::status::invalid;
 use crate::{
     object::{
-        Encap, EncapFault, EncapKeys, HeaderKeys, Headers, Key, Name, Neighbour, NeighbourKey,
-        Network, Object, Path, Port, PortKind, Route, RouteKey, Source, Target, Vtep, VtepKey,
+        Encap, EncapFault, EncapKeys, FdbEntry, FdbKey, HeaderKeys, Headers, Key, ModeKeys, Name,
+        Neighbour, NeighbourKey, Network, Object, Path, Port, PortKind, Route, RouteKey, Site,
+        Source, Target, Vtep, VtepKey,
     },
     proto,
     rib::Operation,
@@ -32,11 +33,16 @@ pub(super) fn source(text: &str) -> Result<Source, Status> {
 
 pub(super) fn network(raw: Option<proto::Network>) -> Result<(Source, Network), Status> {
     let raw = required("network", raw)?;
-    word("network.mode", &raw.mode, "routed")?;
-    let (encap, preset) = encap(&raw)?;
+    let keys = ModeKeys {
+        mode: given(&raw.mode),
+        ageing: raw.fdb_ageing_ms.map(Duration::from_millis),
+        limit: raw.fdb_limit.map(i64::from),
+    };
+    let (encap, preset) = encap(&raw, keys.is_bridged())?;
     let network = Network {
         name: text_field("network.name", &raw.name)?,
         encap,
+        mode: keys.resolve(encap).map_err(misfit)?,
         preset,
         headers: headers(&raw, encap)?,
         mtu: number("network.mtu", raw.mtu, Network::MTU_RANGE)?,
@@ -48,7 +54,7 @@ pub(super) fn network(raw: Option<proto::Network>) -> Result<(Source, Network), 
     Ok((source(&raw.source)?, network))
 }
 
-fn encap(raw: &proto::Network) -> Result<(Encap, Option<Preset>), Status> {
+fn encap(raw: &proto::Network, bridged: bool) -> Result<(Encap, Option<Preset>), Status> {
     let keys = EncapKeys {
         preset: given(&raw.preset),
         encap: given(&raw.encap),
@@ -56,6 +62,7 @@ fn encap(raw: &proto::Network) -> Result<(Encap, Option<Preset>), Status> {
         key: raw.key.map(i64::from),
         port: number("network.port", raw.port, 1..=u16::MAX)?,
         inner: given(&raw.inner),
+        bridged,
     };
     keys.resolve().map_err(misfit)
 }
@@ -187,6 +194,22 @@ pub(super) fn neighbour(raw: Option<proto::Neighbour>) -> Result<(Source, Neighb
     Ok((source(&raw.source)?, neighbour))
 }
 
+pub(super) fn fdb(raw: Option<proto::FdbEntry>) -> Result<(Source, FdbEntry), Status> {
+    use proto::fdb_entry::Site as Raw;
+    let raw = required("entry", raw)?;
+    let site = match &raw.site {
+        Some(Raw::Vtep(vtep)) => Site::Vtep(text_field("entry.vtep", vtep)?),
+        Some(Raw::Port(port)) => Site::Port(text_field("entry.port", port)?),
+        None => return Err(invalid("entry.site", "needs one of vtep and port")),
+    };
+    let entry = FdbEntry {
+        network: text_field("entry.network", &raw.network)?,
+        mac: text_field("entry.mac", &raw.mac)?,
+        site,
+    };
+    Ok((source(&raw.source)?, entry))
+}
+
 /// An object of any kind. The source that it names is ignored: the request names it.
 pub(super) fn object(raw: proto::Object) -> Result<Object, Status> {
     use proto::object::Kind;
@@ -196,6 +219,7 @@ pub(super) fn object(raw: proto::Object) -> Result<Object, Status> {
         Kind::Vtep(raw) => vtep(Some(raw))?.1.into(),
         Kind::Route(raw) => route(Some(raw))?.1.into(),
         Kind::Neighbour(raw) => neighbour(Some(raw))?.1.into(),
+        Kind::Fdb(raw) => fdb(Some(raw))?.1.into(),
     })
 }
 
@@ -221,6 +245,7 @@ fn key(raw: proto::ObjectKey) -> Result<Key, Status> {
         Kind::Vtep(raw) => Key::Vtep(vtep_key(Some(raw))?),
         Kind::Route(raw) => Key::Route(route_key(Some(raw))?),
         Kind::Neighbour(raw) => Key::Neighbour(neighbour_key(Some(raw))?),
+        Kind::Fdb(raw) => Key::FdbEntry(fdb_key(Some(raw))?),
     })
 }
 
@@ -256,6 +281,15 @@ pub(super) fn neighbour_key(raw: Option<proto::NeighbourKey>) -> Result<Neighbou
     Ok(NeighbourKey {
         network,
         address: text_field("key.address", &raw.address)?,
+    })
+}
+
+pub(super) fn fdb_key(raw: Option<proto::FdbKey>) -> Result<FdbKey, Status> {
+    let raw = required("key", raw)?;
+    let network = text_field("key.network", &raw.network)?;
+    Ok(FdbKey {
+        network,
+        mac: text_field("key.mac", &raw.mac)?,
     })
 }
 
@@ -304,16 +338,6 @@ fn number(
         )
     };
     fitting.map(Some).ok_or_else(error)
-}
-
-fn word(field: &str, text: &str, supported: &str) -> Result<(), Status> {
-    if text.is_empty() || text == supported {
-        return Ok(());
-    }
-    Err(invalid(
-        field,
-        format_args!("this version supports only {supported:?}, not {text:?}"),
-    ))
 }
 
 fn netns(text: &str) -> Result<Option<PathBuf>, Status> {

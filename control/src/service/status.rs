@@ -110,6 +110,8 @@ pub(super) fn apply_status(message: &str, error: &ApplyError) -> Status {
         | Problem::UnknownVtep(_)
         | Problem::UnknownPort(_)
         | Problem::InUse(_)
+        | Problem::RoutedOnly(_)
+        | Problem::BridgedOnly(_)
         | Problem::VniTaken { .. }
         | Problem::DeviceTaken(_)
         | Problem::AddressTaken { .. } => Code::FailedPrecondition,

@@ -1,15 +1,15 @@
 //! From objects to messages, with what became of them.
 
 use ipnet::IpNet;
-use ringlay_encap::Vni;
+use ringlay_encap::{MacAddr, Vni};
 
 use crate::{
     app::Engine,
     compile::TunnelKey,
     mtu::Next,
     object::{
-        Key, Kind, Name, Neighbour, Network, Object, Path, Port, Route, RouteKey, Source, Target,
-        Vtep,
+        FdbEntry, Key, Kind, Name, Neighbour, Network, Object, Path, Port, Route, RouteKey, Site,
+        Source, Target, Vtep,
     },
     proto,
     rib::RouteRef,
@@ -29,11 +29,16 @@ pub(super) fn network(engine: &Engine, source: Source, network: &Network) -> pro
     let reason = engine.mtu_reason(network);
     let endpoint = engine.compiler().endpoint(&network.name);
     let encap = network.encap;
+    let learning = network.mode.learning();
+    let stations = table.map(|(id, _)| engine.stations().counts(id));
+    let stations = stations.unwrap_or_default();
     proto::Network {
         name: network.name.to_string(),
         vni: encap.vni().map(Vni::value),
         encap: encap.encapsulation().to_string(),
-        mode: "routed".to_owned(),
+        mode: network.mode.to_string(),
+        fdb_ageing_ms: learning.map(|it| it.ageing.as_millis() as u64), // at most 12 days
+        fdb_limit: learning.map(|it| it.limit),
         port: encap.port().map(u32::from),
         key: encap.key().map(|key| key.0),
         inner: encap.inner().to_string(),
@@ -53,9 +58,12 @@ pub(super) fn network(engine: &Engine, source: Source, network: &Network) -> pro
             id: id.0.into(),
             mtu: engine.compiler().mtu(&network.name).unwrap_or_default(),
             mtu_reason: reason,
-            mac: table.mac.to_string(),
+            // Ringlay is no station of a bridged network.
+            mac: text((!network.mode.is_bridged()).then_some(table.mac)),
             underlay: text(endpoint),
             accept_unknown_vteps: table.accept_unknown_vteps,
+            fdb_learned: stations.learned as u32, // limited
+            fdb_refused: stations.refused,
             warnings: engine
                 .warnings(&network.name)
                 .map(|(_, text)| text.clone())
@@ -217,6 +225,41 @@ pub(super) fn learned<'a>(
     hosts.chain(far_ends)
 }
 
+pub(super) fn fdb(source: Source, entry: &FdbEntry) -> proto::FdbEntry {
+    proto::FdbEntry {
+        status: None,
+        ..show_station(source.name(), &entry.network, entry.mac, &entry.site)
+    }
+}
+
+/// What was learned in a bridged network. Where an entry of the desired state is in force, that is.
+pub(super) fn stations<'a>(
+    engine: &'a Engine,
+    network: &'a Name,
+) -> impl Iterator<Item = proto::FdbEntry> + 'a {
+    let stations = engine.stations_of(network);
+    stations.map(move |(mac, site, age)| proto::FdbEntry {
+        status: Some(proto::FdbStatus {
+            age_seconds: age.as_secs(),
+        }),
+        ..show_station("learned", network, mac, &site)
+    })
+}
+
+fn show_station(source: &str, network: &Name, mac: MacAddr, site: &Site) -> proto::FdbEntry {
+    use proto::fdb_entry::Site as Raw;
+    proto::FdbEntry {
+        network: network.to_string(),
+        mac: mac.to_string(),
+        site: Some(match site {
+            Site::Vtep(vtep) => Raw::Vtep(vtep.to_string()),
+            Site::Port(port) => Raw::Port(port.to_string()),
+        }),
+        source: source.to_owned(),
+        status: None,
+    }
+}
+
 /// An object of any kind, as it is in force now.
 pub(super) fn object(engine: &Engine, source: Source, of: &Object) -> proto::Object {
     use proto::object::Kind as Raw;
@@ -226,6 +269,7 @@ pub(super) fn object(engine: &Engine, source: Source, of: &Object) -> proto::Obj
         Object::Vtep(it) => Raw::Vtep(vtep(engine, source, it)),
         Object::Route(it) => Raw::Route(route(source, it)),
         Object::Neighbour(it) => Raw::Neighbour(neighbour(source, it)),
+        Object::FdbEntry(it) => Raw::Fdb(fdb(source, it)),
     };
     proto::Object { kind: Some(kind) }
 }
@@ -254,6 +298,10 @@ pub(super) fn key(of: &Key) -> proto::ObjectKey {
         Key::Neighbour(key) => Raw::Neighbour(proto::NeighbourKey {
             network: key.network.to_string(),
             address: key.address.to_string(),
+        }),
+        Key::FdbEntry(key) => Raw::Fdb(proto::FdbKey {
+            network: key.network.to_string(),
+            mac: key.mac.to_string(),
         }),
     };
     proto::ObjectKey { kind: Some(kind) }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use ringlay_control::lab::namespace::Namespace;
 use ringlay_control::lab::process::Process;
 use serde_json::Value;
 
@@ -62,17 +63,20 @@ impl Node {
         underlay_driver: &str,
         network: &str,
     ) -> Self {
-        let file = |name: &str| pair.directory().join(name);
-        let socket = file("ringlay.sock");
-        fs::write(
-            file("ringlay.toml"),
-            config.to_toml(&socket.display().to_string(), underlay_driver, network),
-        )
-        .unwrap();
+        let socket = pair.directory().join("ringlay.sock");
+        let text = config.to_toml(&socket.display().to_string(), underlay_driver, network);
+        Self::start_in(pair, &pair.node, "ringlay", &text)
+    }
+
+    /// Starts a daemon in a host by the text of a configuration file, which says that its socket is
+    /// `NAME.sock` in the pair's directory, and waits until it answers.
+    pub(crate) fn start_in(pair: &Pair, host: &Namespace, name: &str, text: &str) -> Self {
+        let file = |suffix: &str| pair.directory().join(format!("{name}.{suffix}"));
+        let socket = file("sock");
+        fs::write(file("toml"), text).unwrap();
         let mut command = Command::new(RINGLAY);
-        command.arg("run").arg("--config").arg(file("ringlay.toml"));
-        let process =
-            Process::start(&pair.cleanup, &pair.node, command, &file("ringlay.log")).unwrap();
+        command.arg("run").arg("--config").arg(file("toml"));
+        let process = Process::start(&pair.cleanup, host, command, &file("log")).unwrap();
         let node = Self { process, socket };
         node.wait_until_ready();
         node
@@ -114,6 +118,21 @@ impl Node {
             self.assert_alive();
             panic!("ringlay {arguments}: {error}")
         })
+    }
+
+    /// Runs `ringlay ARGUMENTS`; what it prints, or else what it complains of.
+    pub(crate) fn ask(&self, arguments: &str) -> Result<String, String> {
+        let output = Command::new(RINGLAY)
+            .arg("--socket")
+            .arg(&self.socket)
+            .args(arguments.split_whitespace())
+            .output()
+            .unwrap();
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        match output.status.success() {
+            true => Ok(text(&output.stdout)),
+            false => Err(text(&output.stderr)),
+        }
     }
 
     fn try_query(&self, arguments: &str) -> Result<Value, String> {

@@ -95,6 +95,11 @@ impl FdbEntry {
         }
     }
 
+    /// Whether the station sent something since the last [`take_used`](Self::take_used).
+    pub fn is_used(&self) -> bool {
+        self.used.load(Ordering::Relaxed)
+    }
+
     /// Whether the station sent something since the last call.
     pub fn take_used(&self) -> bool {
         self.used.swap(false, Ordering::Relaxed)

@@ -26,7 +26,9 @@ impl Engine {
     pub(super) fn closing_links(&self, delta: &Delta) -> Vec<PortId> {
         let changes = delta.ports.iter();
         let closing = changes.filter(|change| match (&change.before, &change.after) {
-            (Some(before), Some(after)) => !before.same_device(after),
+            (Some(before), Some(after)) => {
+                !before.same_device(after) || before.network != after.network
+            }
             (Some(_), None) => true,
             (None, _) => false,
         });

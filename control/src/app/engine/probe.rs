@@ -233,6 +233,8 @@ impl Engine {
         tunnels.find_map(|key| {
             // What is not encapsulated goes by one link, whose MTU is known.
             let probed = key.vtep == end && !self.compiler.is_plain(key);
+            // Nobody on a bridged network is Ringlay's to ask, or in its place.
+            let probed = probed && !self.rib.is_bridged(&key.network);
             let id = self.compiler.tunnel(key).filter(|_| probed)?;
             let view = self.compiler.view(&self.rib, id)?;
             let overhead = self.compiler.overhead(&key.network)?;

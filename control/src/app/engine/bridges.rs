@@ -1,0 +1,68 @@
+//! Bridged networks: where stations are, from what workers see to the tables.
+
+use std::time::{Duration, Instant};
+
+use ringlay_encap::MacAddr;
+
+use super::Engine;
+use crate::{
+    fdb::Stations,
+    object::{Name, Site},
+};
+
+impl Engine {
+    /// The learned stations.
+    pub fn stations(&self) -> &Stations {
+        &self.stations
+    }
+
+    /// The learned stations of a network that have no entry in the desired state: where they are, and
+    /// how long ago they were heard.
+    pub fn stations_of<'a>(
+        &'a self,
+        network: &'a Name,
+    ) -> impl Iterator<Item = (MacAddr, Site, Duration)> + 'a {
+        let id = self.compiler.network(network).map(|(id, _)| id);
+        let now = Instant::now();
+        let stations = id.into_iter().flat_map(move |id| self.stations.of(id, now));
+        let fixed = move |mac: MacAddr| {
+            let entry = self.rib.fdb_of(network).find(|it| it.mac >= mac);
+            entry.is_some_and(|it| it.mac == mac)
+        };
+        stations
+            .filter(move |(mac, ..)| !fixed(*mac))
+            .filter_map(|(mac, place, age)| Some((mac, self.compiler.site(place)?, age)))
+    }
+
+    /// Takes up the bridged networks, and forgets stations whose port or tunnel is gone.
+    pub(super) fn follow_bridges(&mut self) {
+        let now = Instant::now();
+        for (id, learning) in self.compiler.bridges() {
+            self.stations.put(id, learning, now);
+        }
+        let compiler = &self.compiler;
+        self.stations.retain(|id, place| match place {
+            Some(place) => compiler.has_place(id, place),
+            None => compiler.bridges().any(|(other, _)| other == id),
+        });
+    }
+
+    /// Looks who sent something where that is due, and passes on what is known anew.
+    pub(super) fn poll_stations(&mut self) {
+        let now = Instant::now();
+        for id in self.stations.due(now) {
+            let used = self.compiler.take_used(id);
+            self.stations.look(id, used, now);
+        }
+        let changed = self.stations.take_changed(now);
+        if changed.is_empty() {
+            return;
+        }
+        for id in changed {
+            let stations = self.stations.of(id, now);
+            let learned = stations.map(|(mac, place, _)| (mac, place));
+            self.compiler.learn_stations(&self.rib, id, learned);
+        }
+        self.host.publish(self.compiler.tables());
+    }
+}
