@@ -28,7 +28,7 @@ pub(crate) struct NetworkConfig {
     pub(crate) network: String,
     /// Where the daemon listens.
     pub(crate) socket: PathBuf,
-    /// What sort of device the container gets; `tun` if it does not say.
+    /// What sort of device the container gets; what the daemon thinks right if it does not say.
     pub(crate) attach: String,
     /// The result of the plugins before.
     pub(crate) previous_result: Option<Value>,
@@ -92,9 +92,9 @@ impl Range {
 }
 
 impl NetworkConfig {
-    /// Whether the container's device carries Ethernet frames.
+    /// Whether the container's device is known to carry Ethernet frames.
     pub(crate) fn is_ethernet(&self) -> bool {
-        self.attach != TUN
+        [TAP, VETH].contains(&self.attach.as_str())
     }
 
     /// Reads a configuration, its version first: what the keys mean depends on it.
@@ -121,7 +121,7 @@ impl NetworkConfig {
             network: raw.network.unwrap_or_else(|| name.clone()),
             name,
             socket: raw.socket.unwrap_or_else(|| DEFAULT_SOCKET.into()),
-            attach: raw.attach.unwrap_or_else(|| TUN.to_owned()),
+            attach: raw.attach.unwrap_or_default(),
             previous_result: raw.previous_result.filter(Value::is_object),
             ipam: raw.ipam.and_then(|ipam| ipam.kind),
             routes: raw.routes.unwrap_or_default(),

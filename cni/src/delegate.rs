@@ -133,6 +133,15 @@ fn read(result: &Value) -> Chosen {
         }
     }
     let number = |value: &Value| value.as_u64().and_then(|number| u32::try_from(number).ok());
+    let gateways = chosen.gateways.clone();
+    // As the plugins have it that bridge: a route that names no router leads to the addresses' own.
+    let via = |route: &Value| {
+        let is_v6 = route["dst"].as_str()?.contains(':');
+        let mut gateways = gateways.iter().map(|(_, gateway)| gateway.as_str());
+        let own = route["gw"].as_str();
+        own.or_else(|| gateways.find(|it| it.contains(':') == is_v6))
+            .map(str::to_owned)
+    };
     chosen.routes = list(&result["routes"])
         .iter()
         .filter_map(|route| {
@@ -142,7 +151,7 @@ fn read(result: &Value) -> Chosen {
                 advmss: number(&route["advmss"]),
                 priority: number(&route["priority"]),
                 table: number(&route["table"]),
-                ..GuestRoute::default()
+                via: via(route).unwrap_or_default(),
             })
         })
         .collect();

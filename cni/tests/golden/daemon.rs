@@ -151,7 +151,7 @@ impl AttachService for Service {
     ) -> Result<Response<AttachResponse>, Status> {
         let request = request.into_inner();
         let ethernet = match request.kind.as_str() {
-            "tun" => String::new(),
+            "" | "tun" => String::new(),
             kind => format!(" kind {kind} mac {}", request.mac),
         };
         self.hear(format!(
@@ -170,6 +170,10 @@ impl AttachService for Service {
         self.network(&request.network)?;
         let mut attachment = self.attachment(&request.network, request.key);
         attachment.routes = request.routes;
+        // Its networks are routed: nobody behind a TUN device is a router.
+        for route in &mut attachment.routes {
+            route.via.clear();
+        }
         attachment.mac = request.mac;
         if request.addresses.is_empty() {
             if attachment.routes.is_empty() {
