@@ -20,6 +20,8 @@ pub mod client;
 pub mod lab;
 #[cfg(feature = "client")]
 pub mod proto;
+#[cfg(feature = "client")]
+pub mod stages;
 
 #[cfg(feature = "server")]
 pub mod app;

@@ -121,7 +121,13 @@ fn a_missing_file_is_named() {
 
 #[test]
 fn without_a_daemon_clients_say_so_with_status_1() {
-    for args in [&["stats"][..], &["route", "list"], &["show", "config"]] {
+    for args in [
+        &["stats"][..],
+        &["stages", "show"],
+        &["stages", "on"],
+        &["route", "list"],
+        &["show", "config"],
+    ] {
         let output = ringlay(&[&["--socket", "/nonexistent/ringlay.sock"], args].concat());
         assert_eq!(output.status.code(), Some(1), "{args:?}");
         let stderr = text(&output.stderr);
@@ -149,6 +155,8 @@ fn wrong_usage_has_status_2() {
         ],
         &["frobnicate"],
         &["stats", "--watch", "0"],
+        &["stages"],
+        &["stages", "show", "--watch", "0"],
     ] {
         assert_eq!(ringlay(args).status.code(), Some(2), "{args:?}");
     }

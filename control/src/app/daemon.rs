@@ -285,6 +285,7 @@ fn start(
         uplink: chosen.has_uplinks(),
     };
     let mut engine = engine(config, local, environment, workers, chosen, host);
+    engine.measure_stages(config.settings.stages);
     let started = engine.apply_snapshot(Source::Static, 0, config.objects.clone());
     match started {
         Ok(_) => Ok((engine, events)),

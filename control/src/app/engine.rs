@@ -246,10 +246,17 @@ impl Engine {
                     ChangeError::Apply(error) => config.locate(&error).into(),
                     other => ReloadError::Change(other),
                 })?;
+        self.measure_stages(config.settings.stages);
         // Containers keep the addresses that they have.
         let pools = config.settings.pools.clone();
         self.identity.settings.pools = pools;
         Ok(done)
+    }
+
+    /// Has the workers measure their stages, from zero unless they do so already, or no more.
+    pub fn measure_stages(&mut self, on: bool) {
+        self.host.measure_stages(on);
+        self.identity.settings.stages = on;
     }
 
     /// Takes note of what workers told.

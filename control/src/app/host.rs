@@ -200,6 +200,9 @@ pub trait Host: Send + Sync + fmt::Debug {
     /// All counters.
     fn stats(&self) -> Stats;
 
+    /// Has all workers measure their stages, from zero, or no more.
+    fn measure_stages(&self, on: bool);
+
     /// The driver in use, and why.
     fn driver(&self) -> DriverReport;
 }

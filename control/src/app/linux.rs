@@ -442,6 +442,10 @@ impl Host for Linux {
         self.runtime.stats()
     }
 
+    fn measure_stages(&self, on: bool) {
+        self.runtime.measure_stages(on);
+    }
+
     fn driver(&self) -> DriverReport {
         self.runtime.driver().clone()
     }

@@ -13,9 +13,12 @@ mod route;
 mod run;
 mod session;
 mod show;
+mod stages;
 mod stats;
+mod table;
 mod verbs;
 mod vtep;
+mod watch;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -73,6 +76,9 @@ enum Command {
     Attachment(attachment::AttachmentVerb),
     /// Print counters.
     Stats(stats::StatsArgs),
+    /// Where the workers' time goes: cycles by node of the graph, driver, waiting.
+    #[command(subcommand)]
+    Stages(stages::StagesVerb),
     /// Print a shell's completion script.
     Completions {
         /// The shell.
@@ -102,6 +108,7 @@ pub fn main() -> ExitCode {
         Command::Mtu(args) => mtu::run(args, &socket),
         Command::Attachment(verb) => attachment::run(verb, &socket),
         Command::Stats(args) => stats::run(&args, &socket),
+        Command::Stages(verb) => stages::run(verb, &socket),
         Command::Completions { shell } => completions(shell),
     };
     match done {

@@ -8,12 +8,10 @@ use serde_json::{Value, json};
 use super::{
     failure::Failure,
     print::{print, print_json},
-    session::session,
+    table::Table,
+    watch::WatchArgs,
 };
-use crate::proto::{
-    DropCount, GetStatsRequest, QueueStats, Stats, WatchStatsRequest, WorkerStats,
-    stats_service_client::StatsServiceClient,
-};
+use crate::proto::{DropCount, QueueStats, Stats, WorkerStats};
 
 /// Arguments of `ringlay stats`.
 #[derive(Debug, Args)]
@@ -21,56 +19,21 @@ pub(super) struct StatsArgs {
     /// Print JSON; with `--watch`, one line each time.
     #[arg(long)]
     json: bool,
-    /// Print again every so many seconds, 1 unless given, until interrupted.
-    #[arg(long, value_name = "SECS", num_args = 0..=1, default_missing_value = "1")]
-    watch: Option<f32>,
+    #[command(flatten)]
+    watch: WatchArgs,
     /// Also drop reasons that never occurred.
     #[arg(long)]
     all: bool,
 }
 
 pub(super) fn run(args: &StatsArgs, socket: &Path) -> Result<(), Failure> {
-    match args.watch {
-        None => once(args, socket),
-        Some(seconds) if seconds.is_finite() && seconds > 0.0 => watch(args, seconds, socket),
-        Some(_) => Err(Failure::usage(
-            "--watch: give a number of seconds above zero",
-        )),
-    }
-}
-
-fn once(args: &StatsArgs, socket: &Path) -> Result<(), Failure> {
-    let reply = session(socket, async |channel| {
-        Ok(StatsServiceClient::new(channel)
-            .get_stats(GetStatsRequest {})
-            .await?
-            .into_inner())
-    })?;
-    let stats = reply.stats.unwrap_or_default();
-    if args.json {
-        print_json(&value(&stats, args.all))
-    } else {
-        print(&table(&stats, args.all))
-    }
-}
-
-fn watch(args: &StatsArgs, seconds: f32, socket: &Path) -> Result<(), Failure> {
-    let interval_ms = (seconds * 1000.0) as u32; // saturates
-    session(socket, async |channel| {
-        let request = WatchStatsRequest {
-            interval_ms: interval_ms.max(1),
-        };
-        let mut client = StatsServiceClient::new(channel);
-        let mut replies = client.watch_stats(request).await?.into_inner();
-        while let Some(reply) = replies.message().await? {
-            let stats = reply.stats.unwrap_or_default();
-            if args.json {
-                print(&format!("{}\n", value(&stats, args.all)))?;
-            } else {
-                print(&format!("{}\n", table(&stats, args.all)))?;
-            }
+    args.watch.each(socket, |stats| {
+        match (args.json, args.watch.is_watching()) {
+            (true, false) => print_json(&value(stats, args.all)),
+            (true, true) => print(&format!("{}\n", value(stats, args.all))),
+            (false, false) => print(&table(stats, args.all)),
+            (false, true) => print(&format!("{}\n", table(stats, args.all))),
         }
-        Ok(())
     })
 }
 
@@ -182,7 +145,7 @@ fn missed_table(stats: &Stats) -> Option<Table> {
         row.extend(numbers.iter().map(u64::to_string));
         table.row(row);
     }
-    (table.rows.len() > 1).then_some(table)
+    table.has_rows().then_some(table)
 }
 
 fn shown(drops: &[DropCount], all: bool) -> impl Iterator<Item = &DropCount> {
@@ -257,54 +220,6 @@ fn queue_value(key: &str, name: &str, queues: Option<QueueStats>) -> Value {
     })
 }
 
-/// Columns of text, the first to the left and numbers to the right.
-struct Table {
-    rows: Vec<Vec<String>>,
-}
-
-impl Table {
-    fn new(header: &[&str]) -> Self {
-        Self {
-            rows: vec![header.iter().map(|&cell| cell.to_owned()).collect()],
-        }
-    }
-
-    fn row(&mut self, cells: Vec<String>) {
-        self.rows.push(cells);
-    }
-
-    fn text(&self) -> String {
-        let columns = self.rows[0].len();
-        let width = |column: usize| self.rows.iter().map(|row| row[column].len()).max();
-        let widths: Vec<_> = (0..columns)
-            .map(|column| width(column).unwrap_or(0))
-            .collect();
-        let mut text = String::new();
-        for row in &self.rows {
-            let cells = row
-                .iter()
-                .zip(&widths)
-                .enumerate()
-                .map(|(column, (cell, &width))| match cell.parse::<f64>() {
-                    _ if column == 0 => format!("{cell:<width$}"),
-                    Ok(_) => format!("{cell:>width$}"),
-                    Err(_) if self.is_numeric(column) => format!("{cell:>width$}"),
-                    Err(_) => format!("{cell:<width$}"),
-                });
-            text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
-            text.push('\n');
-        }
-        text
-    }
-
-    /// Whether a column holds numbers, below its header.
-    fn is_numeric(&self, column: usize) -> bool {
-        self.rows[1..]
-            .iter()
-            .any(|row| row[column].parse::<f64>().is_ok())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -326,6 +241,7 @@ mod tests {
                 drops: drops(5),
                 ..WorkerStats::default()
             }],
+            stages: None,
             ports: Vec::new(),
             underlays: Vec::new(),
             drops: [

@@ -76,6 +76,7 @@ fn settings(
     ];
     let driver = word(&dataplane.driver, &driver, &[])?;
     let poll = poll(&dataplane.poll, dataplane.spin)?;
+    let stages = dataplane.stages;
     let workers = dataplane
         .workers
         .map_or(Ok(Workers::Auto), |value| workers(&value))?;
@@ -109,6 +110,7 @@ fn settings(
         workers,
         driver,
         poll,
+        stages,
         local: local(underlay, places)?,
         underlay_driver,
         df,

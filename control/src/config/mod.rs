@@ -42,7 +42,7 @@ pub struct Config {
     places: Places,
 }
 
-/// What a daemon cannot change while it runs.
+/// The daemon's settings. It cannot change them while it runs, but for `pools` and `stages`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// The node's name; the host's if absent.
@@ -59,6 +59,8 @@ pub struct Settings {
     pub driver: Driver,
     /// How they wait.
     pub poll: Poll,
+    /// Whether they measure where their time goes.
+    pub stages: bool,
     /// Where the tunnels end.
     pub local: Local,
     /// How packets reach the underlay.

@@ -102,6 +102,9 @@ impl Printer {
         if let Poll::Adaptive { spin } = settings.poll {
             self.word("spin", duration::print(spin));
         }
+        if settings.stages {
+            self.key("stages", true);
+        }
         self.table("[underlay]");
         match &settings.local {
             Local::Address(address) => self.word("address", address),

@@ -36,6 +36,7 @@ pub(super) struct Dataplane {
     pub(super) driver: At<String>,
     pub(super) poll: At<String>,
     pub(super) spin: At<Value>,
+    pub(super) stages: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -18,7 +18,7 @@ use super::topology::Host;
 use crate::client;
 use crate::proto::node_service_client::NodeServiceClient;
 use crate::proto::stats_service_client::StatsServiceClient;
-use crate::proto::{GetNodeRequest, GetStatsRequest, Stats};
+use crate::proto::{GetNodeRequest, GetStatsRequest, SetStagesRequest, Stats};
 
 /// Overlay addresses of the two hosts.
 pub const ADDRESSES: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 42, 1, 1), Ipv4Addr::new(10, 42, 2, 1)];
@@ -165,6 +165,17 @@ impl Node {
                 .get_stats(GetStatsRequest {})
                 .await?;
             Ok(reply.into_inner().stats.unwrap_or_default())
+        })
+    }
+
+    /// Has the node's workers measure their stages, or no more.
+    ///
+    /// # Errors
+    /// If the node does not answer.
+    pub fn set_stages(&self, on: bool) -> Result<(), LabError> {
+        self.call("SetStages", |channel| async move {
+            let mut client = StatsServiceClient::new(channel);
+            client.set_stages(SetStagesRequest { on }).await.map(drop)
         })
     }
 

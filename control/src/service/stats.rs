@@ -11,9 +11,9 @@ use super::{backend::Backend, view};
 use crate::{
     app::Engine,
     proto::{
-        DropCount, GetStatsRequest, GetStatsResponse, Missed, PortStats, QueueStats, Stats,
-        UnderlayStats, WatchStatsRequest, WatchStatsResponse, WorkerStats,
-        stats_service_server::StatsService,
+        DropCount, GetStatsRequest, GetStatsResponse, Measurement, Missed, PortStats, QueueStats,
+        SetStagesRequest, SetStagesResponse, StageStats, Stats, UnderlayStats, WatchStatsRequest,
+        WatchStatsResponse, WorkerStats, stats_service_server::StatsService,
     },
 };
 
@@ -29,6 +29,19 @@ impl StatsService for Backend {
         self.read(|engine| {
             let (instance, stats) = (view::instance(engine), Some(show(engine)));
             Response::new(GetStatsResponse { instance, stats })
+        })
+        .await
+    }
+
+    async fn set_stages(
+        &self,
+        request: Request<SetStagesRequest>,
+    ) -> Result<Response<SetStagesResponse>, Status> {
+        let on = request.into_inner().on;
+        self.read(move |engine| {
+            engine.measure_stages(on);
+            let instance = view::instance(engine);
+            Response::new(SetStagesResponse { instance })
         })
         .await
     }
@@ -75,7 +88,11 @@ fn show(engine: &mut Engine) -> Stats {
             .iter()
             .map(|reason| total(&stats, *reason))
             .collect(),
-        workers: stats.workers.into_iter().map(worker).collect(),
+        workers: stats
+            .workers
+            .into_iter()
+            .map(|it| worker(it, stats.measured.is_some()))
+            .collect(),
         ports: stats
             .ports
             .into_iter()
@@ -98,6 +115,11 @@ fn show(engine: &mut Engine) -> Stats {
                 })
             })
             .collect(),
+        stages: stats.measured.map(|measured| Measurement {
+            running: measured.running,
+            seconds: measured.duration.as_secs_f64(),
+            hertz: measured.hertz,
+        }),
     }
 }
 
@@ -113,8 +135,9 @@ fn total(stats: &stats::Stats, reason: DropReason) -> DropCount {
     }
 }
 
-fn worker(stats: stats::WorkerStats) -> WorkerStats {
+fn worker(stats: stats::WorkerStats, measured: bool) -> WorkerStats {
     let drops = stats.drops.into_iter().filter(|(_, frames)| *frames > 0);
+    let stages = stats.stages.into_iter().filter(|_| measured);
     WorkerStats {
         id: stats.id.0.into(),
         cpu: stats.cpu.map(|cpu| cpu as u32),
@@ -136,6 +159,15 @@ fn worker(stats: stats::WorkerStats) -> WorkerStats {
             .map(|(reason, frames)| DropCount {
                 reason: reason.name().to_owned(),
                 frames,
+            })
+            .collect(),
+        stages: stages
+            .map(|(stage, stats)| StageStats {
+                name: stage.name().to_owned(),
+                calls: stats.calls,
+                frames: stats.frames,
+                cycles: stats.cycles,
+                work: stage.is_work(),
             })
             .collect(),
     }

@@ -58,6 +58,8 @@ pub(crate) struct State {
     pub(crate) ttls: BTreeSet<UnderlayId>,
     /// UDP ports that are taken.
     pub(crate) taken: BTreeSet<u16>,
+    /// Whether workers measure their stages.
+    pub(crate) measures_stages: bool,
     /// Prefixes to which the kernel has a route already.
     pub(crate) routed: BTreeSet<IpNet>,
 }
@@ -221,6 +223,10 @@ impl Host for FakeHost {
             underlays: Vec::new(),
             measured: None,
         }
+    }
+
+    fn measure_stages(&self, on: bool) {
+        self.with(|state| state.measures_stages = on);
     }
 
     fn driver(&self) -> DriverReport {

@@ -9,6 +9,7 @@
 mod attach;
 mod fake_host;
 mod node;
+mod stages;
 
 use std::net::IpAddr;
 

@@ -13,6 +13,7 @@ mod link;
 mod packet;
 mod plain;
 mod poll;
+mod stages;
 mod uplink;
 mod wire;
 

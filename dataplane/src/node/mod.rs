@@ -237,6 +237,13 @@ impl Graph {
         if context.counters.stages.is_running() {
             strip_all(received, context);
         }
+        self.take_in(received, context, output);
+        self.forward(context, output);
+    }
+
+    /// Lets all frames in: datagrams from tunnels merged, where they can be.
+    #[inline(never)]
+    fn take_in(&mut self, received: &mut Batch, context: &Context<'_>, output: &mut impl Output) {
         for mut frame in received.drain() {
             if let Ingress::Uplink(id) = frame.meta.ingress
                 && let Err(reason) = uplink_input::strip(&mut frame, id, context)
@@ -259,7 +266,6 @@ impl Graph {
         let mut coalesce = std::mem::take(&mut self.coalesce);
         coalesce.finish(|frame| self.enter(frame, context, output));
         self.coalesce = coalesce;
-        self.forward(context, output);
     }
 
     /// Sends something of this node's own through a tunnel: an Ethernet frame, or an IP packet if

@@ -1,0 +1,69 @@
+//! Looks at a node's counters, once or again and again.
+
+use std::path::Path;
+
+use clap::Args;
+
+use super::{failure::Failure, session::session};
+use crate::proto::{
+    GetStatsRequest, Stats, WatchStatsRequest, stats_service_client::StatsServiceClient,
+};
+
+/// How often to look.
+#[derive(Debug, Args)]
+pub(super) struct WatchArgs {
+    /// Print again every so many seconds, 1 unless given, until interrupted.
+    #[arg(long, value_name = "SECS", num_args = 0..=1, default_missing_value = "1")]
+    watch: Option<f32>,
+}
+
+impl WatchArgs {
+    /// Whether to look again.
+    pub(super) fn is_watching(&self) -> bool {
+        self.watch.is_some()
+    }
+
+    /// Shows the counters, each time.
+    pub(super) fn each(
+        &self,
+        socket: &Path,
+        show: impl FnMut(&Stats) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        match self.watch {
+            None => once(socket, show),
+            Some(seconds) if seconds.is_finite() && seconds > 0.0 => watch(seconds, socket, show),
+            Some(_) => Err(Failure::usage(
+                "--watch: give a number of seconds above zero",
+            )),
+        }
+    }
+}
+
+fn once(socket: &Path, mut show: impl FnMut(&Stats) -> Result<(), Failure>) -> Result<(), Failure> {
+    let reply = session(socket, async |channel| {
+        Ok(StatsServiceClient::new(channel)
+            .get_stats(GetStatsRequest {})
+            .await?
+            .into_inner())
+    })?;
+    show(&reply.stats.unwrap_or_default())
+}
+
+fn watch(
+    seconds: f32,
+    socket: &Path,
+    mut show: impl FnMut(&Stats) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let interval_ms = (seconds * 1000.0) as u32; // saturates
+    session(socket, async |channel| {
+        let request = WatchStatsRequest {
+            interval_ms: interval_ms.max(1),
+        };
+        let mut client = StatsServiceClient::new(channel);
+        let mut replies = client.watch_stats(request).await?.into_inner();
+        while let Some(reply) = replies.message().await? {
+            show(&reply.stats.unwrap_or_default())?;
+        }
+        Ok(())
+    })
+}
