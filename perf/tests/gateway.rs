@@ -51,6 +51,13 @@ fn frames_go_both_ways_through_every_leg() {
             // through in a moment, while other tests run, is not asked.
             let flood = &result["floods"][0];
             assert!(flood["offered"].as_f64() > Some(0.0), "{result}: {stderr}");
+            let is_ringlay = result["leg"].as_str().unwrap().contains('/');
+            let stages = result["stages"]["stages"].as_array();
+            assert_eq!(stages.is_some(), is_ringlay, "{result}: {stderr}");
+            for name in ["receive", "tunnel_encap", "vxlan_decap", "flush"] {
+                let is_told = |stages: &Vec<Value>| stages.iter().any(|it| it["stage"] == name);
+                assert!(stages.is_none_or(is_told), "{name}: {result}");
+            }
             let searched = table["frame"] == 1500 && result["leg"] != "wire";
             let found = result["found"].as_array().unwrap();
             assert!(searched || found.is_empty(), "{result}: {stderr}");

@@ -19,6 +19,7 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub(crate) use args::GatewayArgs;
 use direction::Direction;
@@ -143,6 +144,10 @@ fn measure_leg(
             };
             tell(kind, *direction, *frame, &flood, found.as_ref());
             report.add((*direction, *frame), index, flood, found);
+            if round == 0 {
+                let stages = leg.stages(&range, STAGES.min(args.duration()))?;
+                report.add_stages((*direction, *frame), index, stages.as_ref());
+            }
         }
     }
     let drops = leg.drops()?.since(&before);
@@ -177,6 +182,8 @@ fn tell(kind: LegKind, direction: Direction, frame: u16, flood: &Trial, found: O
     );
 }
 
+/// How long stages are measured, at most.
+const STAGES: Duration = Duration::from_millis(300);
 /// Where the search for the loss-free rate begins, over what arrives of a flood.
 const ABOVE: f64 = 1.2;
 /// Width of the range that ends the search, over where it began.

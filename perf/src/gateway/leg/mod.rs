@@ -16,6 +16,7 @@ use ringlay_control::lab::LabError;
 use ringlay_control::lab::cleanup::Cleanup;
 use ringlay_control::lab::drops::Drops;
 use ringlay_control::lab::namespace::Namespace;
+use ringlay_control::stages::StageCosts;
 use ringlay_dataplane::port::sink::{Sink, SinkConfig};
 use ringlay_dataplane::sys::bpf::XdpMode;
 use ringlay_dataplane::sys::link;
@@ -219,6 +220,18 @@ impl Leg {
             Gateway::Kernel => Ok(Drops::default()),
             Gateway::Testpmd(testpmd) => testpmd.check_running().map(|()| Drops::default()),
             Gateway::Ringlay(node) => node.drops(),
+        }
+    }
+
+    /// Where the worker's time goes in a trial at full load, if it is Ringlay's.
+    pub(super) fn stages(
+        &self,
+        range: &Range<'_>,
+        duration: Duration,
+    ) -> Result<Option<StageCosts>, LabError> {
+        match &self.gateway {
+            Gateway::Ringlay(node) => node.stages(|| range.measure(None, duration).map(drop)),
+            _ => Ok(None),
         }
     }
 

@@ -7,6 +7,7 @@ use std::time::Instant;
 use ringlay_control::lab::drops::Drops;
 use ringlay_control::lab::ringlay_node::{DEVICE, NETWORK, Node, PORT, VNI};
 use ringlay_control::lab::{LabError, bridge, link};
+use ringlay_control::stages::StageCosts;
 
 use super::super::hosts::{ACCESS_DEVICE, GATEWAY_UNDERLAY, Hosts, INSIDE, OUTSIDE, STATION};
 use super::kernel::BRIDGE;
@@ -49,6 +50,17 @@ impl RinglayGateway {
     /// Its process.
     pub(super) fn pid(&self) -> u32 {
         self.0.process.pid()
+    }
+
+    /// Where the worker's time goes while `run` runs.
+    pub(super) fn stages(
+        &self,
+        run: impl FnOnce() -> Result<(), LabError>,
+    ) -> Result<Option<StageCosts>, LabError> {
+        self.0.set_stages(true)?;
+        let done = run().and_then(|()| self.0.stats());
+        self.0.set_stages(false)?;
+        Ok(StageCosts::of(&done?))
     }
 
     /// What the node dropped so far, by reason.

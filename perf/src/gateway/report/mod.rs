@@ -1,14 +1,17 @@
 //! What was found: trials come in, medians, ratios and verdicts go out, as JSON or as tables.
 
 mod render;
+mod stages;
 mod target;
 
 use ringlay_control::lab::LabError;
 use ringlay_control::lab::drops::Drops;
 use ringlay_control::lab::machine::Machine;
 use ringlay_control::lab::statistics::{median, quotient};
+use ringlay_control::stages::StageCosts;
 use serde::Serialize;
 
+use self::stages::StageReport;
 use self::target::Target;
 use super::GatewayArgs;
 use super::direction::Direction;
@@ -99,6 +102,8 @@ pub(super) struct LegResult {
     pub(super) floods: Vec<Trial>,
     /// The best trials without loss, of the rounds in which they were searched for.
     pub(super) found: Vec<Trial>,
+    /// Where the time of Ringlay's worker goes at full load.
+    stages: Option<StageReport>,
 }
 
 /// What is compared.
@@ -193,6 +198,20 @@ impl Report {
         if let Some(table) = wanted {
             table.results[leg].floods.push(flood);
             table.results[leg].found.extend(found);
+        }
+    }
+
+    /// Adds where the time of a leg's worker went.
+    pub(super) fn add_stages(
+        &mut self,
+        (direction, frame): (Direction, u16),
+        leg: usize,
+        costs: Option<&StageCosts>,
+    ) {
+        let mut tables = self.tables.iter_mut();
+        let wanted = tables.find(|table| (table.direction, table.frame) == (direction, frame));
+        if let Some(table) = wanted {
+            table.results[leg].stages = costs.and_then(StageReport::new);
         }
     }
 

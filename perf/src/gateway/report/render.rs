@@ -99,6 +99,11 @@ impl fmt::Display for TableReport {
                 )?;
             }
         }
+        for result in &self.results {
+            if let Some(stages) = &result.stages {
+                write!(f, "\n{}: {stages}", result.leg)?;
+            }
+        }
         let unlimited: Vec<_> = self.results.iter().filter(|it| it.takes_all()).collect();
         if !unlimited.is_empty() {
             let legs: Vec<_> = unlimited.iter().map(|result| &*result.leg).collect();
@@ -172,13 +177,15 @@ const HEADINGS: [&str; 13] = [
 const BUSY: f64 = 0.3;
 
 /// How to read the figures.
-const METHOD: [&str; 9] = [
+const METHOD: [&str; 11] = [
     "wire: no gateway, the ceiling of generator and sinks. testpmd: DPDK in io mode, frames as they are. bridge, routed (K: the",
     "  better of both): kernel VXLAN. Others: Ringlay as ACCESS/UNDERLAY.",
     "full: the generator sends as fast as it can; kpps is what arrives. loss-free: the highest rate, by bisection, at which no",
     "  more than the tolerated part is lost.",
     "cores: processors busy, whole machine, less the time that the paced generator spins. ns: CPU time for each frame, less that",
     "  of the wire.",
+    "cycles a frame: of the worker's clock, so with what interrupts it, by stage, in a trial of its own at full load; for each",
+    "  frame that it receives, whichever way, so that they add up.",
     "A frame's length is that of the plain frame, Ethernet header included; VXLAN adds 50 bytes. Sinks are XDP programs that",
     "  count and drop. A veth delivers on the sender's CPU: what the gateway receives costs the generator's CPU as far as AF_XDP's",
     "  ring or the kernel's queue, and the sinks' part is on the gateway's.",
