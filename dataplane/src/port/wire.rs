@@ -11,6 +11,7 @@ use thiserror::Error;
 
 use super::xdp::{Selection, XdpProgram};
 use crate::sys::bpf::XdpMode;
+use crate::sys::rtnetlink::Rtnetlink;
 use crate::sys::{ethtool, packet, xdp};
 
 /// What wire to make of which device.
@@ -57,11 +58,14 @@ pub enum OpenWireError {
     Sender(#[source] io::Error),
     /// Somebody else's program is there.
     #[error(
-        "{device} has an XDP program already, which is not replaced: see `ip link show {device}`"
+        "{device} has an XDP program already{}, which is not replaced: see `ip link show {device}`",
+        numbered(*program)
     )]
     Taken {
         /// The device.
         device: String,
+        /// Its number, as far as that can be told.
+        program: Option<u32>,
         /// Why it failed.
         source: io::Error,
     },
@@ -94,7 +98,11 @@ pub fn open(config: &WireConfig) -> Result<WireDevice, OpenWireError> {
     let refused = |source: io::Error| {
         let device = config.device.clone();
         match source.raw_os_error() {
-            Some(libc::EBUSY | libc::EEXIST) => OpenWireError::Taken { device, source },
+            Some(libc::EBUSY | libc::EEXIST) => OpenWireError::Taken {
+                device,
+                program: program_of(config.index),
+                source,
+            },
             _ => OpenWireError::Program { device, source },
         }
     };
@@ -116,6 +124,17 @@ pub fn open(config: &WireConfig) -> Result<WireDevice, OpenWireError> {
         not_native,
         program,
     })
+}
+
+/// The number of the program on a device, if there is one and the kernel tells.
+fn program_of(device: u32) -> Option<u32> {
+    Rtnetlink::open()
+        .and_then(|it| it.xdp_program(device))
+        .ok()?
+}
+
+fn numbered(program: Option<u32>) -> String {
+    program.map_or_else(String::new, |number| format!(" (id {number})"))
 }
 
 /// Copies of the sockets, to be [led to](lead) once they are bound.

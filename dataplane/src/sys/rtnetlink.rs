@@ -1,4 +1,4 @@
-//! Settings of devices that only rtnetlink offers (`linux/rtnetlink.h`).
+//! Settings and facts of devices that only rtnetlink offers (`linux/rtnetlink.h`).
 //!
 //! A message for each, answered on the spot. Addresses and routes are the control plane's business.
 
@@ -15,6 +15,11 @@ const AF_SPEC: u16 = 26; // IFLA_AF_SPEC
 const ADDR_GEN_MODE: u16 = 8; // IFLA_INET6_ADDR_GEN_MODE
 const ADDR_GEN_NONE: u8 = 1; // IN6_ADDR_GEN_MODE_NONE
 const NESTED: u16 = 1 << 15; // NLA_F_NESTED
+const XDP: u16 = 43; // IFLA_XDP
+const XDP_PROGRAM: u16 = 4; // IFLA_XDP_PROG_ID
+
+/// More than the kernel tells of one device.
+const ANSWER_LEN: usize = 32 << 10;
 
 /// A conversation with the kernel about the devices of one network namespace.
 #[derive(Debug)]
@@ -68,9 +73,29 @@ impl Rtnetlink {
         self.request(libc::RTM_SETLINK, 0, &body)
     }
 
+    /// The number of the XDP program on the device with this index, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` when there is no such device.
+    pub fn xdp_program(&self, index: u32) -> io::Result<Option<u32>> {
+        let mut body = vec![0; IFINFO_LEN];
+        body[4..8].copy_from_slice(&index.to_ne_bytes());
+        let answer = self.ask(libc::RTM_GETLINK, 0, &body)?;
+        let attributes = answer.get(HEADER_LEN + IFINFO_LEN..).unwrap_or_default();
+        let program = attribute(attributes, XDP).and_then(|xdp| attribute(xdp, XDP_PROGRAM));
+        let number = program.and_then(|number| number.try_into().ok());
+        Ok(number.map(u32::from_ne_bytes).filter(|number| *number != 0))
+    }
+
     /// Asks for something to be done and reads the kernel's answer to it.
     fn request(&self, kind: u16, flags: libc::c_int, body: &[u8]) -> io::Result<()> {
-        let flags = (libc::NLM_F_REQUEST | libc::NLM_F_ACK | flags) as u16; // bits 0 to 11
+        self.ask(kind, flags | libc::NLM_F_ACK, body).map(drop)
+    }
+
+    /// Asks, and reads the kernel's first answer.
+    fn ask(&self, kind: u16, flags: libc::c_int, body: &[u8]) -> io::Result<Vec<u8>> {
+        let flags = (libc::NLM_F_REQUEST | flags) as u16; // bits 0 to 11
         let len = (HEADER_LEN + body.len()) as u32; // a hundred bytes
         let mut message = Vec::with_capacity(HEADER_LEN + body.len());
         message.extend(len.to_ne_bytes());
@@ -80,14 +105,33 @@ impl Rtnetlink {
         message.extend([0; 8]);
         message.extend(body);
         self.socket.send(&message)?;
-        let mut answer = [0; 1024];
+        let mut answer = vec![0; ANSWER_LEN];
         let len = (&self.socket).read(&mut answer)?;
-        let code = answer[..len].get(HEADER_LEN..HEADER_LEN + 4);
+        answer.truncate(len);
+        let kind = answer.get(4..6).and_then(|kind| kind.try_into().ok());
+        if kind.map(u16::from_ne_bytes) != Some(libc::NLMSG_ERROR as u16) {
+            return Ok(answer);
+        }
+        let code = answer.get(HEADER_LEN..HEADER_LEN + 4);
         match code.and_then(|code| code.try_into().ok().map(i32::from_ne_bytes)) {
-            Some(0) => Ok(()),
+            Some(0) => Ok(answer),
             Some(code) => Err(io::Error::from_raw_os_error(-code)),
             None => Err(io::ErrorKind::InvalidData.into()),
         }
+    }
+}
+
+/// The value of the first attribute of a kind.
+fn attribute(mut attributes: &[u8], wanted: u16) -> Option<&[u8]> {
+    loop {
+        let (head, _) = attributes.split_first_chunk::<4>()?;
+        let len = usize::from(u16::from_ne_bytes([head[0], head[1]]));
+        let kind = u16::from_ne_bytes([head[2], head[3]]) & !NESTED;
+        let value = attributes.get(4..len)?;
+        if kind == wanted {
+            return Some(value);
+        }
+        attributes = attributes.get(len.next_multiple_of(4)..)?;
     }
 }
 
