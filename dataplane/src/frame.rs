@@ -22,6 +22,8 @@ pub enum Ingress {
     Underlay(UnderlayId),
     /// The uplink of an underlay; the data starts at the outer Ethernet header.
     Uplink(UnderlayId),
+    /// The wire of all underlays; the data starts at the outer Ethernet header.
+    Wire,
     /// This node made it (an ICMP error, an ARP request).
     Node,
 }
@@ -114,6 +116,8 @@ pub struct Meta {
     /// How many more tunnels the packet may enter, in an outer IPv6 header of its own; none if
     /// there is to be none. Only by raw sockets.
     pub encap_limit: Option<u8>,
+    /// Bytes in front that a socket would put there itself, once the outer headers are there.
+    pub outer: u8,
     /// Whether the path to `remote` does not take it whole: the outer packet is to be
     /// fragmented, by this host or underway.
     pub oversized: bool,
@@ -135,6 +139,7 @@ impl Meta {
         traffic_class: 0,
         ttl: 0,
         encap_limit: None,
+        outer: 0,
         oversized: false,
         offload: Offload {
             needs_checksum: false,

@@ -111,14 +111,16 @@ struct Handle {
 struct Queues {
     ports: HashMap<PortId, Vec<Arc<QueueCounters>>>,
     underlays: HashMap<UnderlayId, Vec<Arc<QueueCounters>>>,
+    /// Also of wires that are gone.
+    wire: Vec<Arc<QueueCounters>>,
     held: HashMap<UnderlayId, (Receivers, Option<Claim>)>,
 }
 
 impl Queues {
     /// Whether the kernel drops of some queues what workers never see.
     fn have_missed(&self) -> bool {
-        let all = self.ports.values().chain(self.underlays.values());
-        all.flatten().any(|queue| queue.missed.get().is_some())
+        let mut all = self.ports.values().flatten().chain(&self.wire);
+        all.any(|queue| queue.missed.get().is_some())
     }
 }
 
@@ -391,6 +393,7 @@ impl Runtime {
                 .collect(),
             ports: QueueStats::sum_each(&queues.ports),
             underlays: QueueStats::sum_each(&queues.underlays),
+            wire: (!queues.wire.is_empty()).then(|| QueueStats::sum(&queues.wire)),
             measured: self.measured(),
         }
     }

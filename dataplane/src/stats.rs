@@ -21,6 +21,8 @@ pub struct Stats {
     pub ports: Vec<(PortId, QueueStats)>,
     /// Each local tunnel endpoint, summed over its sockets.
     pub underlays: Vec<(UnderlayId, QueueStats)>,
+    /// The wire of all of them, summed over its queues, if there is or was one.
+    pub wire: Option<QueueStats>,
     /// How the workers' stages were measured, if they were.
     pub measured: Option<Measured>,
 }
@@ -139,7 +141,7 @@ impl QueueStats {
         sums
     }
 
-    fn sum(counters: &[Arc<QueueCounters>]) -> Self {
+    pub(crate) fn sum(counters: &[Arc<QueueCounters>]) -> Self {
         counters.iter().fold(Self::default(), |sum, queue| Self {
             rx_frames: sum.rx_frames + queue.rx_frames.value(),
             rx_bytes: sum.rx_bytes + queue.rx_bytes.value(),

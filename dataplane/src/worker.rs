@@ -17,7 +17,7 @@ use crate::event::Event;
 use crate::frame::{Frame, Ingress};
 use crate::id::{PortId, TunnelId, UnderlayId};
 use crate::mempool::Mempool;
-use crate::node::{Context, Graph, Output, strip_outer};
+use crate::node::{Context, Graph, Output};
 use crate::snapshot::Reader;
 use crate::stage::Stage;
 use crate::tables::Tables;
@@ -74,9 +74,7 @@ pub(crate) enum Command {
         id: UnderlayId,
         done: Sender<io::Result<()>>,
     },
-    /// The uplink alone, while the sockets stay.
-    DetachUplink {
-        id: UnderlayId,
+    DetachWire {
         done: Sender<io::Result<()>>,
     },
     Inject {
@@ -126,6 +124,8 @@ pub(crate) struct Worker<D> {
     ipv6: Vec<Option<QueueId>>,
     /// By [`UnderlayId`].
     uplinks: Vec<Option<QueueId>>,
+    /// The first queue of the wire, if there is one: a table of one.
+    wire: Vec<Option<QueueId>>,
     /// Queues that are received from only.
     further: Vec<(Owner, QueueId)>,
 }
@@ -141,6 +141,7 @@ impl<D: Driver> Worker<D> {
             underlays: Vec::new(),
             ipv6: Vec::new(),
             uplinks: Vec::new(),
+            wire: Vec::new(),
             further: Vec::new(),
         }
     }
@@ -222,6 +223,7 @@ impl<D: Driver> Worker<D> {
             underlays: &self.underlays,
             ipv6: &self.ipv6,
             uplinks: &self.uplinks,
+            wire: queue_of(&self.wire, 0),
             counters: &self.wiring.counters,
         };
         (
@@ -256,8 +258,8 @@ impl<D: Driver> Worker<D> {
                     self.detach_underlay(id);
                     let _ = done.send(Ok(()));
                 }
-                Command::DetachUplink { id, done } => {
-                    self.detach_uplink(id);
+                Command::DetachWire { done } => {
+                    self.detach_wire();
                     let _ = done.send(Ok(()));
                 }
                 Command::Inject { tunnel, frame } => {
@@ -310,7 +312,7 @@ impl<D: Driver> Worker<D> {
             Queue::Raw { id, .. } => (&mut self.underlays, id.index()),
             Queue::Uplink { id, .. } => (&mut self.uplinks, id.index()),
             Queue::Xdp { owner, .. } => match owner {
-                Owner::Uplink(id) => (&mut self.uplinks, id.index()),
+                Owner::Wire => (&mut self.wire, 0),
                 Owner::Port(id) => (&mut self.ports, id.index()),
             },
         };
@@ -335,17 +337,16 @@ impl<D: Driver> Worker<D> {
     }
 
     fn detach_underlay(&mut self, id: UnderlayId) {
-        self.detach_uplink(id);
-        for table in [&mut self.underlays, &mut self.ipv6] {
+        for table in [&mut self.underlays, &mut self.ipv6, &mut self.uplinks] {
             if let Some(queue) = table.get_mut(id.index()).and_then(Option::take) {
                 self.driver.detach(queue);
             }
         }
     }
 
-    fn detach_uplink(&mut self, id: UnderlayId) {
-        let first = self.uplinks.get_mut(id.index()).and_then(Option::take);
-        self.detach_all(first, Owner::Uplink(id));
+    fn detach_wire(&mut self) {
+        let first = self.wire.first_mut().and_then(Option::take);
+        self.detach_all(first, Owner::Wire);
     }
 
     fn detach_all(&mut self, first: Option<QueueId>, of: Owner) {
@@ -386,6 +387,7 @@ impl<D: Driver> Worker<D> {
         for index in 0..self.underlays.len() {
             self.detach_underlay(UnderlayId(index as u16));
         }
+        self.detach_wire();
         let context = self.wiring.context(Instant::now());
         self.graph.shut_down(&context);
     }
@@ -398,6 +400,7 @@ struct Queues<'a, D> {
     underlays: &'a [Option<QueueId>],
     ipv6: &'a [Option<QueueId>],
     uplinks: &'a [Option<QueueId>],
+    wire: Option<QueueId>,
     counters: &'a WorkerCounters,
 }
 
@@ -427,7 +430,7 @@ impl<D: Driver> Output for Queues<'_, D> {
 
     #[inline]
     fn uplink(&mut self, frame: Frame) {
-        match queue_of(self.uplinks, frame.meta.underlay.index()) {
+        match queue_of(self.uplinks, frame.meta.underlay.index()).or(self.wire) {
             Some(queue) => self.driver.send(queue, frame),
             None => self.without_uplink(frame),
         }
@@ -438,11 +441,12 @@ impl<D: Driver> Queues<'_, D> {
     /// A wire has fewer queues than there are workers, or its device is gone: a whole frame can
     /// leave by the sockets too.
     fn without_uplink(&mut self, mut frame: Frame) {
-        if !frame.meta.offload.needs_checksum && strip_outer(&mut frame) {
-            self.underlay(frame);
-        } else {
-            self.counters.dropped(DropReason::TunnelGone, 1);
+        if frame.meta.offload.needs_checksum {
+            return self.counters.dropped(DropReason::TunnelGone, 1);
         }
+        // Sockets make these headers themselves.
+        frame.trim_front(frame.meta.outer.into());
+        self.underlay(frame);
     }
 }
 

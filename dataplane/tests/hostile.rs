@@ -315,7 +315,7 @@ fn hostile(random: &mut Random, pool: &Mempool, kind: usize, samples: &[Sample])
     }
     let mut frame = pool.copy_of(&bytes).unwrap();
     frame.meta.ingress = if by_uplink {
-        Ingress::Uplink(underlay)
+        [Ingress::Uplink(underlay), Ingress::Wire][random.below(2)]
     } else {
         Ingress::Underlay(underlay)
     };

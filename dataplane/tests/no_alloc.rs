@@ -196,7 +196,8 @@ fn traffic() -> Vec<Packet> {
                 ..Offload::default()
             };
         }),
-        (Ingress::Uplink(UnderlayId(0)), outer, plain),
+        (Ingress::Uplink(UnderlayId(0)), outer.clone(), plain),
+        (Ingress::Wire, outer, plain),
         (port, udp(here, there, 1), plain),
         (port, udp(here, [10, 99, 0, 1], 64), plain),
         (port, udp(here, [10, 42, 3, 1], 64), plain),

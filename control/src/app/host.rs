@@ -12,7 +12,6 @@ use ringlay_dataplane::{
     tables::Tables,
 };
 
-use super::wire::OpenWire;
 use crate::{
     compile::LinkView,
     mtu::Way,
@@ -174,14 +173,15 @@ pub trait Host: Send + Sync + fmt::Debug {
     /// Has the sockets of a local tunnel endpoint report outer times to live, or no more.
     fn report_ttl(&self, id: UnderlayId, on: bool);
 
-    /// Looks after the device that is the wire of a tunnel endpoint; none if there is none, or it
-    /// is not served now.
-    fn wire(&self) -> Option<OpenWire> {
+    /// Looks after the device that is the wire of the tunnel endpoints; returns its interface index,
+    /// none if there is none, or it is not served now.
+    fn wire(&self) -> Option<u32> {
         None
     }
 
-    /// The device by which packets without encapsulation leave past the kernel's stack, if they do.
-    fn onward(&self) -> Option<OpenWire> {
+    /// The interface index of the device by which packets without encapsulation leave past the
+    /// kernel's stack, if they do so by an uplink.
+    fn onward(&self) -> Option<u32> {
         None
     }
 

@@ -31,7 +31,7 @@ use thiserror::Error;
 
 use super::host::{Host, HostError, Leaving, OpenPort, PortChange, Tended};
 use super::stations::Stations;
-use super::wire::{OpenWire, Wire};
+use super::wire::Wire;
 use crate::{
     compile::LinkView,
     mtu::Way,
@@ -78,7 +78,7 @@ pub(super) enum Uplinks {
     None,
     /// Uplinks that cut super-frames, fed from the link with this interface index.
     Cutting(u32),
-    /// One of them a device, past the kernel's own stack.
+    /// All of them the same device, past the kernel's own stack.
     Wire(Wire),
 }
 
@@ -352,12 +352,12 @@ impl Host for Linux {
         hindrances(link, is_v4, forwarded)
     }
 
-    fn onward(&self) -> Option<OpenWire> {
+    fn onward(&self) -> Option<u32> {
         let Uplinks::Cutting(index) = self.uplinks else {
             return None;
         };
-        let endpoint = (*self.onward.lock().expect("no holder of this lock panics"))?;
-        Some(OpenWire { endpoint, index })
+        let onward = self.onward.lock().expect("no holder of this lock panics");
+        onward.map(|_| index)
     }
 
     fn open_underlay(&self, id: UnderlayId, endpoint: Endpoint) -> Result<(), HostError> {
@@ -374,11 +374,7 @@ impl Host for Linux {
             .add_underlay(id, sockets)
             .map_err(HostError::new)?;
         if let Uplinks::Wire(wire) = &self.uplinks {
-            // Programs lead UDP alone.
-            if !endpoint.protocols().is_empty() {
-                return Ok(());
-            }
-            let opened = wire.open(&self.runtime, id, endpoint.local);
+            let opened = wire.open(&self.runtime, id, endpoint);
             return opened.inspect_err(|_| self.runtime.remove_underlay(id));
         }
         let Uplinks::Cutting(underlay) = self.uplinks else {
@@ -415,7 +411,7 @@ impl Host for Linux {
         }
     }
 
-    fn wire(&self) -> Option<OpenWire> {
+    fn wire(&self) -> Option<u32> {
         match &self.uplinks {
             Uplinks::Wire(wire) => wire.tend(&self.runtime),
             Uplinks::None | Uplinks::Cutting(_) => None,

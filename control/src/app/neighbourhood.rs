@@ -13,7 +13,7 @@ use std::{
 
 use crossbeam::channel::{Receiver, Sender, bounded};
 
-use super::{engine::Engine, wire::OpenWire};
+use super::engine::Engine;
 use crate::{compile::Wire, netlink};
 
 /// From one look to the next.
@@ -75,12 +75,11 @@ fn look(engine: &Mutex<Engine>) -> Result<(), netlink::NetlinkError> {
         (Arc::clone(engine.host()), local, engine.vteps())
     };
     // The engine is not kept waiting for the kernel.
-    let around = |open: Option<OpenWire>| match open {
+    let around = |index: Option<u32>| match index {
         None => Ok(None),
-        Some(open) => {
-            let link = netlink::neighbourhood(open.index, local, &vteps)?;
+        Some(index) => {
+            let link = netlink::neighbourhood(index, local, &vteps)?;
             Ok(link.map(|link| Wire {
-                endpoint: open.endpoint,
                 mac: link.mac,
                 mtu: link.mtu,
                 next_hops: link.next_hops,

@@ -1,18 +1,21 @@
-//! The device that AF_XDP sockets serve: opened for a tunnel endpoint, given up when it goes, and
-//! opened again when it comes back. Which packets leave by it is for the tables to say.
+//! The device that AF_XDP sockets serve: opened for the first tunnel endpoint, given up when it goes,
+//! and opened again when it comes back. Which packets leave by it is for the tables to say.
 
 use std::{
+    collections::BTreeMap,
     io,
-    net::SocketAddr,
+    net::IpAddr,
     sync::{Mutex, MutexGuard},
     thread,
     time::{Duration, Instant},
 };
 
 use ringlay_dataplane::{
+    endpoint::Endpoint,
     id::UnderlayId,
     port::{
         packet::OpenPacketError,
+        tunnels::Tunnels,
         wire::{self, OpenWireError, WireConfig, WireDevice},
         xdp::{Selection, XdpProgram},
     },
@@ -27,16 +30,17 @@ use super::host::HostError;
 const RELEASE_TIME: Duration = Duration::from_secs(1);
 const RELEASE_POLL: Duration = Duration::from_millis(10);
 
-/// One device, and the endpoint that it is for. A device carries one endpoint: others go by sockets.
+/// One device, and the endpoints that it is for, all of one address.
 #[derive(Debug)]
 pub(super) struct Wire {
     device: String,
+    local: IpAddr,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    endpoint: Option<(UnderlayId, SocketAddr)>,
+    endpoints: BTreeMap<UnderlayId, Endpoint>,
     open: Option<Open>,
     /// Why it could not be opened when that was last tried.
     failure: String,
@@ -47,16 +51,7 @@ struct Open {
     index: u32,
     queues: u32,
     /// Leads packets to the sockets as long as it lives.
-    _program: XdpProgram,
-}
-
-/// A device that is served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OpenWire {
-    /// The endpoint.
-    pub endpoint: UnderlayId,
-    /// The device's interface index.
-    pub index: u32,
+    program: XdpProgram,
 }
 
 /// The device cannot be served.
@@ -83,6 +78,8 @@ pub(super) enum OpenError {
     Unpinned(#[source] AttachError),
     #[error(transparent)]
     Attach(AttachError),
+    #[error("the XDP program cannot be replaced by one for other tunnel endpoints")]
+    Select(#[source] io::Error),
 }
 
 impl From<AttachError> for OpenError {
@@ -101,60 +98,73 @@ impl OpenError {
         match self {
             Self::Program(error) => matches!(error, OpenWireError::Taken { .. }),
             Self::Attach(error) => error.is_busy(),
-            Self::Device(_) | Self::Packet(_) | Self::Unpinned(_) => false,
+            Self::Device(_) | Self::Packet(_) | Self::Unpinned(_) | Self::Select(_) => false,
         }
     }
 }
 
 impl Wire {
-    pub(super) fn new(device: String) -> Self {
+    /// Of this device, for endpoints with this address.
+    pub(super) fn new(device: String, local: IpAddr) -> Self {
         Self {
             device,
+            local,
             state: Mutex::default(),
         }
     }
 
-    /// Serves the device for an endpoint, if it serves none.
+    /// Serves the device for an endpoint, and for those that it is served for already.
     ///
     /// # Errors
     ///
-    /// If that cannot be done.
+    /// If that cannot be done; then all is as before.
     pub(super) fn open(
         &self,
         runtime: &Runtime,
         id: UnderlayId,
-        local: SocketAddr,
+        endpoint: Endpoint,
     ) -> Result<(), HostError> {
         let mut state = self.state();
-        if let Some((_, first)) = state.endpoint {
-            let device = &self.device;
-            tracing::info!(endpoint = %local, device, %first, "by sockets: af_xdp is for the first");
-            return Ok(());
-        }
-        let open = patiently(|| self.try_open(runtime, id, local));
-        state.open = Some(open.map_err(|source| {
+        let is_first = state.endpoints.insert(id, endpoint).is_none() && state.endpoints.len() == 1;
+        let selection = state.selection(self.local);
+        let done = match &state.open {
+            Some(open) => open.program.select(&selection).map_err(OpenError::Select),
+            // Those of before go by sockets until it is back.
+            None if !is_first => Ok(()),
+            None => {
+                patiently(|| self.try_open(runtime, &selection)).map(|open| state.open = Some(open))
+            }
+        };
+        done.map_err(|source| {
+            state.endpoints.remove(&id);
             let device = self.device.clone();
             HostError::new(NoWire { device, source })
-        })?);
-        state.endpoint = Some((id, local));
-        Ok(())
+        })
     }
 
-    /// Gives the device up, if it serves this endpoint.
+    /// Serves the device no more for this endpoint.
     pub(super) fn close(&self, runtime: &Runtime, id: UnderlayId) {
         let mut state = self.state();
-        if state.endpoint.is_some_and(|(owner, _)| owner == id) {
-            // From now on the sockets get everything.
+        if state.endpoints.remove(&id).is_none() {
+            return;
+        }
+        // From now on the sockets get everything.
+        if state.endpoints.is_empty() {
             state.open = None;
-            state.endpoint = None;
-            runtime.remove_wire(id);
+            runtime.remove_wire();
+        } else if let Some(open) = &state.open
+            && let Err(error) = open.program.select(&state.selection(self.local))
+        {
+            tracing::warn!(device = self.device, %error, "packets of an endpoint that is gone come still");
         }
     }
 
-    /// Follows what became of the device; returns whether it is served.
-    pub(super) fn tend(&self, runtime: &Runtime) -> Option<OpenWire> {
+    /// Follows what became of the device; returns its interface index if it is served.
+    pub(super) fn tend(&self, runtime: &Runtime) -> Option<u32> {
         let mut state = self.state();
-        let (endpoint, local) = state.endpoint?;
+        if state.endpoints.is_empty() {
+            return None;
+        }
         let index = link::index(&self.device).ok();
         let queues = self.queues();
         let as_before = |open: &Open| index == Some(open.index) && open.queues == queues;
@@ -164,26 +174,20 @@ impl Wire {
                 "the device is gone, or another: by sockets"
             );
             state.open = None;
-            runtime.remove_wire(endpoint);
+            runtime.remove_wire();
         }
         if state.open.is_none() && index.is_some() {
-            match self.try_open(runtime, endpoint, local) {
+            match self.try_open(runtime, &state.selection(self.local)) {
                 Ok(open) => state.open = Some(open),
                 Err(error) => state.note(&self.device, &error),
             }
         }
-        let index = state.open.as_ref()?.index;
-        Some(OpenWire { endpoint, index })
+        Some(state.open.as_ref()?.index)
     }
 
-    fn try_open(
-        &self,
-        runtime: &Runtime,
-        id: UnderlayId,
-        local: SocketAddr,
-    ) -> Result<Open, OpenError> {
+    fn try_open(&self, runtime: &Runtime, selection: &Selection) -> Result<Open, OpenError> {
         let config = WireConfig {
-            selection: Selection::Endpoint(local),
+            selection: selection.clone(),
             device: self.device.clone(),
             index: link::index(&self.device).map_err(OpenError::Device)?,
             senders: 0,
@@ -192,12 +196,12 @@ impl Wire {
         let index = config.index;
         let queues = opened.sockets.len() as u32; // as many as a device has
         let mode = describe(&opened);
-        let program = runtime.add_wire(id, opened)?;
-        tracing::info!(endpoint = %local, device = self.device, queues, mode, "wire open");
+        let program = runtime.add_wire(opened)?;
+        tracing::info!(local = %self.local, device = self.device, queues, mode, "wire open");
         Ok(Open {
             index,
             queues,
-            _program: program,
+            program,
         })
     }
 
@@ -226,6 +230,11 @@ pub(super) fn patiently<T>(
 }
 
 impl State {
+    /// What is to be led to the sockets.
+    fn selection(&self, local: IpAddr) -> Selection {
+        Selection::Tunnels(Tunnels::new(local, self.endpoints.values().copied()))
+    }
+
     /// Logs a failure that is not the last one again.
     fn note(&mut self, device: &str, error: &OpenError) {
         let text = HostError::chain(error);

@@ -198,9 +198,9 @@ impl Compiler {
         self.next_hops.write(&mut tables, |id| self.leads_to(id));
         for (id, endpoint) in self.underlays() {
             tables.insert_underlay(id, endpoint);
-        }
-        if let Some(wire) = &self.wire {
-            tables.insert_wire(wire.endpoint, wire.largest());
+            if let Some(wire) = &self.wire {
+                tables.insert_wire(id, wire.largest());
+            }
         }
         for entry in self.networks.values() {
             tables.insert_network(entry.id, entry.table.clone());

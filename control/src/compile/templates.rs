@@ -50,7 +50,7 @@ impl Compiler {
                     builder = builder.ttl(ttl.get().saturating_add(1));
                 }
             } else if let Some(wire) = &self.wire
-                && let Some(next_hop) = wire.next_hop(network.table.underlay, key.vtep)
+                && let Some(next_hop) = wire.next_hop(key.vtep)
             {
                 builder = builder.ethernet(next_hop, wire.mac);
             }
@@ -62,10 +62,10 @@ impl Compiler {
     /// The same without encapsulation: at most an Ethernet header, where the next hop is known.
     fn refresh_plain_template(&mut self, key: &TunnelKey) {
         let mut builder = Template::builder(self.environment.local, key.vtep);
-        if let Some(onward) = &self.onward
-            && let Some(next_hop) = onward.next_hop(onward.endpoint, key.vtep)
+        if let Some(link) = self.onward.as_ref().or(self.wire.as_ref())
+            && let Some(next_hop) = link.next_hop(key.vtep)
         {
-            builder = builder.ethernet(next_hop, onward.mac);
+            builder = builder.ethernet(next_hop, link.mac);
         }
         if let Some(tunnel) = self.tunnels.get_mut(key) {
             tunnel.template = builder.plain().ok();

@@ -2,17 +2,15 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use ringlay_dataplane::{id::UnderlayId, sys::xdp};
+use ringlay_dataplane::sys::xdp;
 use ringlay_encap::{MacAddr, eth};
 
 use super::Compiler;
 use crate::rib::Rib;
 
-/// The device that the packets of a tunnel endpoint leave by, past the kernel's own stack.
+/// The device that the packets of all tunnel endpoints leave by, past the kernel's own stack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wire {
-    /// The endpoint.
-    pub endpoint: UnderlayId,
     /// The device's own MAC address.
     pub mac: MacAddr,
     /// The device's MTU in bytes.
@@ -27,10 +25,9 @@ impl Wire {
         (self.mtu as usize).min(xdp::CHUNK - eth::HEADER_LEN)
     }
 
-    /// The MAC address to which an endpoint's packets for a VTEP go.
-    pub(super) fn next_hop(&self, endpoint: UnderlayId, vtep: IpAddr) -> Option<MacAddr> {
-        let known = self.next_hops.get(&vtep).copied();
-        known.filter(|_| endpoint == self.endpoint)
+    /// The MAC address to which packets for a VTEP go.
+    pub(super) fn next_hop(&self, vtep: IpAddr) -> Option<MacAddr> {
+        self.next_hops.get(&vtep).copied()
     }
 }
 
@@ -52,18 +49,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wire_carries_one_endpoint_to_next_hops_that_are_known() {
+    fn a_wire_leads_to_next_hops_that_are_known() {
         let vteps = ["192.0.2.1", "192.0.2.2"].map(|it| it.parse().unwrap());
         let mac = MacAddr([2, 0, 0, 0, 0, 1]);
         let wire = Wire {
-            endpoint: UnderlayId(1),
             mac,
             mtu: 9000,
             next_hops: BTreeMap::from([(vteps[0], mac)]),
         };
-        assert_eq!(wire.next_hop(UnderlayId(1), vteps[0]), Some(mac));
-        assert_eq!(wire.next_hop(UnderlayId(1), vteps[1]), None);
-        assert_eq!(wire.next_hop(UnderlayId(0), vteps[0]), None);
+        assert_eq!(wire.next_hop(vteps[0]), Some(mac));
+        assert_eq!(wire.next_hop(vteps[1]), None);
         assert_eq!(wire.largest(), 4096 - 14);
         assert_eq!(Wire { mtu: 1500, ..wire }.largest(), 1500);
     }

@@ -18,6 +18,8 @@ use crate::{
 };
 
 const INTERVAL_DEFAULT: Duration = Duration::from_secs(1);
+/// What the AF_XDP sockets of all endpoints are called among these.
+const WIRE: &str = "af_xdp";
 const INTERVAL_MIN: Duration = Duration::from_millis(100);
 
 #[async_trait]
@@ -82,6 +84,10 @@ fn show(engine: &mut Engine) -> Stats {
         .ports()
         .map(|(name, id)| (id, name.to_string()))
         .collect();
+    let wire = stats.wire.map(|sum| UnderlayStats {
+        local: WIRE.to_owned(),
+        queues: Some(queues(sum)),
+    });
     let locals = engine.underlays();
     Stats {
         drops: DropReason::ALL
@@ -114,6 +120,7 @@ fn show(engine: &mut Engine) -> Stats {
                     queues: Some(queues(sum)),
                 })
             })
+            .chain(wire)
             .collect(),
         stages: stats.measured.map(|measured| Measurement {
             running: measured.running,

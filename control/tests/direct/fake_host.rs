@@ -221,6 +221,7 @@ impl Host for FakeHost {
             workers: Vec::new(),
             ports: Vec::new(),
             underlays: Vec::new(),
+            wire: None,
             measured: None,
         }
     }

@@ -20,8 +20,13 @@ const IP: [&str; 5] = [
 ];
 
 fn overlay(keys: &str, version: u8, driver: &str) -> Hosts {
+    overlay_of(keys, version, [driver; 2])
+}
+
+/// The same with a driver for each host.
+fn overlay_of(keys: &str, version: u8, drivers: [&str; 2]) -> Hosts {
     let mut hosts = Hosts::new();
-    for host in 0..2 {
+    for (host, driver) in drivers.into_iter().enumerate() {
         hosts.set(host, "underlay", &format!("driver = \"{driver}\""));
         hosts.replace(host, "vni = 42\n", keys);
         if version == 6 {
@@ -64,6 +69,34 @@ fn nodes_talk_by_each_encapsulation_over_uplinks() {
             let hosts = overlay(keys, version, "tunnel-gso");
             talk(&hosts);
             assert!(hosts.ip(0, "link show").contains("rluplink"));
+        }
+    }
+}
+
+#[test]
+fn nodes_talk_by_each_encapsulation_over_wires() {
+    for keys in UDP[1..].iter().chain(&IP) {
+        for version in [4, 6] {
+            let hosts = overlay(keys, version, "af_xdp");
+            talk(&hosts);
+            for (host, address) in [(0, "10.42.2.1"), (1, "10.42.1.1")] {
+                hosts.wait_for_wire(host, address);
+            }
+            talk(&hosts);
+        }
+    }
+}
+
+#[test]
+fn wires_understand_other_drivers_by_each_encapsulation() {
+    for keys in [UDP[1], IP[1], IP[3], IP[4]] {
+        for driver in ["udp", "tunnel-gso"] {
+            let mut hosts = overlay_of(keys, 4, ["af_xdp", driver]);
+            talk(&hosts);
+            hosts.wait_for_wire(0, "10.42.2.1");
+            talk(&hosts);
+            hosts.signal(0, "TERM");
+            assert_eq!(hosts.wait(0), Some(0));
         }
     }
 }

@@ -9,6 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule,
+};
 use tempfile::TempDir;
 
 /// How long anything may take before the test fails.
@@ -141,6 +145,21 @@ impl Hosts {
         });
     }
 
+    /// Does something in a thread to which, and to what it starts, the kernel refuses AF_XDP sockets.
+    pub(crate) fn without_af_xdp<T: Send>(
+        &mut self,
+        action: impl FnOnce(&mut Self) -> T + Send,
+    ) -> T {
+        let done = thread::scope(|scope| {
+            let confined = || {
+                forbid_af_xdp();
+                action(self)
+            };
+            scope.spawn(confined).join()
+        });
+        done.unwrap()
+    }
+
     /// Sends a host's node a signal.
     pub(crate) fn signal(&self, host: usize, signal: &str) {
         let id = self.pid(host).to_string();
@@ -217,6 +236,27 @@ impl Hosts {
             .unwrap_or_else(|| panic!("no {reason} in {stats:#}"))
     }
 
+    /// What a host's node received and sent by the tunnel endpoint whose name ends so, or `af_xdp`.
+    pub(crate) fn underlay(&self, host: usize, kind: &str) -> [u64; 2] {
+        let stats: serde_json::Value =
+            serde_json::from_str(&self.ringlay(host, "stats --json --all")).unwrap();
+        let of_kind = |it: &&serde_json::Value| it["local"].as_str().unwrap().ends_with(kind);
+        let underlays = stats["underlays"].as_array().unwrap();
+        let found = underlays.iter().find(of_kind);
+        let found = found.unwrap_or_else(|| panic!("no {kind} in {underlays:?}"));
+        ["rx_frames", "tx_frames"].map(|key| found[key].as_u64().unwrap())
+    }
+
+    /// Waits until a host's packets to an address leave by its AF_XDP sockets.
+    pub(crate) fn wait_for_wire(&self, host: usize, address: &str) {
+        const PINGS: u64 = 20;
+        self.wait_for(host, "packets leave by the wire", || {
+            let [_, before] = self.underlay(host, "af_xdp");
+            let ping = self.exec(host, &format!("ping -c {PINGS} -i 0.01 -W 3 {address}"));
+            ping.status.success() && self.underlay(host, "af_xdp")[1] >= before + PINGS
+        });
+    }
+
     /// Which underlay driver a host's node runs, and why.
     pub(crate) fn underlay_driver(&self, host: usize) -> (String, String) {
         let shown = self.ringlay(host, "show node --json");
@@ -248,6 +288,25 @@ impl Drop for Hosts {
                 .output();
         }
     }
+}
+
+/// As a kernel without them does.
+fn forbid_af_xdp() {
+    let family = SeccompCondition::new(
+        0,
+        SeccompCmpArgLen::Dword,
+        SeccompCmpOp::Eq,
+        nix::libc::AF_XDP as u64,
+    );
+    let rule = SeccompRule::new(vec![family.unwrap()]).unwrap();
+    let filter = SeccompFilter::new(
+        [(nix::libc::SYS_socket, vec![rule])].into(),
+        SeccompAction::Allow,
+        SeccompAction::Errno(nix::libc::EAFNOSUPPORT.cast_unsigned()),
+        std::env::consts::ARCH.try_into().unwrap(),
+    );
+    let program: BpfProgram = filter.unwrap().try_into().unwrap();
+    seccompiler::apply_filter(&program).unwrap();
 }
 
 /// Runs a command that must succeed; returns its output.

@@ -1,7 +1,18 @@
 //! Nodes whose underlay is an AF_XDP wire: among themselves, beside other drivers, and facing the
 //! kernel's own VXLAN device; and what becomes of them when the device changes.
 
-use std::fs;
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    process::Stdio,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
+
+use ringlay_dataplane::sys::netns::run_in;
+use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{bulk::exchange, hosts::Hosts};
 
@@ -40,39 +51,12 @@ fn assert_undamaged(hosts: &Hosts, host: usize) {
     }
 }
 
-/// How many datagrams the sockets of a host have sent.
-fn by_sockets(hosts: &Hosts, host: usize) -> u64 {
-    let sum = |file: &str, wanted: &str| {
-        let output = hosts.exec(host, &format!("cat /proc/net/{file}"));
-        let text = String::from_utf8(output.stdout).unwrap();
-        let mut lines = text.lines().filter(|line| line.starts_with(wanted));
-        let line = lines.next_back().unwrap().to_owned();
-        let mut words = line.split_whitespace();
-        let value = if file == "snmp" {
-            words.nth(4)
-        } else {
-            words.nth(1)
-        };
-        value.unwrap().parse::<u64>().unwrap()
-    };
-    sum("snmp", "Udp:") + sum("snmp6", "Udp6OutDatagrams")
-}
-
-/// Waits until the packets of a host go by its wire.
-fn wait_for_wire(hosts: &Hosts, host: usize, address: &str) {
-    hosts.wait_for(host, "packets go by the wire", || {
-        let before = by_sockets(hosts, host);
-        let ping = hosts.exec(host, &format!("ping -c 20 -i 0.01 -W 3 {address}"));
-        ping.status.success() && by_sockets(hosts, host) < before + 10
-    });
-}
-
 #[test]
 fn tcp_crosses_between_wires() {
     let hosts = overlay(["af_xdp", "af_xdp"], |_| ());
     assert!(hosts.pings("10.42.2.1"));
-    wait_for_wire(&hosts, 0, "10.42.2.1");
-    wait_for_wire(&hosts, 1, "10.42.1.1");
+    hosts.wait_for_wire(0, "10.42.2.1");
+    hosts.wait_for_wire(1, "10.42.1.1");
     talk(&hosts);
     for host in 0..2 {
         assert!(hosts.log(host).contains("native XDP"));
@@ -88,7 +72,7 @@ fn a_wire_understands_all_other_drivers() {
     for driver in ["udp", "tunnel-gso"] {
         let hosts = overlay(["af_xdp", driver], |_| ());
         assert!(hosts.pings("10.42.2.1"));
-        wait_for_wire(&hosts, 0, "10.42.2.1");
+        hosts.wait_for_wire(0, "10.42.2.1");
         talk(&hosts);
     }
 }
@@ -102,7 +86,7 @@ fn a_driver_without_a_place_for_programs_gets_them_behind_it() {
         }
     });
     assert!(hosts.pings("10.42.2.1"));
-    wait_for_wire(&hosts, 0, "10.42.2.1");
+    hosts.wait_for_wire(0, "10.42.2.1");
     talk(&hosts);
     for host in 0..2 {
         assert!(hosts.log(host).contains("generic XDP"));
@@ -128,7 +112,7 @@ fn every_queue_of_a_device_is_served() {
         }
     });
     assert!(hosts.pings("10.42.2.1"));
-    wait_for_wire(&hosts, 0, "10.42.2.1");
+    hosts.wait_for_wire(0, "10.42.2.1");
     talk(&hosts);
     assert!(hosts.log(0).contains("queues=2"));
 }
@@ -142,7 +126,7 @@ fn wires_carry_ipv6_underlays() {
         }
     });
     assert!(hosts.pings("10.42.2.1"));
-    wait_for_wire(&hosts, 0, "10.42.2.1");
+    hosts.wait_for_wire(0, "10.42.2.1");
     talk(&hosts);
 }
 
@@ -158,7 +142,7 @@ fn a_wire_understands_the_kernels_vxlan_device() {
     hosts.ip(1, "address add 10.42.2.1/16 dev vx");
     hosts.ip(1, "link set vx up");
     assert!(hosts.pings("10.42.2.1"));
-    wait_for_wire(&hosts, 0, "10.42.2.1");
+    hosts.wait_for_wire(0, "10.42.2.1");
     exchange(&hosts, "10.42.2.1");
     assert_undamaged(&hosts, 0);
 }
@@ -167,12 +151,12 @@ fn a_wire_understands_the_kernels_vxlan_device() {
 fn a_device_may_go_down_vanish_and_come_back() {
     let hosts = overlay(["af_xdp", "af_xdp"], |_| ());
     assert!(hosts.pings("10.42.2.1"));
-    wait_for_wire(&hosts, 0, "10.42.2.1");
+    hosts.wait_for_wire(0, "10.42.2.1");
     hosts.ip(0, "link set eth0 down");
     assert!(!hosts.pings("10.42.2.1"));
     hosts.ip(0, "link set eth0 up");
     hosts.wait_for(0, "it is up", || hosts.pings("10.42.2.1"));
-    wait_for_wire(&hosts, 0, "10.42.2.1");
+    hosts.wait_for_wire(0, "10.42.2.1");
     hosts.ip(0, "link delete eth0");
     hosts.wait_for(0, "it is missed", || {
         hosts.log(0).contains("the device is gone")
@@ -180,7 +164,7 @@ fn a_device_may_go_down_vanish_and_come_back() {
     hosts.join();
     hosts.wait_for(0, "it is back", || hosts.pings("10.42.2.1"));
     for (host, address) in [(0, "10.42.2.1"), (1, "10.42.1.1")] {
-        wait_for_wire(&hosts, host, address);
+        hosts.wait_for_wire(host, address);
     }
     talk(&hosts);
 }
@@ -189,13 +173,13 @@ fn a_device_may_go_down_vanish_and_come_back() {
 fn neighbours_are_followed_to_their_new_addresses() {
     let hosts = overlay(["af_xdp", "udp"], |_| ());
     assert!(hosts.pings("10.42.2.1"));
-    wait_for_wire(&hosts, 0, "10.42.2.1");
+    hosts.wait_for_wire(0, "10.42.2.1");
     hosts.ip(1, "link set eth0 address 02:00:00:00:77:02");
     hosts.ip(1, "neigh flush dev eth0");
     // By asking for the other, the neighbour tells its new address.
     let ping = hosts.exec(1, "ping -c 1 -W 3 192.168.77.1");
     assert!(ping.status.success());
-    wait_for_wire(&hosts, 0, "10.42.2.1");
+    hosts.wait_for_wire(0, "10.42.2.1");
 }
 
 #[test]
@@ -206,7 +190,7 @@ fn what_a_killed_node_had_is_free_for_the_next() {
     assert_eq!(hosts.wait(0), None);
     hosts.start(0);
     hosts.wait_for(0, "pings are answered again", || hosts.pings("10.42.2.1"));
-    wait_for_wire(&hosts, 0, "10.42.2.1");
+    hosts.wait_for_wire(0, "10.42.2.1");
     hosts.signal(0, "TERM");
     assert_eq!(hosts.wait(0), Some(0));
     assert!(
@@ -233,7 +217,240 @@ fn programs_of_others_are_not_replaced() {
     assert_eq!(refused.status.code(), Some(1));
     let stderr = String::from_utf8(refused.stderr).unwrap();
     assert!(
-        stderr.contains("eth0 has an XDP program already"),
+        stderr.contains("eth0 has an XDP program already (id "),
         "{stderr}"
     );
+}
+
+#[test]
+fn without_af_xdp_it_fails_by_name_and_is_not_needed_otherwise() {
+    let mut hosts = Hosts::new();
+    hosts.set(0, "underlay", "driver = \"af_xdp\"");
+    let run = format!(
+        "{} run --config {}",
+        env!("CARGO_BIN_EXE_ringlay"),
+        hosts.config(0).display()
+    );
+    let refused = hosts.without_af_xdp(|hosts| hosts.exec(0, &run));
+    assert_eq!(refused.status.code(), Some(1));
+    let stderr = String::from_utf8(refused.stderr).unwrap();
+    for told in ["AF_XDP sockets cannot be had", "driver = \"udp\""] {
+        assert!(stderr.contains(told), "{stderr}");
+    }
+    assert!(!hosts.ip(0, "link show").contains("xdp"), "nothing is left");
+    hosts.replace(0, "\"af_xdp\"", "\"auto\"");
+    hosts.without_af_xdp(|hosts| hosts.start(0));
+    hosts.start(1);
+    assert!(hosts.pings("10.42.2.1"));
+    let (driver, reason) = hosts.underlay_driver(0);
+    assert!(
+        driver != "af_xdp" && !reason.is_empty(),
+        "{driver}: {reason}"
+    );
+}
+
+/// As that of somebody who is logged in on the host.
+#[test]
+fn connections_of_the_host_outlive_starts_stops_and_kills() {
+    let mut hosts = overlay(["af_xdp", "af_xdp"], |_| ());
+    let address: SocketAddr = "192.168.77.1:2222".parse().unwrap();
+    let listener = run_in(&hosts.netns_path(0), || TcpListener::bind(address)).unwrap();
+    let listener = listener.unwrap();
+    let near = run_in(&hosts.netns_path(1), || TcpStream::connect(address)).unwrap();
+    let (near, far) = (near.unwrap(), listener.accept().unwrap().0);
+    for stream in [&near, &far] {
+        stream
+            .set_read_timeout(Some(Duration::from_secs(10)))
+            .unwrap();
+    }
+    let over = AtomicBool::new(false);
+    let rounds = thread::scope(|scope| {
+        let echo = || {
+            let mut bytes = [0; 1000];
+            while { &far }.read_exact(&mut bytes).is_ok() {
+                { &far }.write_all(&bytes).unwrap();
+            }
+        };
+        let talk = || {
+            let mut rounds = 0_u32;
+            while !over.load(Ordering::Relaxed) {
+                let sent = [rounds as u8; 1000];
+                { &near }.write_all(&sent).unwrap();
+                let mut received = [0; 1000];
+                { &near }.read_exact(&mut received).unwrap();
+                assert_eq!(received, sent);
+                rounds += 1;
+            }
+            near.shutdown(Shutdown::Both).unwrap();
+            rounds
+        };
+        scope.spawn(echo);
+        let talk = scope.spawn(talk);
+        for (signal, status) in [("TERM", Some(0)), ("KILL", None), ("TERM", Some(0))] {
+            hosts.wait_for(0, "it is up", || hosts.pings("10.42.2.1"));
+            hosts.wait_for_wire(0, "10.42.2.1");
+            hosts.signal(0, signal);
+            assert_eq!(hosts.wait(0), status);
+            hosts.start(0);
+        }
+        over.store(true, Ordering::Relaxed);
+        talk.join().unwrap()
+    });
+    assert!(rounds > 100, "{rounds}");
+}
+
+/// A network of each encapsulation, or nearly, and a number of its own for its addresses.
+const NETWORKS: [(&str, u8); 5] = [
+    ("encap = \"vxlan\"\nvni = 9\nport = 8472\n", 51),
+    ("encap = \"geneve\"\nvni = 42\n", 52),
+    ("encap = \"gre\"\nkey = 7\n", 53),
+    ("encap = \"gre\"\nkey = 8\ninner = \"ethernet\"\n", 54),
+    ("encap = \"ipip\"\n", 55),
+];
+
+/// A section of the configuration for a network between both hosts.
+fn network(host: usize, keys: &str, number: u8) -> String {
+    let (near, far) = (host + 1, 2 - host);
+    format!(
+        "[[network]]\nname = \"n{number}\"\n{keys}\
+         [[port]]\nnetwork = \"n{number}\"\ndevice = \"rl{number}\"\n\
+         addresses = [\"10.{number}.{near}.1/24\"]\n\
+         [[vtep]]\nnetwork = \"n{number}\"\naddress = \"192.168.77.{far}\"\n\
+         [[route]]\nnetwork = \"n{number}\"\nprefix = \"10.{number}.{far}.0/24\"\n\
+         vtep = \"192.168.77.{far}\"\n"
+    )
+}
+
+/// Adds networks to the configuration of both hosts.
+fn add_networks(hosts: &Hosts, networks: &[(&str, u8)]) {
+    for host in 0..2 {
+        let mut config = fs::read_to_string(hosts.config(host)).unwrap();
+        for (keys, number) in networks {
+            config.push_str(&network(host, keys, *number));
+        }
+        fs::write(hosts.config(host), config).unwrap();
+    }
+}
+
+fn talk_by_all(hosts: &Hosts, networks: &[(&str, u8)]) {
+    for (_, number) in networks {
+        let address = format!("10.{number}.2.1");
+        assert!(hosts.pings(&address), "{address}");
+        for (host, end) in [(0, 2), (1, 1)] {
+            hosts.wait_for_wire(host, &format!("10.{number}.{end}.1"));
+        }
+        exchange(hosts, &address);
+    }
+}
+
+#[test]
+fn networks_of_all_encapsulations_share_a_wire() {
+    for underlay in ["192.168.77.", "fd77::"] {
+        let hosts = overlay(["af_xdp", "af_xdp"], |hosts| {
+            add_networks(hosts, &NETWORKS);
+            for host in 0..2 {
+                hosts.replace(host, "192.168.77.", underlay);
+            }
+        });
+        assert!(hosts.pings("10.42.2.1"));
+        talk(&hosts);
+        talk_by_all(&hosts, &NETWORKS);
+        let [received, sent] = hosts.underlay(0, "af_xdp");
+        assert!(received > 10_000 && sent > 10_000, "{received} {sent}");
+    }
+}
+
+#[test]
+fn each_mode_goes_with_each_number_of_queues_and_each_ip_version() {
+    for (mode, mtu) in [("native XDP", 1500), ("generic XDP", 3800)] {
+        for (queues, underlay) in [(1, "fd77::"), (2, "192.168.77."), (2, "fd77::")] {
+            let hosts = overlay(["af_xdp", "af_xdp"], |hosts| {
+                add_networks(hosts, &NETWORKS[2..3]);
+                for host in 0..2 {
+                    let set = format!("ethtool -L eth0 rx {queues} tx {queues}");
+                    // It is an error to set what is so already.
+                    let set = hosts.exec(host, &set).status.success();
+                    assert!(set || queues == 1, "ethtool is installed");
+                    hosts.ip(host, &format!("link set eth0 mtu {mtu}"));
+                    hosts.replace(host, "192.168.77.", underlay);
+                }
+            });
+            for address in ["10.42.2.1", "10.53.2.1"] {
+                hosts.wait_for(0, "it is up", || hosts.pings(address));
+                hosts.wait_for_wire(0, address);
+                exchange(&hosts, address);
+            }
+            for host in 0..2 {
+                assert_undamaged(&hosts, host);
+                let log = hosts.log(host);
+                let told = log.contains(mode) && log.contains(&format!("queues={queues}"));
+                assert!(told, "{mode}, {queues} queues: {log}");
+            }
+        }
+    }
+}
+
+#[test]
+fn networks_come_to_a_wire_and_go() {
+    let hosts = overlay(["af_xdp", "af_xdp"], |hosts| {
+        add_networks(hosts, &NETWORKS[..1]);
+    });
+    assert!(hosts.pings("10.42.2.1"));
+    hosts.wait_for_wire(0, "10.42.2.1");
+    let before = fs::read_to_string(hosts.config(0)).unwrap();
+    let reload = |networks: &[(&str, u8)]| {
+        add_networks(&hosts, networks);
+        (0..2).for_each(|host| hosts.signal(host, "HUP"));
+    };
+    // All are there at once, and no packet of another network is lost on the way.
+    let flow = hosts
+        .command(0, "ping -q -i 0.005 -c 400 -W 3 10.42.2.1")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    reload(&NETWORKS[1..]);
+    hosts.wait_for(0, "they are there", || hosts.pings("10.55.2.1"));
+    let output = String::from_utf8(flow.wait_with_output().unwrap().stdout).unwrap();
+    assert!(
+        output.contains("400 packets transmitted, 400 received"),
+        "{output}"
+    );
+    talk_by_all(&hosts, &NETWORKS);
+    for host in 0..2 {
+        let mut all = fs::read_to_string(hosts.config(host)).unwrap();
+        all.truncate(before.len());
+        fs::write(hosts.config(host), all).unwrap();
+        hosts.signal(host, "HUP");
+    }
+    hosts.wait_for(0, "they are gone", || {
+        !hosts.ringlay(0, "network list").contains("n55")
+    });
+    talk_by_all(&hosts, &NETWORKS[..1]);
+    hosts.wait_for_wire(0, "10.42.2.1");
+    exchange(&hosts, "10.42.2.1");
+}
+
+/// GRE that is none of ours: the tunnel of a PPTP connection has another version.
+#[test]
+fn what_is_not_for_an_endpoint_is_the_hosts() {
+    let hosts = overlay(["af_xdp", "af_xdp"], |hosts| {
+        add_networks(hosts, &NETWORKS[2..3]);
+    });
+    hosts.wait_for(0, "it is up", || hosts.pings("10.53.2.1"));
+    hosts.wait_for_wire(0, "10.53.2.1");
+    let raw = |host: usize| {
+        let open = || Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(47)));
+        let socket = run_in(&hosts.netns_path(host), open).unwrap().unwrap();
+        socket
+            .set_read_timeout(Some(Duration::from_secs(10)))
+            .unwrap();
+        socket
+    };
+    let (near, far) = (raw(0), raw(1));
+    let to: SocketAddr = "192.168.77.2:0".parse().unwrap();
+    let pptp = [[0x20, 0x01, 0x88, 0x0b].as_slice(), &[7; 40]].concat();
+    near.send_to(&pptp, &to.into()).unwrap();
+    let mut bytes = [0; 2048];
+    let count = { &far }.read(&mut bytes).unwrap();
+    assert_eq!(bytes[20..count], pptp);
 }

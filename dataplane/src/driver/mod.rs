@@ -100,8 +100,8 @@ pub enum Queue {
 /// What the device of an AF_XDP queue is to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
-    /// The uplink of a local tunnel endpoint.
-    Uplink(UnderlayId),
+    /// The wire of all local tunnel endpoints.
+    Wire,
     /// An Ethernet port.
     Port(PortId),
 }

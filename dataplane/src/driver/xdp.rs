@@ -98,7 +98,7 @@ impl Owner {
     /// Where its frames come from.
     fn ingress(self) -> Ingress {
         match self {
-            Self::Uplink(id) => Ingress::Uplink(id),
+            Self::Wire => Ingress::Wire,
             Self::Port(id) => Ingress::Ethernet(id),
         }
     }
@@ -106,7 +106,7 @@ impl Owner {
     /// Why a frame is dropped that finds no room.
     fn full(self) -> DropReason {
         match self {
-            Self::Uplink(_) => DropReason::UnderlayTxFull,
+            Self::Wire => DropReason::UnderlayTxFull,
             Self::Port(_) => DropReason::PortTxFull,
         }
     }
@@ -114,7 +114,7 @@ impl Owner {
     /// Why a frame is dropped that cannot be sent.
     fn refused(self) -> DropReason {
         match self {
-            Self::Uplink(_) => DropReason::UnderlayTxError,
+            Self::Wire => DropReason::UnderlayTxError,
             Self::Port(_) => DropReason::PortTxError,
         }
     }
@@ -123,7 +123,7 @@ impl Owner {
 impl fmt::Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Uplink(id) => write!(f, "uplink of underlay {id}"),
+            Self::Wire => f.write_str("wire"),
             Self::Port(id) => write!(f, "port {id}"),
         }
     }

@@ -61,8 +61,6 @@ use self::icmp_error::TokenBucket;
 use self::learn::Told;
 use self::uplink_output::Idents;
 
-pub(crate) use self::wire_output::strip_outer;
-
 /// What nodes may use besides the frames.
 #[derive(Debug)]
 pub struct Context<'a> {
@@ -245,9 +243,7 @@ impl Graph {
     #[inline(never)]
     fn take_in(&mut self, received: &mut Batch, context: &Context<'_>, output: &mut impl Output) {
         for mut frame in received.drain() {
-            if let Ingress::Uplink(id) = frame.meta.ingress
-                && let Err(reason) = uplink_input::strip(&mut frame, id, context)
-            {
+            if let Err(reason) = uplink_input::strip(&mut frame, context) {
                 context.discard(frame, reason);
                 continue;
             }
@@ -363,6 +359,7 @@ impl Graph {
                     Some(endpoint) => put(edges.decap(endpoint.encapsulation), frame),
                     None => context.discard(frame, DropReason::TunnelGone),
                 },
+                Ingress::Wire => context.discard(frame, DropReason::TunnelGone),
                 Ingress::Node => put(&mut edges.ip_lookup, frame),
             }
         }
@@ -437,14 +434,13 @@ fn strip_all(received: &mut Batch, context: &Context<'_>) {
         let frames = received.iter().map(|frame| &frame.meta.ingress);
         frames.filter(|ingress| of(ingress)).count()
     };
-    let by_uplink = count(received, |it| matches!(it, Ingress::Uplink(_)));
+    let by_uplink = count(received, |it| {
+        matches!(it, Ingress::Uplink(_) | Ingress::Wire)
+    });
     if by_uplink > 0 {
         stages.enter(Stage::UplinkInput, by_uplink);
         received.retain(|frame| {
-            let Ingress::Uplink(id) = frame.meta.ingress else {
-                return true;
-            };
-            let done = uplink_input::strip(frame, id, context);
+            let done = uplink_input::strip(frame, context);
             done.inspect_err(|&reason| context.counters.dropped(reason, 1))
                 .is_ok()
         });

@@ -1,10 +1,10 @@
-//! Takes the outer headers off what the uplink hands over, as a UDP socket does for what
-//! it receives: the packet must be whole, for our tunnel endpoint, and its checksum right.
+//! Takes the outer headers off what an uplink or the wire hands over, as a socket does for what
+//! it receives: the packet must be whole, for a tunnel endpoint of ours, and its checksum right.
 //!
 //! Super-frames stay whole. What is still to be done to them is then told of the inner
 //! packet, or, where the outer datagrams are what was put together, left to `coalesce`.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use ringlay_encap::eth::EthernetFrame;
 use ringlay_encap::ip::IpVersion;
@@ -20,52 +20,62 @@ use crate::drop_reason::DropReason;
 use crate::endpoint::Endpoint;
 use crate::frame::{Frame, Gso, Ingress, Offload};
 use crate::id::UnderlayId;
+use crate::tables::Tables;
 
-/// Makes of a frame from an uplink one from its underlay.
+/// Makes of a frame from the uplink of an underlay one from that, and of one from the wire one from the
+/// underlay that it is for; leaves others as they are.
 ///
 /// # Errors
 ///
 /// The drop reason; the frame still counts as one.
 #[inline]
-pub(super) fn strip(
-    frame: &mut Frame,
-    id: UnderlayId,
-    context: &Context<'_>,
-) -> Result<(), DropReason> {
-    let endpoint = context.tables.underlay(id);
-    let endpoint = endpoint.ok_or(DropReason::TunnelGone)?;
-    let offload = &frame.meta.offload;
-    let datagram = Datagram::parse(frame.data(), offload, endpoint)?;
-    if datagram.destination != endpoint.local {
-        return Err(DropReason::UplinkForeign);
+pub(super) fn strip(frame: &mut Frame, context: &Context<'_>) -> Result<(), DropReason> {
+    let of = match frame.meta.ingress {
+        Ingress::Uplink(id) => Some(id),
+        Ingress::Wire => None,
+        _ => return Ok(()),
+    };
+    if of.is_some_and(|id| context.tables.underlay(id).is_none()) {
+        return Err(DropReason::TunnelGone);
     }
+    let offload = &frame.meta.offload;
+    let packet = Packet::parse(frame.data(), offload, of, context.tables)?;
     let offload = std::mem::take(&mut frame.meta.offload);
-    frame.truncate(datagram.end);
-    frame.trim_front(datagram.payload);
-    frame.meta.ingress = Ingress::Underlay(id);
-    frame.meta.remote = datagram.source;
-    frame.meta.traffic_class = datagram.traffic_class;
-    frame.meta.ttl = datagram.ttl;
-    leave_the_rest(frame, &offload, datagram.payload, endpoint.encapsulation)?;
+    frame.truncate(packet.end);
+    frame.trim_front(packet.payload);
+    frame.meta.ingress = Ingress::Underlay(packet.underlay);
+    frame.meta.remote = packet.source;
+    frame.meta.traffic_class = packet.traffic_class;
+    frame.meta.ttl = packet.ttl;
+    leave_the_rest(frame, &offload, packet.payload, packet.encapsulation)?;
     let datagrams = frame.datagrams() as u64;
     context.counters.segmented.add(datagrams - 1);
     Ok(())
 }
 
-/// An outer UDP packet.
-struct Datagram {
+/// An outer packet.
+struct Packet {
+    /// Whose it is.
+    underlay: UnderlayId,
+    encapsulation: Encapsulation,
+    /// Without a port if it is right above IP.
     source: SocketAddr,
-    destination: SocketAddr,
     traffic_class: u8,
     ttl: u8,
-    /// Where its payload begins and ends, in bytes from the outer Ethernet header.
+    /// Where its payload, behind a UDP header if there is one, begins and ends, in bytes from the
+    /// outer Ethernet header.
     payload: usize,
     end: usize,
 }
 
-impl Datagram {
+impl Packet {
     #[inline]
-    fn parse(data: &[u8], offload: &Offload, endpoint: Endpoint) -> Result<Self, DropReason> {
+    fn parse(
+        data: &[u8],
+        offload: &Offload,
+        of: Option<UnderlayId>,
+        tables: &Tables,
+    ) -> Result<Self, DropReason> {
         let foreign = |_: ParseError| DropReason::UplinkForeign;
         let frame = EthernetFrame::new_checked(data).map_err(foreign)?;
         let (source, destination, fields, protocol, payload, pseudo_header) =
@@ -75,7 +85,7 @@ impl Datagram {
                     if ip.is_fragment() || !ip.verify_checksum() {
                         return Err(DropReason::UplinkForeign);
                     }
-                    let (from, to) = (ip.src_addr().into(), ip.dst_addr().into());
+                    let (from, to): (IpAddr, _) = (ip.src_addr().into(), ip.dst_addr().into());
                     let payload = ip.header_len()..ip.total_len();
                     let pseudo_header = ip.pseudo_header(payload.len() as u16);
                     let fields = (ip.traffic_class(), ip.ttl());
@@ -99,11 +109,24 @@ impl Datagram {
                 }
                 _ => return Err(DropReason::UplinkForeign),
             };
+        let start = frame.payload_offset() + payload.start;
+        let found = |port| find(tables, of, destination, protocol, port);
+        let found = |port| found(port).ok_or(DropReason::UplinkForeign);
         if protocol != IpProtocol::UDP {
-            return Err(DropReason::UplinkForeign);
+            let (underlay, endpoint) = found(0)?;
+            return Ok(Self {
+                underlay,
+                encapsulation: endpoint.encapsulation,
+                source: SocketAddr::new(source, 0),
+                traffic_class: fields.0,
+                ttl: fields.1,
+                payload: start,
+                end: frame.payload_offset() + payload.end,
+            });
         }
         let datagram = &frame.payload()[payload.clone()];
         let udp = UdpPacket::new_checked(datagram).map_err(foreign)?;
+        let (underlay, endpoint) = found(udp.dst_port())?;
         let version = match frame.ethertype() {
             EtherType::IPV4 => IpVersion::V4,
             _ => IpVersion::V6,
@@ -124,15 +147,37 @@ impl Datagram {
                 return Err(DropReason::UnderlayBadChecksum);
             }
         }
-        let start = frame.payload_offset() + payload.start;
         Ok(Self {
+            underlay,
+            encapsulation: endpoint.encapsulation,
             source: SocketAddr::new(source, udp.src_port()),
-            destination: SocketAddr::new(destination, udp.dst_port()),
             traffic_class: fields.0,
             ttl: fields.1,
             payload: start + udp::HEADER_LEN,
             end: start + usize::from(udp.length()),
         })
+    }
+}
+
+/// The endpoint that a packet is for: this one, or any where packets of all come by the same wire.
+#[inline]
+fn find(
+    tables: &Tables,
+    of: Option<UnderlayId>,
+    destination: IpAddr,
+    protocol: IpProtocol,
+    port: u16,
+) -> Option<(UnderlayId, Endpoint)> {
+    let is_for = |endpoint: &Endpoint| {
+        let announced = match protocol {
+            IpProtocol::UDP => endpoint.protocols().is_empty() && endpoint.local.port() == port,
+            other => endpoint.protocols().contains(&other),
+        };
+        announced && endpoint.local.ip() == destination
+    };
+    match of {
+        Some(id) => tables.underlay(id).filter(is_for).map(|it| (id, it)),
+        None => tables.underlays().find(|(_, endpoint)| is_for(endpoint)),
     }
 }
 

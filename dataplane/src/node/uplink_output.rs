@@ -43,7 +43,9 @@ pub(super) fn stamp(frame: &Frame, ethertype: EtherType) -> Stamp {
 pub(super) fn put_headers(frame: &mut Frame, template: &Template, stamp: &Stamp) -> bool {
     let outer = template.len();
     let written = template.stamp(frame.prepend(outer), stamp).is_ok();
-    if !written {
+    if written {
+        frame.meta.outer = template.tunnel_offset() as u8; // as long as three headers at most
+    } else {
         frame.trim_front(outer);
     }
     written

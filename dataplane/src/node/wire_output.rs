@@ -4,7 +4,7 @@
 use ringlay_encap::checksum;
 use ringlay_encap::segment::Segmenter;
 use ringlay_encap::template::{OuterChecksum, Stamp, Template};
-use ringlay_encap::{EtherType, EthernetFrame, IpProtocol, Ipv4Packet, Ipv6Packet, Sum, udp};
+use ringlay_encap::{EtherType, Sum};
 
 use super::tunnel_encap::ethertype;
 use super::uplink_output::{self, Idents};
@@ -87,34 +87,4 @@ fn stamp(
         ..uplink_output::stamp(frame, ethertype)
     };
     uplink_output::put_headers(frame, template, &stamp)
-}
-
-/// Takes off what a socket puts in front: the outer headers down to UDP, or to IP if it is not over
-/// UDP. False, with the frame as it was, if they are not ours.
-pub(crate) fn strip_outer(frame: &mut Frame) -> bool {
-    let Some(outer) = outer_len(frame.data()) else {
-        return false;
-    };
-    frame.trim_front(outer);
-    true
-}
-
-fn outer_len(data: &[u8]) -> Option<usize> {
-    let frame = EthernetFrame::new_checked(data).ok()?;
-    let (header, protocol) = match frame.ethertype() {
-        EtherType::IPV4 => {
-            let ip = Ipv4Packet::new_checked(frame.payload()).ok()?;
-            (ip.header_len(), ip.protocol())
-        }
-        EtherType::IPV6 => {
-            let ip = Ipv6Packet::new_checked(frame.payload()).ok()?;
-            (ip.total_len() - ip.payload_len(), ip.next_header())
-        }
-        _ => return None,
-    };
-    let ip_end = frame.payload_offset() + header;
-    Some(match protocol {
-        IpProtocol::UDP => ip_end + udp::HEADER_LEN,
-        _ => ip_end,
-    })
 }

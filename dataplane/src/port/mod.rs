@@ -10,6 +10,7 @@ pub mod sink;
 pub mod station;
 pub mod tap;
 pub mod tun;
+pub mod tunnels;
 pub mod underlay;
 pub mod uplink;
 pub mod wire;

@@ -1,18 +1,18 @@
 //! Leads what a device receives to AF_XDP sockets, past the host's own stack.
 //!
-//! A program on the device hands packets to the socket of their queue: all of them, or those for a
-//! tunnel endpoint or a station. What has no socket, and whatever the program does not recognise, the host gets.
+//! A program on the device hands packets to the socket of their queue: all of them, or those for
+//! tunnel endpoints or a station. What has no socket, and whatever the program does not recognise, the host gets.
 //! It holds as long as the [`XdpProgram`] lives, so nothing stays behind when the process ends, and
 //! it replaces no program of others.
 
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use super::classifier::{
-    Assembler, CALL, CONTEXT, END, LOAD_CONSTANT, LOAD_WORD, MOVE_CONSTANT, PACKET, XDP,
+    Assembler, CALL, CONTEXT, END, LOAD_CONSTANT, LOAD_WORD, MOVE_CONSTANT, PACKET, RESULT, XDP,
 };
 use super::station::{self, Station};
+use super::tunnels::{self, Tunnels};
 use crate::sys::bpf::{self, Instruction, ProgramKind, XdpMode};
 use crate::sys::packet;
 use crate::sys::xdp::RECEIVE_MAX;
@@ -22,9 +22,9 @@ use crate::sys::xdp::RECEIVE_MAX;
 pub enum Selection {
     /// All.
     All,
-    /// Whole, untagged UDP packets without IP options for this tunnel endpoint, as far as they fit
-    /// a socket's memory. The host's sockets get the others, fragments put together.
-    Endpoint(SocketAddr),
+    /// Whole, untagged packets without IP options for these tunnel endpoints, as far as they fit a
+    /// socket's memory. The host's sockets get the others, fragments put together.
+    Tunnels(Tunnels),
     /// What is for this station, as far as it fits a socket's memory. The device listens to its MAC
     /// address as to its own.
     Station(Station),
@@ -34,7 +34,7 @@ pub enum Selection {
 #[derive(Debug)]
 pub struct XdpProgram {
     sockets: OwnedFd,
-    _link: OwnedFd,
+    link: OwnedFd,
     /// Makes the device listen to another MAC address.
     _member: Option<OwnedFd>,
 }
@@ -57,13 +57,25 @@ impl XdpProgram {
         let link = bpf::attach_xdp(program.as_fd(), device, mode)?;
         let member = match selection {
             Selection::Station(station) => Some(packet::listen_to(device, station.mac.0)?),
-            Selection::All | Selection::Endpoint(_) => None,
+            Selection::All | Selection::Tunnels(_) => None,
         };
         Ok(Self {
             sockets,
-            _link: link,
+            link,
             _member: member,
         })
+    }
+
+    /// Leads these packets from now on, and those of before no more. Not for stations, which come
+    /// with a MAC address.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says; then all is as before.
+    pub fn select(&self, selection: &Selection) -> io::Result<()> {
+        let program = program(self.sockets.as_fd(), selection);
+        let program = bpf::load(ProgramKind::Xdp, &program)?;
+        bpf::replace_xdp(self.link.as_fd(), program.as_fd())
     }
 
     /// Leads what comes by a queue to the bound AF_XDP socket of that queue, until it is closed.
@@ -89,9 +101,15 @@ fn program(sockets: BorrowedFd<'_>, selection: &Selection) -> Vec<Instruction> {
     let mut program = Assembler::of(XDP);
     match selection {
         Selection::All => {}
-        Selection::Endpoint(local) => {
+        Selection::Tunnels(tunnels) if tunnels.is_empty() => {
+            program.push(MOVE_CONSTANT, RESULT, 0, 0, PASS);
+            program.exit();
+            return program.finish();
+        }
+        Selection::Tunnels(tunnels) => {
             program.require_at_most(RECEIVE_MAX as i32);
-            program.require_datagram(*local);
+            let ours = tunnels::recognise(&mut program, tunnels);
+            ours.into_iter().for_each(|jump| program.land(jump));
         }
         Selection::Station(station) => {
             program.require_at_most(RECEIVE_MAX as i32);
@@ -110,17 +128,30 @@ fn program(sockets: BorrowedFd<'_>, selection: &Selection) -> Vec<Instruction> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::IpAddr;
+    use std::net::{IpAddr, SocketAddr};
 
-    use ringlay_encap::MacAddr;
+    use ringlay_encap::{Encapsulation, MacAddr, UdpChecksum};
 
     use super::*;
+    use crate::endpoint::Endpoint;
 
     #[test]
     fn the_kernel_takes_the_program_for_each_selection() {
         let sockets = bpf::socket_map(1).expect("these tests need root");
-        let endpoints = ["192.168.77.1:4789", "[fd77::1]:4789"];
-        let endpoints = endpoints.map(|local| Selection::Endpoint(local.parse().unwrap()));
+        let endpoints = ["192.168.77.1", "fd77::1"].map(|local| local.parse().unwrap());
+        let endpoints = endpoints.into_iter().flat_map(|local: IpAddr| {
+            let endpoint = move |encapsulation: Encapsulation| Endpoint {
+                local: SocketAddr::new(local, encapsulation.udp_port().unwrap_or(0)),
+                encapsulation,
+                checksum: UdpChecksum::On,
+            };
+            const ALL: &[Encapsulation] = &Encapsulation::ALL;
+            let some = (0..=ALL.len()).flat_map(|end| [&ALL[..end], &ALL[end..]]);
+            some.map(move |some| {
+                let endpoints = some.iter().copied().map(endpoint);
+                Selection::Tunnels(Tunnels::new(local, endpoints))
+            })
+        });
         let stations = [(0, false), (9, false), (9, true)].map(|(count, proxy)| {
             let v4 = (0..count).map(|n| IpAddr::from([10, 0, 0, n]));
             let v6 = (0..count).map(|n| IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 0, n.into()]));
@@ -131,7 +162,7 @@ mod tests {
             })
         });
         let others = stations.into_iter().chain([Selection::All]);
-        for selection in endpoints.into_iter().chain(others) {
+        for selection in endpoints.chain(others) {
             let program = program(sockets.as_fd(), &selection);
             bpf::load(ProgramKind::Xdp, &program).unwrap();
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{AttachError, Runtime};
 use crate::counters::QueueCounters;
 use crate::driver::{Owner, Queue};
-use crate::id::{PortId, UnderlayId};
+use crate::id::PortId;
 use crate::port::wire::{self, WireDevice};
 use crate::port::xdp::XdpProgram;
 use crate::worker::Command;
@@ -15,32 +15,31 @@ use crate::worker::Command;
 type Spread = (Vec<Vec<Queue>>, XdpProgram, Vec<OwnedFd>);
 
 impl Runtime {
-    /// Serves the queues of the device that is an endpoint's wire, besides its sockets: each by one
-    /// worker, some by none or several of them if there are not as many as workers. Returns what
+    /// Serves the queues of the device that is the wire of all endpoints, besides their sockets: each
+    /// by one worker, some by none or several of them if there are not as many as workers. Returns what
     /// leads packets to them; drop it before [`Self::remove_wire`].
     ///
     /// # Errors
     ///
     /// See [`AttachError`]; then the wire is not served, and the sockets are.
-    pub fn add_wire(&self, id: UnderlayId, device: WireDevice) -> Result<XdpProgram, AttachError> {
-        let (queues, program, copies) = self.spread(Owner::Uplink(id), device)?;
+    pub fn add_wire(&self, device: WireDevice) -> Result<XdpProgram, AttachError> {
+        let (queues, program, copies) = self.spread(Owner::Wire, device)?;
         match self.attach_led(queues, &program, copies) {
             Ok(counters) => {
-                let mut queues = self.queues();
-                queues.underlays.entry(id).or_default().extend(counters);
+                self.queues().wire.extend(counters);
                 Ok(program)
             }
             Err(error) => {
-                self.remove_wire(id);
+                self.remove_wire();
                 Err(error)
             }
         }
     }
 
-    /// Closes the sockets of an endpoint's wire; when it returns no worker uses them. What was to
-    /// leave by it leaves by the endpoint's own sockets from then on.
-    pub fn remove_wire(&self, id: UnderlayId) {
-        self.broadcast(|done| Command::DetachUplink { id, done });
+    /// Closes the sockets of the wire; when it returns no worker uses them. What was to leave by it
+    /// leaves by the endpoints' own sockets from then on.
+    pub fn remove_wire(&self) {
+        self.broadcast(|done| Command::DetachWire { done });
     }
 
     /// Serves the queues of a device that is an Ethernet port, each by one worker. Workers beyond

@@ -66,6 +66,15 @@ struct LinkCreate {
     flags: u32,
 }
 
+/// The part of `union bpf_attr` that `BPF_LINK_UPDATE` needs.
+#[repr(C)]
+struct LinkUpdate {
+    link: u32,
+    program: u32,
+    flags: u32,
+    old_program: u32,
+}
+
 /// The part of `union bpf_attr` that `BPF_PROG_QUERY` of a device needs.
 #[repr(C)]
 struct ProgramQuery {
@@ -87,6 +96,7 @@ const BPF_MAP_UPDATE_ELEM: libc::c_int = 2;
 const BPF_PROG_LOAD: libc::c_int = 5;
 const BPF_PROG_QUERY: libc::c_int = 16;
 const BPF_LINK_CREATE: libc::c_int = 28;
+const BPF_LINK_UPDATE: libc::c_int = 29;
 const BPF_MAP_TYPE_ARRAY: u32 = 2;
 const BPF_MAP_TYPE_XSKMAP: u32 = 17;
 const BPF_F_MMAPABLE: u32 = 1 << 10;
@@ -197,6 +207,24 @@ pub fn attach_xdp(program: BorrowedFd<'_>, device: u32, mode: XdpMode) -> io::Re
     // SAFETY: `attributes` is what BPF_LINK_CREATE reads, with zeroes for what is left out; it
     // contains no pointers.
     unsafe { open(BPF_LINK_CREATE, attributes) }
+}
+
+/// Puts `program` in the place of the one that a descriptor of [`attach_xdp`] keeps running: each
+/// packet meets one of them.
+///
+/// # Errors
+///
+/// `ENOLINK` when the device is gone.
+pub fn replace_xdp(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
+    let mut attributes = LinkUpdate {
+        link: link.as_raw_fd().cast_unsigned(),
+        program: program.as_raw_fd().cast_unsigned(),
+        flags: 0,
+        old_program: 0,
+    };
+    // SAFETY: `attributes` is what BPF_LINK_UPDATE reads, with zeroes for what is left out; it
+    // contains no pointers.
+    unsafe { call(BPF_LINK_UPDATE, &mut attributes) }.map(drop)
 }
 
 /// A map from numbers below `entries` to AF_XDP sockets (`BPF_MAP_TYPE_XSKMAP`), empty.

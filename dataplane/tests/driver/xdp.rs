@@ -12,7 +12,7 @@ use ringlay_dataplane::counters::QueueCounters;
 use ringlay_dataplane::driver::{DriverConfig, DriverKind, Owner, Queue, QueueId};
 use ringlay_dataplane::drop_reason::DropReason;
 use ringlay_dataplane::frame::{Frame, Ingress};
-use ringlay_dataplane::id::UnderlayId;
+use ringlay_dataplane::id::{PortId, UnderlayId};
 use ringlay_dataplane::port::xdp::{Selection, XdpProgram};
 use ringlay_dataplane::sys::bpf::XdpMode;
 use ringlay_dataplane::sys::{link, xdp};
@@ -55,7 +55,7 @@ fn attach(
         let socket = xdp::open().expect("these tests need AF_XDP");
         let copy = socket.try_clone().unwrap();
         let queue = Queue::Xdp {
-            owner: Owner::Uplink(UnderlayId(id)),
+            owner: Owner::Port(PortId(id)),
             socket,
             device,
             queue: 0,
@@ -109,7 +109,7 @@ fn frames_of_every_size_cross_in_both_modes(kind: DriverKind) {
                 rig.driver.flush();
                 for (frame, &len) in collect(&mut rig, lengths.len()).iter().zip(lengths) {
                     assert_eq!(frame.data(), packet(len as u64, len));
-                    assert_eq!(frame.meta.ingress, Ingress::Uplink(UnderlayId(2)));
+                    assert_eq!(frame.meta.ingress, Ingress::Ethernet(PortId(2)));
                     assert!(frame.headroom() >= 128 && frame.tailroom() >= 60_000);
                 }
             }
@@ -195,7 +195,7 @@ fn queues_of_both_kinds_are_served_together(kind: DriverKind) {
                 let by = move |frame: &&Frame| frame.meta.ingress == id;
                 frames.iter().filter(by).count()
             };
-            assert_eq!(of(Ingress::Uplink(UnderlayId(2))), 40, "round {round}");
+            assert_eq!(of(Ingress::Ethernet(PortId(2))), 40, "round {round}");
             assert_eq!(of(Ingress::Underlay(UnderlayId(4))), 40, "round {round}");
         }
     });
@@ -214,7 +214,7 @@ fn frames_wait_for_a_device_that_is_down(kind: DriverKind) {
             rig.driver.send(out, frame);
         }
         rig.driver.flush();
-        assert_eq!(rig.drops(DropReason::UnderlayTxFull), EXCESS);
+        assert_eq!(rig.drops(DropReason::PortTxFull), EXCESS);
         ip("link set near up");
         let mut arrived = 0;
         while arrived < 200 {
@@ -236,7 +236,7 @@ fn what_does_not_fit_is_dropped_by_name(kind: DriverKind) {
         let fitting = rig.frame(&packet(1, 1_500), NOWHERE);
         rig.driver.send(out, fitting);
         rig.driver.flush();
-        assert_eq!(rig.drops(DropReason::UnderlayTxError), 3);
+        assert_eq!(rig.drops(DropReason::PortTxError), 3);
         assert_eq!(collect(&mut rig, 1)[0].data(), packet(1, 1_500));
     });
 }
@@ -310,11 +310,7 @@ fn a_device_that_is_gone_is_no_trouble(kind: DriverKind) {
             rig.driver.send(out, frame);
             rig.driver.flush();
         }
-        assert_eq!(
-            rig.drops(DropReason::UnderlayTxError),
-            99,
-            "all but the first"
-        );
+        assert_eq!(rig.drops(DropReason::PortTxError), 99, "all but the first");
         assert!(rig.poll().is_empty());
         rig.driver.wait(Some(Duration::from_millis(1))).unwrap();
         rig.driver.detach(out);

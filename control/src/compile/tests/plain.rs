@@ -123,7 +123,6 @@ fn a_known_next_hop_stands_in_the_template() {
     let mut bench = bench(Encap::Plain);
     let mac = MacAddr([2, 0, 0, 0, 0, 7]);
     let onward = Wire {
-        endpoint: UnderlayId(0),
         mac,
         mtu: 1500,
         next_hops: BTreeMap::from([(address(1), FAR)]),

@@ -88,6 +88,30 @@ fn super_frames_leave_whole_by_an_uplink() {
 }
 
 #[test]
+fn packets_leave_one_by_one_by_a_wire() {
+    let mut rig = rig(true);
+    rig.tables.insert_wire(DIRECT, 1500);
+    let packet = tcp(true, 7, true, &bytes(20_000));
+    let frames = [
+        super_frame(&rig, &packet, 1200),
+        rig.frame(Ingress::Port(PORT), &tcp(true, 7, true, b"single")),
+    ];
+    let (_, sockets) = rig.run(frames);
+    assert!(sockets.is_empty());
+    let uplinks = rig.uplinks();
+    assert_eq!(uplinks.len(), 17 + 1);
+    for frame in &uplinks {
+        assert!(leads_to_peer(frame));
+        assert_eq!(frame.meta.offload, crate::frame::Offload::default());
+        assert_eq!(usize::from(frame.meta.outer), 14);
+        assert_eq!(frame.data()[..6], ROUTER_MAC.0);
+        assert_eq!(frame.data()[6..14], [&DEVICE_MAC.0[..], &[8, 0]].concat());
+        let ip = etherparse::SlicedPacket::from_ip(&frame.data()[14..]).unwrap();
+        assert!(ip.transport.is_some() && frame.len() <= 14 + 1240);
+    }
+}
+
+#[test]
 fn sockets_get_packets_one_behind_the_other() {
     let mut rig = rig(false);
     let packet = tcp(true, 7, true, &bytes(20_000));

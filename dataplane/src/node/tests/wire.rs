@@ -1,11 +1,13 @@
 //! The wire: whole frames out, and frames that lack no more than checksums in.
 
 use ringlay_encap::checksum;
+use ringlay_encap::ip::IpVersion;
 use ringlay_encap::ipv4::Ipv4Packet;
+use ringlay_encap::template::Inner;
 
+use super::encapsulations::{self, kinds};
 use super::super_frames::{bytes, super_frame, tcp};
 use super::*;
-use crate::node::strip_outer;
 
 /// Bytes from the outer Ethernet header to VXLAN, and to the inner IP header.
 const OUTER: usize = 14 + 20 + 8;
@@ -127,13 +129,9 @@ fn a_pool_that_is_used_up_costs_packets_and_no_more() {
 fn a_whole_frame_becomes_what_a_socket_sends() {
     let mut rig = rig();
     rig.send_from_port(&udp4("10.42.1.1", "10.42.2.1", 64, b"hello"));
-    let mut frame = rig.uplinks().pop().unwrap();
-    let datagram = frame.data()[OUTER..].to_vec();
-    assert!(strip_outer(&mut frame));
-    assert_eq!(frame.data(), datagram);
+    let frame = rig.uplinks().pop().unwrap();
+    assert_eq!(usize::from(frame.meta.outer), OUTER);
     assert_eq!(frame.meta.remote, "192.168.77.2:4789".parse().unwrap());
-    assert!(!strip_outer(&mut frame), "a VXLAN header is none of these");
-    assert_eq!(frame.data(), datagram);
 }
 
 /// What a kernel's VXLAN device sends around `packet` through a pair of virtual devices.
@@ -148,7 +146,7 @@ fn from_kernel(packet: &[u8]) -> Vec<u8> {
 }
 
 fn receive(rig: &mut Rig, data: &[u8]) -> Vec<Frame> {
-    let frame = rig.frame(Ingress::Uplink(UNDERLAY), data);
+    let frame = rig.frame(Ingress::Wire, data);
     rig.run([frame]).0
 }
 
@@ -178,4 +176,104 @@ fn checksums_that_a_kernel_left_open_are_not_wrong() {
     frame[INNER - 3] ^= 1;
     assert!(receive(&mut rig, &frame).is_empty());
     rig.assert_only_drop(DropReason::UnderlayBadChecksum);
+}
+
+/// Like [`encapsulations::rig`], but all encapsulations' packets come and go by one wire.
+fn rig_of(key: TunnelKey, inner: Inner, remote: IpAddr) -> (Rig, Template) {
+    let mut rig = encapsulations::rig(key, inner, remote);
+    let before = rig.tables.tunnel(PEER).unwrap().clone();
+    let others = Encapsulation::ALL.into_iter().zip(1..);
+    for (encapsulation, id) in others.map(|(it, id)| (it, UnderlayId(id))) {
+        let id = if encapsulation == key.encapsulation() {
+            UNDERLAY
+        } else {
+            id
+        };
+        let mut endpoint = endpoint(encapsulation);
+        endpoint.local.set_ip(before.local);
+        rig.tables.insert_underlay(id, endpoint);
+        rig.tables.insert_wire(id, LIMIT);
+    }
+    let builder = Template::builder(before.local, remote).ethernet(NEXT, HERE);
+    let template = builder.tunnel(key, inner).unwrap();
+    let tunnel = Tunnel {
+        template: Some(template.clone()),
+        ..before
+    };
+    rig.tables.insert_tunnel(PEER, tunnel);
+    (rig, template)
+}
+
+/// What would come back if the peer sent the inner packet back: no checksum minds.
+fn returned(sent: &[u8], template: &Template, inner: Inner) -> Vec<u8> {
+    let mut frame = sent.to_vec();
+    let mut exchange = |at: usize, len: usize| {
+        let (left, right) = frame[at..at + 2 * len].split_at_mut(len);
+        left.swap_with_slice(right);
+    };
+    let addresses = |version| match version {
+        IpVersion::V4 => (12, 4),
+        IpVersion::V6 => (8, 16),
+    };
+    exchange(0, 6);
+    let (at, len) = addresses(template.version());
+    exchange(14 + at, len);
+    if inner != Inner::Ip {
+        exchange(template.len() - 14, 6);
+    }
+    let (at, len) = addresses(IpVersion::of(&sent[template.len()..]).unwrap());
+    exchange(template.len() + at, len);
+    frame
+}
+
+#[test]
+fn each_encapsulation_comes_and_goes_by_the_same_wire() {
+    let remotes = [PEER_VTEP.into(), "fd77::2".parse().unwrap()];
+    for ((key, inner), remote) in kinds()
+        .into_iter()
+        .flat_map(|it| remotes.map(|to| (it, to)))
+    {
+        let (mut rig, template) = rig_of(key, inner, remote);
+        for packet in [
+            udp4("10.42.1.1", "10.42.2.1", 64, b"four"),
+            udp6("fd42:1::1", "fd42:2::1", 64, b"six"),
+        ] {
+            let (_, sockets) = rig.send_from_port(&packet);
+            assert!(sockets.is_empty());
+            let uplinks = rig.uplinks();
+            let [frame] = &uplinks[..] else {
+                panic!("{key} over {remote}")
+            };
+            assert_eq!(frame.data().len(), template.len() + packet.len());
+            assert_eq!(usize::from(frame.meta.outer), template.tunnel_offset());
+            let back = returned(frame.data(), &template, inner);
+            let ports = receive(&mut rig, &back);
+            assert_eq!(ports.len(), 1, "{key} over {remote}");
+            let len = packet.len();
+            assert_eq!(ports[0].data()[len - 3..], packet[len - 3..]);
+            // Not for us.
+            let mut foreign = back;
+            foreign[if remote.is_ipv4() { 33 } else { 53 }] ^= 1;
+            if remote.is_ipv4() {
+                let mut ip = Ipv4Packet::new_unchecked(&mut foreign[14..]);
+                ip.fill_checksum();
+            }
+            let before = rig.drops(DropReason::UplinkForeign);
+            assert!(receive(&mut rig, &foreign).is_empty());
+            assert_eq!(rig.drops(DropReason::UplinkForeign), before + 1);
+        }
+    }
+}
+
+#[test]
+fn a_protocol_that_no_endpoint_has_is_foreign() {
+    let mut rig = rig();
+    let mut frame = Vec::new();
+    PacketBuilder::ethernet2(NEXT.0, HERE.0)
+        .ipv4(PEER_VTEP.octets(), OUR_VTEP.octets(), 64)
+        .tcp(1, 4789, 3, 4)
+        .write(&mut frame, &[])
+        .unwrap();
+    assert!(receive(&mut rig, &frame).is_empty());
+    rig.assert_only_drop(DropReason::UplinkForeign);
 }
