@@ -3,6 +3,11 @@
 
 use std::fs;
 
+use ringlay_dataplane::{
+    port::xdp::{Selection, XdpProgram},
+    sys::{bpf::XdpMode, link, netns::run_in},
+};
+
 use super::{Netns, bulk::exchange_between, hosts::Hosts};
 
 /// Starts the nodes, of which the first has an Ethernet port besides, with the keys `port`. The
@@ -270,6 +275,51 @@ fn a_station_outlives_what_befalls_its_device_and_its_node() {
     assert_eq!(hosts.wait(0), None);
     hosts.start(0);
     reach_and_talk(&hosts, &guest);
+}
+
+#[test]
+fn a_device_with_a_program_of_others_is_left_alone() {
+    for mode in [XdpMode::Native, XdpMode::Generic] {
+        let mut hosts = Hosts::new();
+        let guest = guest(&hosts);
+        join(&hosts, &guest);
+        route_there(&hosts);
+        hosts.start(0);
+        hosts.start(1);
+        let attach = || XdpProgram::attach(link::index("xp0").unwrap(), 1, mode, &Selection::All);
+        let program = run_in(&hosts.netns_path(0), attach).unwrap().unwrap();
+        let shown = hosts.ip(0, "link show xp0");
+        let (_, number) = shown.split_once("prog/xdp id ").unwrap();
+        let number = number.split_whitespace().next().unwrap();
+        let add = "port add xp0 --kind af_xdp --network blue \
+                   --address 10.42.101.1/24,fd42:101::1/64";
+        let refused = hosts.try_ringlay(0, add);
+        let told = format!("xp0 has an XDP program already (id {number}), which is not replaced");
+        assert!(refused.contains(&told), "{refused}");
+        assert_eq!(hosts.ip(0, "link show xp0"), shown);
+        assert!(!hosts.ringlay(0, "port list").contains("xp0"));
+        assert!(hosts.pings("10.42.2.1"), "other ports are served");
+        drop(program);
+        hosts.ringlay(0, add);
+        reach_and_talk(&hosts, &guest);
+    }
+}
+
+#[test]
+fn without_af_xdp_a_port_of_it_is_refused_and_the_others_are_served() {
+    let mut hosts = Hosts::new();
+    let guest = guest(&hosts);
+    join(&hosts, &guest);
+    hosts.without_af_xdp(|hosts| hosts.start(0));
+    hosts.start(1);
+    let add = "port add xp0 --kind af_xdp --network blue --address 10.42.101.1/24";
+    let refused = hosts.try_ringlay(0, add);
+    assert!(
+        refused.contains("AF_XDP sockets cannot be had"),
+        "{refused}"
+    );
+    assert!(!hosts.ip(0, "link show xp0").contains("xdp"));
+    assert!(hosts.pings("10.42.2.1"));
 }
 
 #[test]
