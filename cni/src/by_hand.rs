@@ -82,7 +82,7 @@ pub(crate) fn answer(mut arguments: impl Iterator<Item = String>) -> Option<Exit
             return Some(ExitCode::SUCCESS);
         }
         "-V" | "--version" => {
-            println!("ringlay-cni {}", env!("CARGO_PKG_VERSION"));
+            print!("{}", version());
             return Some(ExitCode::SUCCESS);
         }
         "install" => install::run,
@@ -93,6 +93,11 @@ pub(crate) fn answer(mut arguments: impl Iterator<Item = String>) -> Option<Exit
         Ok(options) => run(&options),
         Err(problem) => misused(&problem),
     })
+}
+
+/// What `--version` prints.
+pub(crate) fn version() -> String {
+    concat!("ringlay-cni ", env!("CARGO_PKG_VERSION"), "\n").to_owned()
 }
 
 fn misused(problem: &str) -> ExitCode {

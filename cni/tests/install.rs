@@ -6,7 +6,7 @@
 )]
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::{Command, Output};
 
 use serde_json::{Value, json};
@@ -90,6 +90,17 @@ fn what_is_missing_is_named() {
         shown.contains("ok       plugin") && shown.contains("ok       configuration"),
         "{shown}"
     );
+    let bin = folder.path().join("bin");
+    fs::rename(bin.join("ringlay-cni"), bin.join("portmap")).unwrap();
+    symlink("/bin/echo", bin.join("ringlay-cni")).unwrap();
+    let shown = check(&folder);
+    assert!(shown.contains("is another version (echo "), "{shown}");
+    let chained = ["install", "--network", "blue", "--portmap"];
+    assert!(ringlay_cni(PLUGIN, &folder, &chained).status.success());
+    assert!(check(&folder).contains("ok       configuration"));
+    fs::remove_file(bin.join("portmap")).unwrap();
+    let shown = check(&folder);
+    assert!(shown.contains("conflist needs `portmap`, which"), "{shown}");
     fs::write(
         folder.path().join("net.d/05-other.conf"),
         r#"{"type": "bridge"}"#,
