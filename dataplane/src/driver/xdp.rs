@@ -31,6 +31,9 @@ const ENTRIES: u32 = 1024;
 /// Frames that each queue lends to the kernel to receive into, at most.
 const LENT: usize = 256;
 
+/// After so many batches without a wait, packets need wake nobody any more.
+const STREAK: u32 = 16;
+
 /// How long to wait when the kernel needs no packet but time, or frames, to go on.
 const STARVED_WAIT: Duration = Duration::from_millis(1);
 
@@ -43,6 +46,8 @@ pub struct XdpDriver<D> {
     queues: Vec<Option<Attached>>,
     /// What the other driver watches: readable when a queue is. None before the first one.
     watched: Option<WatchSet>,
+    /// Batches received since the last wait.
+    streak: u32,
     /// Whose turn it is to receive first.
     turn: usize,
 }
@@ -52,6 +57,8 @@ struct Attached {
     owner: Owner,
     socket: XdpSocket,
     counters: Arc<QueueCounters>,
+    /// It is in the set that the other driver watches.
+    watched: bool,
     /// The device is gone.
     gone: bool,
 }
@@ -65,6 +72,7 @@ impl<D: Driver> XdpDriver<D> {
             ledger: Ledger::new(counters),
             queues: Vec::new(),
             watched: None,
+            streak: 0,
             turn: 0,
         }
     }
@@ -84,11 +92,31 @@ impl<D: Driver> XdpDriver<D> {
 
     /// Takes what has arrived, beginning with another queue each time.
     fn receive_own(&mut self, batch: &mut Batch) {
-        let count = self.queues.len();
+        let (count, before) = (self.queues.len(), batch.len());
         for offset in 0..count {
             if let Some(queue) = &mut self.queues[(self.turn + offset) % count] {
                 queue.receive(&self.ledger, batch);
                 queue.replenish(&self.pool);
+            }
+        }
+        if batch.len() > before {
+            self.streak = self.streak.saturating_add(1);
+            if self.streak == STREAK {
+                self.unwatch();
+            }
+        }
+    }
+
+    /// Spares the kernel waking someone for each packet that comes, and for each that has left,
+    /// until there is a wait again: that took a tenth of what a small packet costs.
+    fn unwatch(&mut self) {
+        for queue in self.queues.iter_mut().flatten() {
+            if let Some(set) = &self.watched
+                && std::mem::take(&mut queue.watched)
+            {
+                self.ledger.system_calls(1);
+                // It was added, so the set has it.
+                let _ = set.remove(queue.socket.as_fd());
             }
         }
     }
@@ -153,6 +181,17 @@ impl Attached {
             debug_assert!(refused.is_ok(), "fewer are lent than the ring takes");
         }
         self.socket.publish();
+    }
+
+    /// Has the other driver's wait end when a packet comes; false if that cannot be had.
+    fn watch(&mut self, set: Option<&WatchSet>, ledger: &Ledger) -> bool {
+        if !self.watched
+            && let Some(set) = set
+        {
+            ledger.system_calls(1);
+            self.watched = set.add(self.socket.as_fd()).is_ok();
+        }
+        self.watched
     }
 
     fn send(&mut self, ledger: &Ledger, frame: Frame) {
@@ -231,6 +270,7 @@ impl<D: Driver> Driver for XdpDriver<D> {
             owner,
             socket,
             counters,
+            watched: true,
             gone: false,
         };
         attached.count_missed();
@@ -292,15 +332,19 @@ impl<D: Driver> Driver for XdpDriver<D> {
 
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let mut longest = timeout;
+        self.streak = 0;
         for queue in self.queues.iter_mut().flatten().filter(|queue| !queue.gone) {
             queue.replenish(&self.pool);
+            let watched = queue.watch(self.watched.as_ref(), &self.ledger);
             if queue.socket.has_packets() {
                 return Ok(());
             }
             if queue.socket.has_backlog() || queue.socket.lent() == 0 {
                 queue.flush(&self.ledger);
-                longest = Some(timeout.map_or(STARVED_WAIT, |it| it.min(STARVED_WAIT)));
+            } else if watched {
+                continue;
             }
+            longest = Some(timeout.map_or(STARVED_WAIT, |it| it.min(STARVED_WAIT)));
         }
         self.inner.wait(longest)
     }

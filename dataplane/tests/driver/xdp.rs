@@ -153,8 +153,13 @@ fn a_wait_ends_when_a_frame_comes(kind: DriverKind) {
         let socket = UdpSocket::bind("10.9.0.2:0").unwrap();
         socket.set_broadcast(true).unwrap();
         let sent = pattern(7, 300);
-        for _ in 0..20 {
+        for round in 0..20 {
             rig.poll();
+            // After many frames without a wait, too.
+            for _ in 0..2 * round {
+                socket.send_to(&sent, "10.9.0.255:9").unwrap();
+                while !rig.poll().iter().any(|frame| frame.data().ends_with(&sent)) {}
+            }
             thread::scope(|scope| {
                 scope.spawn(|| {
                     // Probably while the driver waits; if it does not yet, it need not.
