@@ -4,12 +4,13 @@
 //! are pushed and pulled by moving the window's start.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::rc::Rc;
 
 use ringlay_encap::ip::IpVersion;
 
 use crate::drop_reason::DropReason;
 use crate::id::{NetworkId, PortId, TunnelId, UnderlayId};
-use crate::sys::arena::Slot;
+use crate::sys::arena::{Arena, Slot};
 
 /// Where a frame came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -193,6 +194,25 @@ impl Frame {
             len: len as u32,
             meta: Meta::NEW,
         }
+    }
+
+    /// The same packet in `other`, at the place where that one's data starts.
+    ///
+    /// # Panics
+    ///
+    /// If `other` has no room for it.
+    #[inline]
+    pub(crate) fn copy_to(&self, mut other: Self) -> Self {
+        other.set_len(self.len());
+        other.data_mut().copy_from_slice(self.data());
+        other.meta = self.meta;
+        other
+    }
+
+    /// Whether its memory is a slot of `arena`.
+    #[inline]
+    pub(crate) fn is_of(&self, arena: &Rc<Arena>) -> bool {
+        self.slot.is_of(arena)
     }
 
     /// Gives up the frame for its slot.

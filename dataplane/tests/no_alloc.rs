@@ -311,12 +311,16 @@ fn run(
             events: &events,
             now,
         };
-        for (ingress, data, change) in traffic
+        for (number, (ingress, data, change)) in traffic
             .iter()
             .cycle()
             .take(repeats(traffic) * traffic.len())
+            .enumerate()
         {
-            let mut frame = pool.copy_of(data).unwrap();
+            // Both sizes of frames, now this way round, now that.
+            let small = (number as u64 + n).is_multiple_of(2);
+            let small = small.then(|| pool.small_copy_of(data)).flatten();
+            let mut frame = small.unwrap_or_else(|| pool.copy_of(data).unwrap());
             frame.meta.ingress = *ingress;
             frame.meta.remote = "192.168.77.2:5000".parse().unwrap();
             change(&mut frame.meta);

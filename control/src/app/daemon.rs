@@ -512,27 +512,17 @@ pub(crate) fn driver_choice(setting: Driver) -> DriverChoice {
 
 fn runtime_config(config: &Config, workers: Vec<Option<usize>>) -> RuntimeConfig {
     let settings = &config.settings;
-    let pins = settings.underlay_driver == UnderlayDriver::AfXdp || has_stations(config);
     RuntimeConfig {
         workers,
-        // AF_XDP pins all of them, needed or not.
-        frames: if pins {
-            PINNED_FRAMES
-        } else {
-            RuntimeConfig::default().frames
-        },
         driver: driver_choice(settings.driver),
         poll: match settings.poll {
             Poll::Adaptive { spin } => PollMode::Adaptive { spin },
             Poll::Busy => PollMode::Busy,
             Poll::Interrupt => PollMode::Interrupt,
         },
+        ..RuntimeConfig::default()
     }
 }
-
-/// Frames of each worker whose memory is pinned: 70 MiB, enough for what a few ports and the
-/// underlay's queue have lent.
-const PINNED_FRAMES: u32 = 1024;
 
 fn random_uuid() -> String {
     let uuid = fs::read_to_string("/proc/sys/kernel/random/uuid");

@@ -72,7 +72,7 @@ pub(super) enum OpenError {
     #[error(transparent)]
     Packet(#[from] OpenPacketError),
     #[error(
-        "the workers' memory, 70 MiB each, may not be pinned: raise RLIMIT_MEMLOCK or grant \
+        "35 MiB of each worker's memory may not be pinned: raise RLIMIT_MEMLOCK or grant \
          CAP_IPC_LOCK"
     )]
     Unpinned(#[source] AttachError),

@@ -1,8 +1,8 @@
 //! Adds AF_XDP queues to a driver. Their rings are looked at without entering the kernel, so they
 //! need of the other driver no more than that its wait ends when a packet comes.
 //!
-//! The kernel receives into frames of the mempool and sends from them. All of the pool is therefore
-//! pinned for each queue: 70 MiB with 1,024 frames.
+//! The kernel receives into small frames of the mempool and sends from them. All of those are
+//! therefore pinned: 35 MiB. What is in a large frame is copied, once, into a small one.
 
 use std::fmt;
 use std::io;
@@ -18,7 +18,7 @@ use crate::batch::{BATCH_SIZE, Batch};
 use crate::counters::{Missed, QueueCounters, WorkerCounters};
 use crate::drop_reason::DropReason;
 use crate::frame::{Frame, Ingress};
-use crate::mempool::Mempool;
+use crate::mempool::{Mempool, SMALL_FRAMES};
 use crate::sys::epoll::WatchSet;
 use crate::sys::xdp::{CHUNK, Copying, XdpConfig, XdpSocket};
 
@@ -26,10 +26,14 @@ use crate::sys::xdp::{CHUNK, Copying, XdpConfig, XdpSocket};
 const FIRST: u16 = 1 << 15;
 
 /// Entries of each ring.
-const ENTRIES: u32 = 1024;
+const ENTRIES: u32 = 2048;
 
-/// Frames that each queue lends to the kernel to receive into, at most.
-const LENT: usize = 256;
+/// Frames that each queue lends to the kernel to receive into, at most: as many as come in a
+/// few milliseconds, for which a worker may not run.
+const LENT: usize = ENTRIES as usize;
+
+/// The least that each of many queues lends.
+const LENT_MIN: usize = 16;
 
 /// After so many batches without a wait, packets need wake nobody any more.
 const STREAK: u32 = 16;
@@ -93,10 +97,11 @@ impl<D: Driver> XdpDriver<D> {
     /// Takes what has arrived, beginning with another queue each time.
     fn receive_own(&mut self, batch: &mut Batch) {
         let (count, before) = (self.queues.len(), batch.len());
+        let share = share(count);
         for offset in 0..count {
             if let Some(queue) = &mut self.queues[(self.turn + offset) % count] {
                 queue.receive(&self.ledger, batch);
-                queue.replenish(&self.pool);
+                queue.replenish(&self.pool, share);
             }
         }
         if batch.len() > before {
@@ -120,6 +125,12 @@ impl<D: Driver> XdpDriver<D> {
             }
         }
     }
+}
+
+/// Frames that each of so many queues lends, so that half of all are left for what is on its way.
+#[inline]
+fn share(queues: usize) -> usize {
+    (SMALL_FRAMES as usize / 2 / queues.max(1)).clamp(LENT_MIN, LENT)
 }
 
 impl Owner {
@@ -171,12 +182,15 @@ impl Attached {
         }
     }
 
-    /// Takes back what was sent, and lends slots, as long as others do not need them more.
+    /// Takes back what was sent, and lends up to `share` slots, as long as others do not need them
+    /// more.
     #[inline]
-    fn replenish(&mut self, pool: &Mempool) {
+    fn replenish(&mut self, pool: &Mempool, share: usize) {
         self.socket.complete();
-        while self.socket.lent() < LENT && pool.available() > BATCH_SIZE {
-            let Some(frame) = pool.allocate() else { break };
+        while self.socket.lent() < share && pool.available_small() > BATCH_SIZE {
+            let Some(frame) = pool.allocate_small() else {
+                break;
+            };
             let refused = self.socket.lend(frame.into_slot());
             debug_assert!(refused.is_ok(), "fewer are lent than the ring takes");
         }
@@ -194,7 +208,7 @@ impl Attached {
         self.watched
     }
 
-    fn send(&mut self, ledger: &Ledger, frame: Frame) {
+    fn send(&mut self, pool: &Mempool, ledger: &Ledger, frame: Frame) {
         if self.gone || !(1..=CHUNK).contains(&frame.len()) {
             return ledger.dropped(self.owner.refused(), &frame);
         }
@@ -204,6 +218,10 @@ impl Attached {
         if self.socket.is_full() {
             return ledger.dropped(self.owner.full(), &frame);
         }
+        let frame = match pool.shrink(frame) {
+            Ok(frame) => frame,
+            Err(frame) => return ledger.dropped(DropReason::PoolExhausted, &frame),
+        };
         ledger.sent(&self.counters, &frame, 0);
         let (start, len) = (frame.headroom(), frame.len());
         let refused = self.socket.send(frame.into_slot(), start, len);
@@ -264,7 +282,7 @@ impl<D: Driver> Driver for XdpDriver<D> {
             copying: Some(Copying::Copy),
             entries: ENTRIES,
         };
-        let socket = XdpSocket::new(socket, Rc::clone(self.pool.arena()), config)?;
+        let socket = XdpSocket::new(socket, Rc::clone(self.pool.shared()), config)?;
         self.watch_queue(&socket)?;
         let mut attached = Attached {
             owner,
@@ -274,7 +292,7 @@ impl<D: Driver> Driver for XdpDriver<D> {
             gone: false,
         };
         attached.count_missed();
-        attached.replenish(&self.pool);
+        attached.replenish(&self.pool, share(index + 1));
         if index == self.queues.len() {
             self.queues.push(None);
         }
@@ -318,7 +336,7 @@ impl<D: Driver> Driver for XdpDriver<D> {
         }
         let index = usize::from(id.0 - FIRST);
         match self.queues.get_mut(index) {
-            Some(Some(queue)) => queue.send(&self.ledger, frame),
+            Some(Some(queue)) => queue.send(&self.pool, &self.ledger, frame),
             _ => self.ledger.dropped(DropReason::PortGone, &frame),
         }
     }
@@ -333,8 +351,9 @@ impl<D: Driver> Driver for XdpDriver<D> {
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let mut longest = timeout;
         self.streak = 0;
+        let share = share(self.queues.len());
         for queue in self.queues.iter_mut().flatten().filter(|queue| !queue.gone) {
-            queue.replenish(&self.pool);
+            queue.replenish(&self.pool, share);
             let watched = queue.watch(self.watched.as_ref(), &self.ledger);
             if queue.socket.has_packets() {
                 return Ok(());

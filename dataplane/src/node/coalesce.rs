@@ -69,11 +69,11 @@ impl Coalesce {
         let stride = usize::from(std::mem::take(&mut frame.meta.segment_size));
         let encapsulation = encapsulation(&frame, context);
         if stride == 0 || frame.len() <= stride {
-            let verdict = self.judge(frame.data(), encapsulation, &frame, hash_seed);
+            let verdict = self.judge(frame.data(), encapsulation, &frame, pool, hash_seed);
             return self.carry_out(verdict, Some(frame), context, &mut enter);
         }
         for datagram in frame.data().chunks(stride) {
-            let verdict = self.judge(datagram, encapsulation, &frame, hash_seed);
+            let verdict = self.judge(datagram, encapsulation, &frame, pool, hash_seed);
             let own = match verdict {
                 Verdict::Merged => None,
                 _ => pool.copy_of(datagram).map(|mut own| {
@@ -95,6 +95,7 @@ impl Coalesce {
         datagram: &[u8],
         encapsulation: Option<Encapsulation>,
         carrier: &Frame,
+        pool: &Mempool,
         hash_seed: u64,
     ) -> Verdict {
         // What is wrong with one that has no packet inside is for decapsulation to say.
@@ -112,7 +113,7 @@ impl Coalesce {
             return Verdict::Alone { flow: Some(flow) };
         }
         if let Some(open) = self.open.iter_mut().find(|open| open.flow == flow)
-            && open.append(datagram, inner, carrier)
+            && open.append(datagram, inner, carrier, pool)
         {
             return Verdict::Merged;
         }
@@ -168,7 +169,7 @@ impl Coalesce {
 
 impl Open {
     /// Adds a datagram's payload if it continues this super-frame.
-    fn append(&mut self, datagram: &[u8], inner: usize, carrier: &Frame) -> bool {
+    fn append(&mut self, datagram: &[u8], inner: usize, carrier: &Frame, pool: &Mempool) -> bool {
         let own = self.frame.data();
         let (header, packet) = datagram.split_at(inner);
         let same_tunnel = own[..self.inner] == *header
@@ -177,10 +178,12 @@ impl Open {
             // As in the kernel's GRO: a congestion mark is one packet's, not its neighbours'.
             && self.frame.meta.traffic_class == carrier.meta.traffic_class
             && self.frame.meta.ttl == carrier.meta.ttl;
-        if !same_tunnel || self.frame.tailroom() < packet.len() {
+        let fits = |frame: &Frame| frame.tailroom() >= packet.len();
+        if !same_tunnel || !fits(&self.frame) && !pool.enlarge(&mut self.frame) {
             return false;
         }
-        if !self.merged.push(&own[inner..], packet) {
+        let own = self.frame.data();
+        if !fits(&self.frame) || !self.merged.push(&own[inner..], packet) {
             return false;
         }
         let payload = &packet[self.merged.header_len()..];

@@ -73,8 +73,9 @@ fn send_in_pieces(
     context.counters.fragmented.add(1);
     context.counters.segmented.add(count as u64 - 1);
     for index in 0..count {
-        let mut piece = pool.allocate().expect("as many were available");
-        piece.set_len(fragmenter.header_len() + fragmenter.payload(index).len());
+        let len = fragmenter.header_len() + fragmenter.payload(index).len();
+        let mut piece = pool.allocate_for(len).expect("as many were available");
+        piece.set_len(len);
         let (header, payload) = piece.data_mut().split_at_mut(fragmenter.header_len());
         fragmenter.write_fragment(index, header, payload);
         piece.meta = frame.meta;

@@ -102,7 +102,8 @@ pub(super) fn into_frames(
 ) {
     let count = segmenter.count();
     for index in 0..count {
-        let Some(mut packet) = pool.allocate() else {
+        let len = link + segmenter.header_len() + segmenter.payload(index).len();
+        let Some(mut packet) = pool.allocate_for(len) else {
             let rest = (count - index) as u64;
             return context.counters.dropped(DropReason::PoolExhausted, rest);
         };
@@ -110,7 +111,7 @@ pub(super) fn into_frames(
             offload: Offload::default(),
             ..frame.meta
         };
-        packet.set_len(link + segmenter.header_len() + segmenter.payload(index).len());
+        packet.set_len(len);
         let (front, rest) = packet.data_mut().split_at_mut(link);
         front.copy_from_slice(&frame.data()[..link]);
         let (header, payload) = rest.split_at_mut(segmenter.header_len());

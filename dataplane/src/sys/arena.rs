@@ -116,7 +116,7 @@ impl Slot {
 
     /// Whether it is one of `arena`.
     #[inline]
-    pub(in crate::sys) fn is_of(&self, arena: &Rc<Arena>) -> bool {
+    pub(crate) fn is_of(&self, arena: &Rc<Arena>) -> bool {
         Rc::ptr_eq(&self.arena, arena)
     }
 

@@ -18,7 +18,7 @@ use ringlay_dataplane::drop_reason::DropReason;
 use ringlay_dataplane::endpoint::Endpoint;
 use ringlay_dataplane::frame::Frame;
 use ringlay_dataplane::id::{PortId, UnderlayId};
-use ringlay_dataplane::mempool::Mempool;
+use ringlay_dataplane::mempool::{Mempool, SMALL_FRAMES};
 use ringlay_dataplane::port::tun::{self, Life, TunConfig, TunDevice, TunOffloads};
 use ringlay_dataplane::port::underlay::{self, UnderlayConfig, UnderlayQueue, UnderlaySockets};
 use ringlay_dataplane::sys::eventfd::Waker;
@@ -133,7 +133,8 @@ impl Rig {
 
     /// All frames are back in the pool.
     pub(crate) fn assert_pool_is_full(&self, frames: u32) {
-        assert_eq!(self.pool.available(), frames as usize);
+        let available = (self.pool.available(), self.pool.available_small());
+        assert_eq!(available, (frames as usize, SMALL_FRAMES as usize));
     }
 }
 

@@ -19,6 +19,7 @@ mod tell;
 mod uplink;
 mod wire;
 
+use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -37,7 +38,7 @@ use crate::endpoint::Endpoint;
 use crate::event::Event;
 use crate::frame::{Frame, Ingress};
 use crate::id::{NetworkId, PortId, TunnelId, UnderlayId};
-use crate::mempool::Mempool;
+use crate::mempool::{Mempool, SMALL_FRAMES};
 use crate::tables::{Fib, Network, NextHop, Port, Tables, Tunnel};
 
 const NET: NetworkId = NetworkId(0);
@@ -152,6 +153,8 @@ struct Rig {
     graph: Graph,
     sink: Sink,
     pool: Mempool,
+    /// Whether the next frame is a small one.
+    small: Cell<bool>,
     counters: CachePadded<WorkerCounters>,
     event_sender: Sender<Event>,
     events: Receiver<Event>,
@@ -168,6 +171,7 @@ impl Rig {
             graph: Graph::new(pool.clone(), 1, now),
             sink: Sink::default(),
             pool,
+            small: Cell::new(true),
             counters: WorkerCounters::new(),
             event_sender,
             events,
@@ -222,8 +226,11 @@ impl Rig {
         self.run([frame])
     }
 
+    /// Every other frame that it is long enough for is a small one, as drivers have both.
     fn frame(&self, ingress: Ingress, data: &[u8]) -> Frame {
-        let mut frame = self.pool.copy_of(data).unwrap();
+        let small = self.small.replace(!self.small.get());
+        let small = small.then(|| self.pool.small_copy_of(data)).flatten();
+        let mut frame = small.unwrap_or_else(|| self.pool.copy_of(data).unwrap());
         frame.meta.ingress = ingress;
         frame
     }
@@ -260,8 +267,8 @@ impl Drop for Rig {
         assert_eq!(came, went, "frames are conserved: {c:?}");
         self.with_graph(|graph, context, _| graph.shut_down(context));
         assert_eq!(
-            self.pool.available(),
-            256,
+            (self.pool.available(), self.pool.available_small()),
+            (256, SMALL_FRAMES as usize),
             "every frame went back to the pool"
         );
     }
