@@ -10,6 +10,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::bounded;
+use crossbeam::utils::CachePadded;
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 use ringlay_dataplane::batch::{BATCH_SIZE, Batch};
 use ringlay_dataplane::counters::WorkerCounters;
@@ -19,8 +20,10 @@ use ringlay_dataplane::frame::{Frame, Gso, Ingress, Offload};
 use ringlay_dataplane::id::{NetworkId, PortId, TunnelId, UnderlayId};
 use ringlay_dataplane::mempool::Mempool;
 use ringlay_dataplane::node::{Context, Graph, Output};
-use ringlay_dataplane::tables::{Fib, Link, Network, NextHop, Port, Tables, Tunnel};
-use ringlay_encap::template::Template;
+use ringlay_dataplane::tables::{
+    Bridge, FdbEntry, Fib, Link, Network, NextHop, Place, Port, Tables, Tunnel,
+};
+use ringlay_encap::template::{Inner, Template};
 use ringlay_encap::{DscpPolicy, Encapsulation, GreKey, MacAddr, TunnelKey, UdpChecksum, Vni};
 
 /// Frames by each encapsulation.
@@ -286,7 +289,8 @@ impl Output for Left {
 impl Left {
     /// Fails unless each of `received` frames went by exactly one way.
     fn assert_conserved(&self, received: usize, counters: &WorkerCounters) {
-        let came = counters.originated.value() + counters.segmented.value();
+        let came =
+            counters.originated.value() + counters.segmented.value() + counters.flooded.value();
         let gone = counters.consumed.value()
             + counters.coalesced.value()
             + counters.held.value()
@@ -349,7 +353,65 @@ fn from_host(random: &mut Random, pool: &Mempool, samples: &[Sample]) -> Frame {
 
 #[test]
 fn whatever_comes_is_counted_once() {
-    let tables = tables();
+    let counters = pour(&tables(), |kind, whole| {
+        assert!(whole > FRAMES / 100, "{kind}: few are whole");
+    });
+    for reason in EXPECTED {
+        assert!(counters.drops(*reason) > 0, "{}", reason.name());
+    }
+}
+
+#[test]
+fn whatever_comes_is_bridged_or_dropped_by_name() {
+    let (mut tables, local) = (tables(), "192.168.77.2".parse().unwrap());
+    let remote: IpAddr = "192.168.77.1".parse().unwrap();
+    let tunnel = tables.tunnel(TunnelId(0)).unwrap().clone();
+    let key = tables.network(NetworkId(0)).unwrap().key;
+    let frames = Template::builder(local, remote).tunnel(key, Inner::Frames);
+    let tunnel = Tunnel {
+        template: Some(frames.unwrap()),
+        ..tunnel
+    };
+    tables.insert_tunnel(TunnelId(0), tunnel);
+    let stations = [
+        (
+            MacAddr([2, 0, 0, 0, 0x42, 0x0a]),
+            Place::Tunnel(TunnelId(0)),
+        ),
+        (MacAddr([2, 0, 0, 0, 0x42, 0x0b]), Place::Port(PortId(0))),
+        (ROUTER, Place::Tunnel(TunnelId(0))),
+    ];
+    let entry = |(mac, place)| FdbEntry::new(mac, place, false);
+    let bridge = Bridge {
+        ports: vec![PortId(0), LINK],
+        tunnels: vec![(remote, TunnelId(0))],
+        learns: true,
+        fdb: stations.map(entry).into_iter().collect(),
+    };
+    let mut ids = (0..).map(NetworkId);
+    while let Some(id) = ids.next().filter(|id| tables.network(*id).is_some()) {
+        tables.insert_bridge(id, bridge.clone());
+    }
+    let mut whole = 0;
+    let counters = pour(&tables, |_, more| whole += more);
+    assert!(whole > FRAMES, "{whole} are whole");
+    assert!(counters.flooded.value() > 0 && counters.segmented.value() > 0);
+    for reason in [
+        DropReason::EtherMalformed,
+        DropReason::EtherMacForeign,
+        DropReason::InnerProtocolUnknown,
+        DropReason::IpMalformed,
+        DropReason::FdbSplitHorizon,
+    ] {
+        assert!(counters.drops(reason) > 0, "{}", reason.name());
+    }
+}
+
+/// Takes all that is hostile, and tells how many frames of each kind left by ports.
+fn pour(
+    tables: &Tables,
+    mut told: impl FnMut(Encapsulation, usize),
+) -> CachePadded<WorkerCounters> {
     let pool = Mempool::new(1024).unwrap();
     let counters = WorkerCounters::new();
     let (events, _receiver) = bounded(16);
@@ -370,7 +432,7 @@ fn whatever_comes_is_counted_once() {
                 batch.push(frame).unwrap();
             }
             let context = Context {
-                tables: &tables,
+                tables,
                 counters: &counters,
                 events: &events,
                 now: start + Duration::from_millis(round as u64),
@@ -378,11 +440,8 @@ fn whatever_comes_is_counted_once() {
             graph.run(&mut batch, &context, &mut left);
             left.assert_conserved(received, &counters);
         }
-        let kind = Encapsulation::ALL[kind];
-        assert!(left.ports > before + FRAMES / 100, "{kind}: few are whole");
+        told(Encapsulation::ALL[kind], left.ports - before);
     }
     assert_eq!(pool.available(), 1024, "frames come back");
-    for reason in EXPECTED {
-        assert!(counters.drops(*reason) > 0, "{}", reason.name());
-    }
+    counters
 }

@@ -1,7 +1,7 @@
 //! Bridged networks: guests in namespaces of their own, on one Ethernet across two nodes, or a node
-//! and a kernel bridge with a VXLAN device.
+//! and a bridge of the kernel or of Open vSwitch.
 //!
-//! Needs root, iproute2, ethtool and ping, and fails without any of them.
+//! Needs root, iproute2, ethtool, ping and Open vSwitch, and fails without any of them.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -10,5 +10,6 @@ mod support;
 
 mod fdb;
 mod kernel;
+mod ovs;
 mod site;
 mod traffic;

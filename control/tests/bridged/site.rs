@@ -53,6 +53,7 @@ impl Guest {
 pub(crate) struct Site<'a> {
     pub(crate) driver: &'a str,
     pub(crate) underlay_driver: &'a str,
+    pub(crate) underlay: Underlay,
     /// Keys of the network.
     pub(crate) network: &'a str,
     /// Further lines.
@@ -64,7 +65,7 @@ impl Site<'_> {
     /// behind a port of its own, `gN`.
     pub(crate) fn start(&self, pair: &Pair, host: usize, guests: &[&Guest]) -> Node {
         let hosts = [&pair.node, &pair.peer];
-        let ends = [Underlay::V4.node(), Underlay::V4.peer()];
+        let ends = [self.underlay.node(), self.underlay.peer()];
         let name = format!("node{host}");
         let socket = pair.directory().join(format!("{name}.sock"));
         let Self {
@@ -72,6 +73,7 @@ impl Site<'_> {
             underlay_driver,
             network,
             more,
+            ..
         } = self;
         let mut text = format!(
             "[node]\nname = \"{name}\"\nsocket = \"{}\"\n\
@@ -102,6 +104,7 @@ impl Site<'_> {
 pub(crate) const VXLAN: Site<'_> = Site {
     driver: "auto",
     underlay_driver: "udp",
+    underlay: Underlay::V4,
     network: "vni = 42",
     more: "",
 };

@@ -2,7 +2,7 @@
 
 use super::site::{DEVICE, Guest, Site, VXLAN, drops, wait_until_known};
 use super::support::node::Node;
-use super::support::pair::{Pair, ip, number_after, run};
+use super::support::pair::{Pair, Underlay, ip, number_after, run};
 use super::support::traffic::{exchange_tcp, exchange_udp, ping};
 
 const MEGABYTE: usize = 1 << 20;
@@ -51,8 +51,8 @@ fn overlay(site: &Site<'_>) {
     ];
     talk(near, beside, far);
     nodes.iter().for_each(assert_clean);
-    let end = "vtep 192.168.77.1";
-    wait_until_known(&nodes[1], &near.mac, end, "learned");
+    let end = format!("vtep {}", site.underlay.node());
+    wait_until_known(&nodes[1], &near.mac, &end, "learned");
     wait_until_known(&nodes[0], &near.mac, "port g0", "learned");
     for node in nodes {
         node.stop();
@@ -71,6 +71,17 @@ fn guests_of_two_nodes_share_one_ethernet() {
 fn geneve_and_gre_carry_frames_too() {
     for network in ["encap = \"geneve\"\nvni = 42", "encap = \"gre\"\nkey = 7"] {
         overlay(&Site { network, ..VXLAN });
+    }
+}
+
+#[test]
+fn an_underlay_of_ipv6_carries_them_too() {
+    for underlay_driver in ["udp", "tunnel-gso"] {
+        overlay(&Site {
+            underlay: Underlay::V6,
+            underlay_driver,
+            ..VXLAN
+        });
     }
 }
 
