@@ -7,7 +7,7 @@ use ringlay_encap::fragment::Fragmenter;
 use ringlay_encap::segment::Segmenter;
 
 use super::tunnel_encap::{ethertype, finish_checksum, fit_tcp};
-use super::{Context, Edges, fragment, put, segment};
+use super::{Context, Edges, fragment, ip_input, put, segment};
 use crate::batch::Batch;
 use crate::drop_reason::DropReason;
 use crate::frame::{Frame, Gso};
@@ -15,7 +15,7 @@ use crate::mempool::Mempool;
 use crate::tables::Link;
 
 pub(super) fn process(input: &mut Batch, edges: &mut Edges, context: &Context<'_>, pool: &Mempool) {
-    for frame in input.drain() {
+    for mut frame in input.drain() {
         let Some(link) = context.tables.link(frame.meta.egress) else {
             context.discard(frame, DropReason::PortGone);
             continue;
@@ -24,6 +24,7 @@ pub(super) fn process(input: &mut Batch, edges: &mut Edges, context: &Context<'_
             put(&mut edges.hold_host, frame);
             continue;
         };
+        ip_input::note_too_long(&mut frame, link.mtu);
         match frame.meta.offload.gso {
             Gso::None if frame.len() > link.mtu => {
                 send_in_pieces(frame, link, host, edges, pool, context);

@@ -74,7 +74,7 @@ pub(super) fn note_unfinished(frame: &mut Frame, context: &Context<'_>) {
 fn note_unfinished_at(frame: &mut Frame, at: usize, context: &Context<'_>) {
     note_unfinished_checksum(frame, at);
     if is_long_and_unfinished(frame) && over_ip(frame, context) {
-        note_super_frame(frame, at);
+        note_super_frame(frame, at, SEGMENT);
     }
 }
 
@@ -112,11 +112,25 @@ fn is_long_and_unfinished(frame: &Frame) -> bool {
     offload.needs_checksum && offload.gso == Gso::None && frame.len() > LONGEST
 }
 
+/// What any link has room for.
+const SEGMENT: usize = 1280;
+
+/// Takes TCP that came out of a tunnel, unfinished and longer than the link that it is to leave by,
+/// for a super-frame. UDP sockets, too, are handed whole what a kernel, or a node with an uplink, has
+/// left to a virtual device to be cut.
+#[inline]
+pub(super) fn note_too_long(frame: &mut Frame, mtu: usize) {
+    let from_tunnel = matches!(frame.meta.ingress, Ingress::Underlay(_));
+    let offload = &frame.meta.offload;
+    if from_tunnel && offload.needs_checksum && offload.gso == Gso::None && frame.len() > mtu {
+        note_super_frame(frame, 0, mtu);
+    }
+}
+
 /// The kernel hands raw sockets super-frames, those of the sender and those that it put together
 /// itself, as one packet, and does not say how long the parts were. What is unfinished and too
-/// long for Ethernet is taken for one. TCP may be cut anew, into what any link has room for.
-fn note_super_frame(frame: &mut Frame, at: usize) {
-    const SEGMENT: usize = 1280;
+/// long for Ethernet is taken for one. TCP may be cut anew, into packets of `longest` bytes.
+fn note_super_frame(frame: &mut Frame, at: usize, longest: usize) {
     let offload = frame.meta.offload;
     let data = &frame.data()[at..];
     let (gso, protocol) = match data[0] >> 4 {
@@ -130,7 +144,8 @@ fn note_super_frame(frame: &mut Frame, at: usize) {
         let header_len = start + tcp.header_len();
         let offload = &mut frame.meta.offload;
         offload.gso = gso;
-        offload.gso_size = (SEGMENT - header_len) as u16; // headers are 120 bytes at most
+        // Headers are 120 bytes at most.
+        offload.gso_size = longest.saturating_sub(header_len).max(1) as u16;
         offload.header_len = (at + header_len) as u16;
     }
 }

@@ -448,6 +448,33 @@ fn a_device_that_does_not_cut_is_handed_finished_frames() {
     assert_eq!(whole, payload);
 }
 
+/// A kernel leaves cutting to the underlay's device, and a virtual one leaves it to the receiver.
+#[test]
+fn what_a_socket_hands_over_uncut_is_cut_for_the_link() {
+    for offloads in [true, false] {
+        let mut rig = rig(offloads);
+        let payload = bytes(20_000);
+        let mut packet = tcp(false, 7, true, &payload);
+        let mut view = Ipv4Packet::new_unchecked(&mut packet[..]);
+        view.set_dst_addr(HOST.parse().unwrap());
+        view.fill_checksum();
+        let pseudo = view.pseudo_header(20_020);
+        packet[36..38].copy_from_slice(&pseudo.fold().to_be_bytes());
+        let (ports, _) = rig.send_from_vtep(PEER_VTEP, &vxlan_ip4(&packet));
+        if offloads {
+            let offload = ports[0].meta.offload;
+            assert_eq!((ports.len(), offload.gso), (1, Gso::TcpV4));
+            let lengths = (offload.header_len, usize::from(offload.gso_size));
+            assert_eq!(lengths, (54, LINK_MTU - 40));
+            continue;
+        }
+        let packets: Vec<_> = ports.iter().map(to_host).collect();
+        assert!(packets.iter().all(|packet| packet.len() <= LINK_MTU));
+        let whole: Vec<u8> = packets.iter().flat_map(|it| it[40..].to_vec()).collect();
+        assert_eq!(whole, payload);
+    }
+}
+
 #[test]
 fn a_packet_between_links_stays_where_it_lies() {
     let mut rig = rig(false);
