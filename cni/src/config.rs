@@ -17,6 +17,9 @@ const TUN: &str = "tun";
 /// Devices with Ethernet.
 const TAP: &str = "tap";
 const VETH: &str = "veth";
+/// How the other end of a pair of devices is served.
+const PACKET: &str = "packet";
+const AF_XDP: &str = "af_xdp";
 
 /// A configuration in a version that we speak.
 #[derive(Debug)]
@@ -30,6 +33,8 @@ pub(crate) struct NetworkConfig {
     pub(crate) socket: PathBuf,
     /// What sort of device the container gets; what the daemon thinks right if it does not say.
     pub(crate) attach: String,
+    /// How the other end of a pair of devices is served; `packet` if it does not say.
+    driver: String,
     /// The result of the plugins before.
     pub(crate) previous_result: Option<Value>,
     /// The plugin that chooses addresses; the daemon does if there is none.
@@ -97,6 +102,14 @@ impl NetworkConfig {
         [TAP, VETH].contains(&self.attach.as_str())
     }
 
+    /// The sort of device as the daemon calls it.
+    pub(crate) fn kind(&self) -> String {
+        match (self.attach.as_str(), self.driver.as_str()) {
+            (VETH, AF_XDP) => format!("{VETH}-{AF_XDP}"),
+            (attach, _) => attach.to_owned(),
+        }
+    }
+
     /// Reads a configuration, its version first: what the keys mean depends on it.
     pub(crate) fn parse(input: &[u8]) -> Result<Self, Failure> {
         let raw: RawConfig =
@@ -122,6 +135,7 @@ impl NetworkConfig {
             name,
             socket: raw.socket.unwrap_or_else(|| DEFAULT_SOCKET.into()),
             attach: raw.attach.unwrap_or_default(),
+            driver: raw.driver.unwrap_or_else(|| PACKET.to_owned()),
             previous_result: raw.previous_result.filter(Value::is_object),
             ipam: raw.ipam.and_then(|ipam| ipam.kind),
             routes: raw.routes.unwrap_or_default(),
@@ -166,6 +180,7 @@ struct RawConfig {
     network: Option<String>,
     socket: Option<PathBuf>,
     attach: Option<String>,
+    driver: Option<String>,
     ipam: Option<RawIpam>,
     routes: Option<Vec<Route>>,
     dns: Option<Value>,
@@ -222,6 +237,16 @@ impl RawConfig {
             let reason =
                 format!("this version supports `{TUN}`, `{TAP}` and `{VETH}`, not `{attach}`");
             return invalid("attach", reason);
+        }
+        if let Some(driver) = self.driver.as_deref() {
+            if self.attach.as_deref() != Some(VETH) {
+                let reason = format!("is of use with `attach` `{VETH}` only");
+                return invalid("driver", reason);
+            }
+            if ![PACKET, AF_XDP].contains(&driver) {
+                let reason = format!("is `{PACKET}` or `{AF_XDP}`, not `{driver}`");
+                return invalid("driver", reason);
+            }
         }
         let kind = self.ipam.as_ref().and_then(|ipam| ipam.kind.as_deref());
         if let Some(kind) = kind.filter(|kind| kind.is_empty() || kind.contains('/')) {

@@ -33,6 +33,7 @@ pub(crate) fn result(
         _ => Map::new(),
     };
     result.insert("cniVersion".to_owned(), version.as_str().into());
+    append(&mut result, "interfaces", host_end(outcome));
     let index = append(&mut result, "interfaces", [interface(version, outcome)]);
     let addresses = outcome.attachment.addresses.iter();
     let ips: Vec<_> = addresses
@@ -64,6 +65,13 @@ fn append(
     let first = list.len();
     list.extend(items);
     first
+}
+
+/// The end on the host of a pair of devices, by which other plugins find it.
+fn host_end(outcome: &Outcome<'_>) -> Option<Value> {
+    let status = outcome.attachment.status.as_ref()?;
+    let end = json!({ "name": status.host_device, "mac": status.host_mac });
+    (!status.host_device.is_empty()).then_some(end)
 }
 
 fn interface(version: SpecVersion, outcome: &Outcome<'_>) -> Value {

@@ -87,7 +87,7 @@ fn request(environment: &Environment, config: &NetworkConfig) -> Result<AttachRe
         requested: ips.map(|ip| requested(ip)).collect::<Result<_, _>>()?,
         sets: sets.collect::<Result<_, _>>()?,
         routes: config.routes.iter().map(route).collect(),
-        kind: config.attach.clone(),
+        kind: config.kind(),
         mac: mac.cloned().unwrap_or_default(),
         ..AttachRequest::default()
     })

@@ -6,6 +6,7 @@
     reason = "the helpers of a test fail it by panicking"
 )]
 
+mod bandwidth;
 mod bridged;
 mod chained;
 mod containerd;

@@ -30,6 +30,8 @@ pub struct OpenPort {
     pub mtu: u32,
     /// What it offers and Ringlay uses, and what was refused and why.
     pub mode: String,
+    /// The other end, if the device is one of a pair that we made.
+    pub peer: Option<Device>,
 }
 
 /// Devices of containers that nothing serves any more. Their namespaces have them no longer when this

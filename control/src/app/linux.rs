@@ -23,7 +23,7 @@ use ringlay_dataplane::{
     },
     runtime::Runtime,
     stats::Stats,
-    sys::netns,
+    sys::{link, netns},
     tables::Tables,
 };
 use ringlay_encap::Encapsulation;
@@ -238,6 +238,16 @@ fn open_guest(config: TunConfig, port: &Port, guest: &Guest) -> Result<TunDevice
     }
 }
 
+/// The container's end of a pair of devices.
+fn peer(guest: &Guest) -> Option<Device> {
+    let end = guest.pair.as_ref()?;
+    let found = netns::visit(&end.netns, || link::index(end.device.as_str()));
+    Some(Device {
+        netns: Some(end.netns.clone()),
+        index: found.ok()?.ok()?,
+    })
+}
+
 /// Lets a device go that cannot be served, unless it was there before.
 fn give_up(keeper: &Option<Keeper>, guest: &Guest) {
     if let Some(keeper) = keeper
@@ -257,7 +267,9 @@ impl Host for Linux {
     ) -> Result<OpenPort, HostError> {
         self.check_queues(port)?;
         if let Some(view) = link.filter(|_| port.kind.is_station()) {
-            return self.stations.open(&self.runtime, id, port, view);
+            let mut open = self.stations.open(&self.runtime, id, port, view)?;
+            open.peer = port.guest.as_ref().and_then(peer);
+            return Ok(open);
         }
         let mut tun = self.open_device(port, mtu)?;
         let device = Device {
@@ -269,6 +281,7 @@ impl Host for Linux {
             queues: tun.queues.len(),
             mtu,
             mode: mode(&tun),
+            peer: None,
         };
         let keeper = tun.keeper.take();
         if let Some(guest) = &port.guest {

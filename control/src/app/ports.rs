@@ -15,7 +15,7 @@ use super::{
 use crate::{
     compile::{Compiler, LinkView},
     netlink::RouteChange,
-    object::{Name, Path, Port, Target},
+    object::{Name, Path, Port, PortKind, Target},
     rib::{Change, Delta, Rib},
 };
 
@@ -95,7 +95,8 @@ impl Ports {
         };
         match outcome {
             Ok(open) => {
-                entry.open = open;
+                let peer = open.peer.or_else(|| entry.open.peer.take());
+                entry.open = OpenPort { peer, ..open };
                 entry.unserved = None;
             }
             Err(why) => entry.unserved = Some(why),
@@ -323,7 +324,7 @@ impl Ports {
             mtu: (entry.open.mtu != mtu).then_some(mtu),
         };
         let old_mtu = std::mem::replace(&mut entry.open.mtu, mtu);
-        let device = entry.open.device.clone();
+        let open = entry.open.clone();
         let old_port = std::mem::replace(&mut entry.port, port.clone());
         let undo = Undo::Change(
             port.name.clone(),
@@ -334,7 +335,7 @@ impl Ports {
         if change.is_empty() {
             return Ok(undo);
         }
-        if let Err(source) = self.host.change_port(&device, &change) {
+        if let Err(source) = change_device(&*self.host, &open, &change) {
             self.undo(undo);
             return Err(failed(&port.name, source));
         }
@@ -369,7 +370,7 @@ impl Ports {
         };
         entry.port = port;
         entry.open.mtu = mtu;
-        let result = self.host.change_port(&entry.open.device, change);
+        let result = change_device(&*self.host, &entry.open, change);
         result.map_err(|error| (name.clone(), error.to_string()))
     }
 
@@ -420,9 +421,23 @@ impl Entry {
     }
 }
 
-/// Whether the device is one that we made, and may change.
+/// Whether the device is one that we made, and may change. Those that AF_XDP serves keep the MTU that
+/// they were made with.
 fn is_ours(port: &Port) -> bool {
-    !port.kind.is_station()
+    !port.kind.is_station() || (port.kind == PortKind::Packet && port.guest.is_some())
+}
+
+/// Changes a device, and the MTU of the other end of a pair with it.
+fn change_device(host: &dyn Host, open: &OpenPort, change: &PortChange) -> Result<(), HostError> {
+    host.change_port(&open.device, change)?;
+    let of_peer = PortChange {
+        mtu: change.mtu,
+        ..PortChange::default()
+    };
+    match &open.peer {
+        Some(peer) if !of_peer.is_empty() => host.change_port(peer, &of_peer),
+        _ => Ok(()),
+    }
 }
 
 /// The MTU of a port's device in a network of MTU `mtu`. IPv6 would be gone from a device with
@@ -442,7 +457,7 @@ fn set_mtu(host: &dyn Host, entry: &mut Entry, mtu: u32) {
         ..PortChange::default()
     };
     let name = &entry.port.name;
-    entry.mtu_refused = match host.change_port(&entry.open.device, &change) {
+    entry.mtu_refused = match change_device(host, &entry.open, &change) {
         Ok(()) => {
             tracing::info!(port = %name, before = entry.open.mtu, mtu, "MTU changed");
             entry.open.mtu = mtu;

@@ -71,6 +71,7 @@ struct Place {
 #[derive(Debug)]
 struct Open {
     seen: Seen,
+    told: OpenPort,
     _hold: Hold,
 }
 
@@ -169,8 +170,17 @@ impl Stations {
 impl Entry {
     fn tend(&mut self, runtime: &Runtime, id: PortId) -> Option<Result<OpenPort, String>> {
         let seen = self.place.look().ok();
-        let as_before = |open: &Open| seen == Some(open.seen);
         let mut change = None;
+        if let (PortKind::Packet, Some(seen), Some(open)) = (self.place.kind, seen, &mut self.open)
+            && (open.seen.index, open.seen.queues) == (seen.index, seen.queues)
+            && open.seen.mtu != seen.mtu
+        {
+            // Sockets do not care.
+            open.seen.mtu = seen.mtu;
+            open.told.mtu = seen.mtu;
+            change = Some(Ok(open.told.clone()));
+        }
+        let as_before = |open: &Open| seen == Some(open.seen);
         if self.open.as_ref().is_some_and(|open| !as_before(open)) {
             let device = &self.place.device;
             tracing::warn!(
@@ -218,8 +228,14 @@ impl Place {
             queues,
             mtu: seen.mtu,
             mode,
+            peer: None,
         };
-        Ok((Open { seen, _hold: hold }, told))
+        let open = Open {
+            seen,
+            told: told.clone(),
+            _hold: hold,
+        };
+        Ok((open, told))
     }
 
     /// By AF_XDP; returns also how many queues there are, and what they are like, in words.

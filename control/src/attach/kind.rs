@@ -21,8 +21,11 @@ pub enum AttachKind {
     Tun,
     /// A TAP device: Ethernet, on which Ringlay is the only other host and the router.
     Tap,
-    /// One end of a veth pair, the other of which Ringlay serves by AF_XDP: Ethernet, too.
+    /// One end of a veth pair, the other of which Ringlay serves by packet sockets: Ethernet, too.
     Veth,
+    /// The same by AF_XDP.
+    #[serde(rename = "veth-af_xdp")]
+    VethXdp,
 }
 
 /// The addresses of the router on each Ethernet device of a container. They are good on that link
@@ -34,15 +37,21 @@ const ROUTERS: [IpAddr; 2] = [
 
 impl AttachKind {
     /// Every sort.
-    pub const ALL: [Self; 3] = [Self::Tun, Self::Tap, Self::Veth];
+    pub const ALL: [Self; 4] = [Self::Tun, Self::Tap, Self::Veth, Self::VethXdp];
 
     /// The sort of port that serves it.
     pub fn port(self) -> PortKind {
         match self {
             Self::Tun => PortKind::Tun,
             Self::Tap => PortKind::Tap,
-            Self::Veth => PortKind::AfXdp,
+            Self::Veth => PortKind::Packet,
+            Self::VethXdp => PortKind::AfXdp,
         }
+    }
+
+    /// Whether there is a pair of devices.
+    pub fn is_pair(self) -> bool {
+        matches!(self, Self::Veth | Self::VethXdp)
     }
 
     /// The router inside, by which a container reaches what its address is of the version of.
@@ -72,13 +81,14 @@ impl fmt::Display for AttachKind {
             Self::Tun => "tun",
             Self::Tap => "tap",
             Self::Veth => "veth",
+            Self::VethXdp => "veth-af_xdp",
         })
     }
 }
 
 /// A text is no sort of device for containers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("expected tun, tap or veth")]
+#[error("expected tun, tap, veth or veth-af_xdp")]
 pub struct AttachKindError;
 
 impl FromStr for AttachKind {

@@ -172,7 +172,7 @@ impl Attachments {
             missing_ok: true,
         });
         engine.apply(Source::Cni, operations.collect())?;
-        if attachment.record.kind == AttachKind::Veth {
+        if attachment.record.kind.is_pair() {
             let removed = veth::remove(key.host_end().as_str());
             removed.map_err(|source| broken(key, source))?;
         }
@@ -265,7 +265,7 @@ fn serve(engine: &mut Engine, record: &Record, resumed: bool) -> Result<Done, Ch
         made.map_err(|source| broken(&record.key, source))?;
     }
     let applied = engine.apply(Source::Cni, operations.collect());
-    if applied.is_err() && record.kind == AttachKind::Veth && !resumed {
+    if applied.is_err() && record.kind.is_pair() && !resumed {
         let _ = veth::remove(record.key.host_end().as_str());
     }
     applied

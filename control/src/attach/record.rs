@@ -11,7 +11,7 @@ use super::kind::AttachKind;
 use crate::{
     ipam::hash,
     netlink::veth::Veth,
-    object::{DeviceName, Guest, GuestRoute, Key, Name, Object, Port, Route, Target},
+    object::{DeviceName, Guest, GuestRoute, Key, Name, Object, PairEnd, Port, Route, Target},
 };
 
 /// What distinguishes two attachments.
@@ -76,6 +76,11 @@ impl AttachmentKey {
         name.parse().expect("fifteen plain characters")
     }
 
+    /// The MAC address of that.
+    pub(super) fn host_mac(&self) -> MacAddr {
+        MacAddr::derive_local(self.host_end().as_str().as_bytes())
+    }
+
     /// The name of the port, unique and readable.
     pub fn port(&self) -> Name {
         let plain = |text: &str| -> String {
@@ -126,26 +131,44 @@ impl Record {
         }
     }
 
+    /// The end on the host and its MAC address, if it has a pair of devices.
+    pub fn host_end(&self) -> Option<(DeviceName, MacAddr)> {
+        let end = || (self.key.host_end(), self.key.host_mac());
+        self.kind.is_pair().then(end)
+    }
+
     /// The pair of devices that there must be before it is served.
     pub(super) fn with_veth<T>(&self, mtu: u32, act: impl FnOnce(&Veth<'_>) -> T) -> Option<T> {
         let port = self.port(true)?;
-        let guest = port.guest.filter(|_| self.kind == AttachKind::Veth)?;
+        let guest = port.guest.filter(|_| self.kind.is_pair())?;
         let has_v6 = self.addresses.iter().any(|net| net.addr().is_ipv6());
         let least = if has_v6 { IPV6_MTU_MIN as u32 } else { 0 };
+        let most = match self.kind {
+            AttachKind::VethXdp => VETH_MTU_MAX,
+            _ => u32::MAX,
+        };
         Some(act(&Veth {
             host_end: port.device.as_str(),
+            host_mac: self.key.host_mac(),
             netns: &self.netns,
             device: &self.key.device,
-            mtu: mtu.clamp(least, VETH_MTU_MAX),
+            mtu: mtu.clamp(least, most),
             guest: &guest,
         }))
     }
 
     fn port(&self, resumed: bool) -> Option<Port> {
         let inside = self.key.device.parse::<DeviceName>().ok()?;
+        let mut pair = None;
         let (device, netns) = match self.kind {
             AttachKind::Tun | AttachKind::Tap => (inside, Some(self.netns.clone())),
-            AttachKind::Veth => (self.key.host_end(), None),
+            AttachKind::Veth | AttachKind::VethXdp => {
+                pair = Some(PairEnd {
+                    netns: self.netns.clone(),
+                    device: inside,
+                });
+                (self.key.host_end(), None)
+            }
         };
         let mac = self.mac.as_ref().map(|mac| mac.parse::<MacAddr>());
         Some(Port {
@@ -167,6 +190,7 @@ impl Record {
                 mac: mac.transpose().ok()?,
                 routes: self.routes.clone(),
                 resumed,
+                pair,
             }),
         })
     }

@@ -2,7 +2,8 @@
 
 use std::{fs::File, io, os::fd::AsRawFd, path::Path, sync::mpsc, thread};
 
-use ringlay_dataplane::sys::{link, netns, rtnetlink::Rtnetlink};
+use ringlay_dataplane::sys::{ethtool, link, netns, rtnetlink::Rtnetlink};
+use ringlay_encap::MacAddr;
 use rtnetlink::{
     packet_core::{NLM_F_CREATE, NLM_F_EXCL},
     packet_route::{
@@ -23,6 +24,8 @@ use crate::object::Guest;
 pub struct Veth<'a> {
     /// The end on the host.
     pub host_end: &'a str,
+    /// Its MAC address.
+    pub host_mac: MacAddr,
     /// The container's namespace.
     pub netns: &'a Path,
     /// The end inside.
@@ -64,6 +67,8 @@ impl Veth<'_> {
         let mac = self.guest.mac.map(|mac| mac.0.to_vec());
         inside.attributes.extend(mac.map(LinkAttribute::Address));
         let mut message = self.end(self.host_end);
+        let mac = self.host_mac.0.to_vec();
+        message.attributes.push(LinkAttribute::Address(mac));
         message.attributes.push(LinkAttribute::LinkInfo(vec![
             LinkInfo::Kind(InfoKind::Veth),
             LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(inside))),
@@ -90,12 +95,28 @@ impl Veth<'_> {
         let inside = || {
             let index = link::index(self.device);
             let index = index.map_err(failed(format!("find {}", self.device)))?;
+            cut_tunnels(self.device);
             bring_up(index).map_err(failed(format!("bring up {}", self.device)))?;
             furnish(index, self.guest)
         };
         let visited = netns::visit(self.netns, inside);
         visited.map_err(failed(format!("enter {}", self.netns.display())))?
     }
+}
+
+/// Has the kernel cut super-frames that packet sockets have no word for before they leave: those in
+/// tunnels of the container's own, and of SCTP. A kernel without such a feature hands over none.
+fn cut_tunnels(device: &str) {
+    const UNTOLD: [&str; 7] = [
+        "tx-gre-segmentation",
+        "tx-gre-csum-segmentation",
+        "tx-ipxip4-segmentation",
+        "tx-ipxip6-segmentation",
+        "tx-udp_tnl-segmentation",
+        "tx-udp_tnl-csum-segmentation",
+        "tx-sctp-segmentation",
+    ];
+    let _ = ethtool::set_features(device, &UNTOLD.map(|name| (name, false)));
 }
 
 /// Removes a pair by its end on the host. It is fine if there is none. Returns when it is out of
@@ -152,6 +173,7 @@ mod tests {
             };
             let pair = Veth {
                 host_end: "rlv0",
+                host_mac: "02:00:00:00:00:0a".parse().unwrap(),
                 netns: Path::new("/proc/thread-self/ns/net"),
                 device: "eth0",
                 mtu: 1400,
@@ -162,6 +184,10 @@ mod tests {
             let inside = look("eth0").unwrap().expect("the end inside");
             assert!(inside.up && look("rlv0").unwrap().expect("the other").up);
             assert_eq!((inside.mtu, inside.mac), (1400, guest.mac));
+            assert_eq!(look("rlv0").unwrap().unwrap().mac, Some(pair.host_mac));
+            let features = ethtool::features("eth0").unwrap();
+            let on = |name: &str| features.iter().any(|it| it.name == name && it.active);
+            assert!(on("tx-tcp-segmentation") && !on("tx-udp_tnl-segmentation"));
             assert!(inside.addresses.contains(&guest.addresses[0]));
             let taken = Veth {
                 host_end: "rlv1",

@@ -1,10 +1,12 @@
 //! What is special about a port that a container owns.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, path::PathBuf};
 
 use ipnet::IpNet;
 use ringlay_encap::MacAddr;
 use serde::{Deserialize, Serialize};
+
+use super::DeviceName;
 
 /// How the device of a container differs from others: it outlives the daemon, and the container's
 /// own routes lead to it.
@@ -19,6 +21,17 @@ pub struct Guest {
     /// Whether a device of this name that is there already is taken up: it is one that an earlier
     /// run of the daemon left.
     pub resumed: bool,
+    /// The container's end, if the port's device is the other one of a pair.
+    pub pair: Option<PairEnd>,
+}
+
+/// One end of a pair of devices.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PairEnd {
+    /// The namespace that it is in.
+    pub netns: PathBuf,
+    /// Its name there.
+    pub device: DeviceName,
 }
 
 /// A route inside a container.

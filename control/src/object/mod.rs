@@ -19,7 +19,7 @@ use std::{fmt, net::IpAddr};
 pub use self::{
     encap::{Encap, EncapFault, EncapKeys, Inner},
     fdb::{FdbEntry, FdbKey, Site},
-    guest::{Guest, GuestRoute},
+    guest::{Guest, GuestRoute, PairEnd},
     headers::{HeaderKeys, Headers},
     mode::{Learning, Mode, ModeKeys},
     name::{DeviceName, Name, NameError},

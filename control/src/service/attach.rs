@@ -292,6 +292,10 @@ fn show(engine: &Engine, attachment: &Attachment) -> proto::Attachment {
         priority: route.priority,
         table: route.table,
     });
+    let (host_device, host_mac) = match record.host_end() {
+        Some((device, mac)) => (device.to_string(), mac.to_string()),
+        None => Default::default(),
+    };
     proto::Attachment {
         key: Some(proto::AttachmentKey {
             container_id: record.key.container_id.clone(),
@@ -308,6 +312,8 @@ fn show(engine: &Engine, attachment: &Attachment) -> proto::Attachment {
             port: port.to_string(),
             mtu: entry.map_or(0, |entry| entry.open.mtu),
             problem: attachment.problem.clone().unwrap_or_default(),
+            host_device,
+            host_mac,
         }),
     }
 }

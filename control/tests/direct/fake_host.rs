@@ -98,6 +98,7 @@ impl Host for FakeHost {
                 queues: 2,
                 mtu,
                 mode: "fake".to_owned(),
+                peer: None,
             })
         })
     }
