@@ -169,6 +169,12 @@ pub trait Host: Send + Sync + fmt::Debug {
     /// If that cannot be done; then nothing is left of it.
     fn open_underlay(&self, id: UnderlayId, endpoint: Endpoint) -> Result<(), HostError>;
 
+    /// How a device that is served beside the endpoints' sockets hands packets over now, or why it
+    /// does not, in words; none where there is no such device.
+    fn underlay_mode(&self) -> Option<String> {
+        None
+    }
+
     /// Closes the sockets of a local tunnel endpoint.
     fn close_underlay(&self, id: UnderlayId);
 

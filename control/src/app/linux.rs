@@ -408,6 +408,13 @@ impl Host for Linux {
         Ok(())
     }
 
+    fn underlay_mode(&self) -> Option<String> {
+        match &self.uplinks {
+            Uplinks::Wire(wire) => wire.mode(),
+            _ => None,
+        }
+    }
+
     fn close_underlay(&self, id: UnderlayId) {
         // From now on the sockets get everything.
         self.hooks().remove(&id);

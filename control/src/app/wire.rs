@@ -50,6 +50,8 @@ struct State {
 struct Open {
     index: u32,
     queues: u32,
+    /// How the device hands packets over, in words.
+    mode: String,
     /// Leads packets to the sockets as long as it lives.
     program: XdpProgram,
 }
@@ -174,6 +176,7 @@ impl Wire {
                 "the device is gone, or another: by sockets"
             );
             state.open = None;
+            state.failure.clear();
             runtime.remove_wire();
         }
         if state.open.is_none() && index.is_some() {
@@ -183,6 +186,22 @@ impl Wire {
             }
         }
         Some(state.open.as_ref()?.index)
+    }
+
+    /// How the device hands packets over now, or why it does not; none before there is an endpoint.
+    pub(super) fn mode(&self) -> Option<String> {
+        let state = self.state();
+        let device = &self.device;
+        let plural = |queues| if queues == 1 { "" } else { "s" };
+        match &state.open {
+            _ if state.endpoints.is_empty() => None,
+            Some(Open { queues, mode, .. }) => Some(format!(
+                "{device}, {queues} queue{}, {mode}",
+                plural(*queues)
+            )),
+            None if state.failure.is_empty() => Some(format!("{device} is gone; by sockets")),
+            None => Some(format!("by sockets: {device}: {}", state.failure)),
+        }
     }
 
     fn try_open(&self, runtime: &Runtime, selection: &Selection) -> Result<Open, OpenError> {
@@ -197,10 +216,11 @@ impl Wire {
         let queues = opened.sockets.len() as u32; // as many as a device has
         let mode = describe(&opened);
         let program = runtime.add_wire(opened)?;
-        tracing::info!(local = %self.local, device = self.device, queues, mode, "wire open");
+        tracing::info!(local = %self.local, device = self.device, queues, mode = mode.as_str(), "wire open");
         Ok(Open {
             index,
             queues,
+            mode,
             program,
         })
     }

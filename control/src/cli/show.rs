@@ -66,6 +66,7 @@ fn node(socket: &Path, json: bool) -> Result<(), Failure> {
             "underlay": node.underlay,
             "underlay_driver": node.underlay_driver,
             "underlay_driver_reason": node.underlay_driver_reason,
+            "underlay_mode": (!node.underlay_mode.is_empty()).then_some(&node.underlay_mode),
             "warnings": node.warnings,
             "workers": cpus.iter().map(|cpu| json!({ "cpu": cpu })).collect::<Vec<_>>(),
         }));
@@ -80,10 +81,13 @@ fn node(socket: &Path, json: bool) -> Result<(), Failure> {
         .word("underlay", &node.underlay)
         .done();
     let driver = format!("    driver {} ({})", node.driver, node.driver_reason);
-    let underlay = format!(
+    let mut underlay = format!(
         "    underlay driver {} ({})",
         node.underlay_driver, node.underlay_driver_reason
     );
+    if !node.underlay_mode.is_empty() {
+        underlay += &format!("\n    underlay device {}", node.underlay_mode);
+    }
     let workers = format!("    workers {} cpus {}", node.workers.len(), cpus.join(","));
     let instance = format!(
         "    instance {} generation {}",

@@ -32,6 +32,7 @@ impl NodeService for Backend {
                 underlay: engine.rib().local().to_string(),
                 underlay_driver: identity.underlay_driver.driver.to_string(),
                 underlay_driver_reason: identity.underlay_driver.reason.clone(),
+                underlay_mode: engine.host().underlay_mode().unwrap_or_default(),
                 warnings: engine
                     .all_warnings()
                     .map(|(network, text)| format!("network {network}: {text}"))

@@ -62,8 +62,12 @@ fn tcp_crosses_between_wires() {
         assert!(hosts.log(host).contains("native XDP"));
         assert!(hosts.ip(host, "link show eth0").contains("xdp"));
         let shown = hosts.ringlay(host, "show node");
-        let line = "underlay driver af_xdp (as configured)";
-        assert!(shown.contains(line), "{shown}");
+        for line in [
+            "underlay driver af_xdp (as configured)",
+            "underlay device eth0, 1 queue, native XDP, copied",
+        ] {
+            assert!(shown.contains(line), "{shown}");
+        }
     }
 }
 
@@ -89,7 +93,7 @@ fn a_driver_without_a_place_for_programs_gets_them_behind_it() {
     hosts.wait_for_wire(0, "10.42.2.1");
     talk(&hosts);
     for host in 0..2 {
-        assert!(hosts.log(host).contains("generic XDP"));
+        assert!(hosts.ringlay(host, "show node").contains("generic XDP"));
     }
 }
 
@@ -114,7 +118,7 @@ fn every_queue_of_a_device_is_served() {
     assert!(hosts.pings("10.42.2.1"));
     hosts.wait_for_wire(0, "10.42.2.1");
     talk(&hosts);
-    assert!(hosts.log(0).contains("queues=2"));
+    assert!(hosts.ringlay(0, "show node").contains("eth0, 2 queues"));
 }
 
 #[test]
@@ -161,6 +165,8 @@ fn a_device_may_go_down_vanish_and_come_back() {
     hosts.wait_for(0, "it is missed", || {
         hosts.log(0).contains("the device is gone")
     });
+    let shown = hosts.ringlay(0, "show node --json");
+    assert!(shown.contains("eth0 is gone; by sockets"), "{shown}");
     hosts.join();
     hosts.wait_for(0, "it is back", || hosts.pings("10.42.2.1"));
     for (host, address) in [(0, "10.42.2.1"), (1, "10.42.1.1")] {
