@@ -109,6 +109,8 @@ fn the_mtu_of_both_ends_follows_the_networks() {
     let deadline = Instant::now() + PATIENCE;
     let far = plain(&addresses(&far)[0]);
     let large = || {
+        // What a node said that was not yet ready would be believed for ten minutes.
+        a.ip("route flush cache");
         let ping = a.exec(&format!("ping -c 1 -W 1 -M do -s 8900 {far}"));
         ping.status.success()
     };
