@@ -39,6 +39,7 @@ pub mod demo;
 pub mod doctor;
 #[cfg(feature = "server")]
 pub mod fdb;
+#[cfg(feature = "server")]
 pub mod ipam;
 #[cfg(feature = "server")]
 pub mod mtu;
