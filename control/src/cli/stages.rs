@@ -5,13 +5,7 @@ use std::path::Path;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{
-    failure::Failure,
-    print::{print, print_json},
-    session::session,
-    table::Table,
-    watch::WatchArgs,
-};
+use super::{failure::Failure, session::session, table::Table, watch::WatchArgs};
 use crate::{
     proto::{
         SetStagesRequest, StageStats, Stats, WorkerStats, stats_service_client::StatsServiceClient,
@@ -66,12 +60,8 @@ fn show(args: &ShowArgs, socket: &Path) -> Result<(), Failure> {
             None => now.clone(),
         };
         before = Some(now);
-        match (args.json, args.watch.is_watching()) {
-            (true, false) => print_json(&shown.value()),
-            (true, true) => print(&format!("{}\n", shown.value())),
-            (false, false) => print(&shown.text()),
-            (false, true) => print(&format!("{}\n", shown.text())),
-        }
+        args.watch
+            .print(args.json, || shown.value(), || shown.text())
     })
 }
 

@@ -5,12 +5,7 @@ use std::path::Path;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{
-    failure::Failure,
-    print::{print, print_json},
-    table::Table,
-    watch::WatchArgs,
-};
+use super::{failure::Failure, table::Table, watch::WatchArgs};
 use crate::proto::{DropCount, QueueStats, Stats, WorkerStats};
 
 /// Arguments of `ringlay stats`.
@@ -28,12 +23,11 @@ pub(super) struct StatsArgs {
 
 pub(super) fn run(args: &StatsArgs, socket: &Path) -> Result<(), Failure> {
     args.watch.each(socket, |stats| {
-        match (args.json, args.watch.is_watching()) {
-            (true, false) => print_json(&value(stats, args.all)),
-            (true, true) => print(&format!("{}\n", value(stats, args.all))),
-            (false, false) => print(&table(stats, args.all)),
-            (false, true) => print(&format!("{}\n", table(stats, args.all))),
-        }
+        args.watch.print(
+            args.json,
+            || value(stats, args.all),
+            || table(stats, args.all),
+        )
     })
 }
 

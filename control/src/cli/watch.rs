@@ -3,8 +3,13 @@
 use std::path::Path;
 
 use clap::Args;
+use serde_json::Value;
 
-use super::{failure::Failure, session::session};
+use super::{
+    failure::Failure,
+    print::{print, print_json},
+    session::session,
+};
 use crate::proto::{
     GetStatsRequest, Stats, WatchStatsRequest, stats_service_client::StatsServiceClient,
 };
@@ -18,9 +23,20 @@ pub(super) struct WatchArgs {
 }
 
 impl WatchArgs {
-    /// Whether to look again.
-    pub(super) fn is_watching(&self) -> bool {
-        self.watch.is_some()
+    /// Prints what was seen: as JSON, one line each time if it is looked at again, or as a text, with
+    /// an empty line behind it then.
+    pub(super) fn print(
+        &self,
+        json: bool,
+        value: impl FnOnce() -> Value,
+        text: impl FnOnce() -> String,
+    ) -> Result<(), Failure> {
+        match (json, self.watch.is_some()) {
+            (true, false) => print_json(&value()),
+            (true, true) => print(&format!("{}\n", value())),
+            (false, false) => print(&text()),
+            (false, true) => print(&format!("{}\n", text())),
+        }
     }
 
     /// Shows the counters, each time.
