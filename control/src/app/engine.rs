@@ -171,7 +171,7 @@ impl Engine {
         self.follow_ttls();
         self.follow_tunnels();
         self.follow_links(&closing, &delta);
-        self.follow_bridges();
+        self.follow_bridges(&delta);
         self.follow_reach();
         let tables = self.host.publish(self.compiler.tables());
         self.close_unused();

@@ -31,15 +31,18 @@ impl Compiler {
 
     /// Whether a bridged network has a port or tunnel.
     pub fn has_place(&self, id: NetworkId, place: Place) -> bool {
-        let mut bridges = self.networks.values().filter(|entry| entry.id == id);
-        let bridge = bridges.find_map(|entry| entry.bridge.as_ref());
-        bridge.is_some_and(|bridge| match place {
+        self.bridge(id).is_some_and(|bridge| match place {
             Place::Port(port) => bridge.table.ports.binary_search(&port).is_ok(),
             Place::Tunnel(tunnel) => {
                 let mut tunnels = bridge.table.tunnels.iter();
                 tunnels.any(|(_, other)| *other == tunnel)
             }
         })
+    }
+
+    fn bridge(&self, id: NetworkId) -> Option<&BridgeEntry> {
+        let mut entries = self.networks.values();
+        entries.find(|entry| entry.id == id)?.bridge.as_ref()
     }
 
     /// What a place is called.
@@ -60,9 +63,10 @@ impl Compiler {
 
     /// The stations of a bridged network that sent something since the last call.
     pub fn take_used(&self, id: NetworkId) -> Vec<MacAddr> {
-        let mut entries = self.networks.values().filter(|entry| entry.id == id);
-        let bridge = entries.find_map(|entry| entry.bridge.as_ref());
-        let stations = bridge.into_iter().flat_map(|it| it.table.fdb.iter());
+        let stations = self
+            .bridge(id)
+            .into_iter()
+            .flat_map(|it| it.table.fdb.iter());
         let used = stations.filter(|station| !station.fixed && station.take_used());
         used.map(|station| station.mac).collect()
     }

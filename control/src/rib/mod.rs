@@ -216,6 +216,11 @@ impl Rib {
         self.fdb.iter()
     }
 
+    /// The FDB entry in force under this key.
+    pub fn fdb_entry(&self, key: &FdbKey) -> Option<&FdbEntry> {
+        self.fdb.get(key)
+    }
+
     /// The FDB entries in force of one network, by MAC address.
     pub fn fdb_of(&self, network: &Name) -> impl Iterator<Item = &FdbEntry> {
         let first = FdbKey {

@@ -7,7 +7,8 @@ use ringlay_encap::MacAddr;
 use super::Engine;
 use crate::{
     fdb::Stations,
-    object::{Name, Site},
+    object::{FdbKey, Name, Site},
+    rib::Delta,
 };
 
 impl Engine {
@@ -26,8 +27,8 @@ impl Engine {
         let now = Instant::now();
         let stations = id.into_iter().flat_map(move |id| self.stations.of(id, now));
         let fixed = move |mac: MacAddr| {
-            let entry = self.rib.fdb_of(network).find(|it| it.mac >= mac);
-            entry.is_some_and(|it| it.mac == mac)
+            let network = network.clone();
+            self.rib.fdb_entry(&FdbKey { network, mac }).is_some()
         };
         stations
             .filter(move |(mac, ..)| !fixed(*mac))
@@ -35,7 +36,10 @@ impl Engine {
     }
 
     /// Takes up the bridged networks, and forgets stations whose port or tunnel is gone.
-    pub(super) fn follow_bridges(&mut self) {
+    pub(super) fn follow_bridges(&mut self, delta: &Delta) {
+        if delta.networks.is_empty() && delta.ports.is_empty() && delta.vteps.is_empty() {
+            return;
+        }
         let now = Instant::now();
         for (id, learning) in self.compiler.bridges() {
             self.stations.put(id, learning, now);
