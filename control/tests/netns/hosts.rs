@@ -257,6 +257,16 @@ impl Hosts {
         });
     }
 
+    /// Has host 1's kernel be the far end, by a VXLAN device of its own, in the place of a node.
+    pub(crate) fn add_kernel_vxlan(&self) {
+        self.ip(
+            1,
+            "link add vx type vxlan id 42 local 192.168.77.2 remote 192.168.77.1 dstport 4789 dev eth0",
+        );
+        self.ip(1, "address add 10.42.2.1/16 dev vx");
+        self.ip(1, "link set vx up");
+    }
+
     /// Which underlay driver a host's node runs, and why.
     pub(crate) fn underlay_driver(&self, host: usize) -> (String, String) {
         let shown = self.ringlay(host, "show node --json");

@@ -392,11 +392,7 @@ fn a_station_and_the_kernels_vxlan_device_understand_each_other() {
     ));
     fs::write(hosts.config(0), config).unwrap();
     hosts.start(0);
-    let vxlan =
-        "link add vx type vxlan id 42 local 192.168.77.2 remote 192.168.77.1 dstport 4789 dev eth0";
-    hosts.ip(1, vxlan);
-    hosts.ip(1, "address add 10.42.2.1/16 dev vx");
-    hosts.ip(1, "link set vx up");
+    hosts.add_kernel_vxlan();
     hosts.wait_for(0, "pings are answered", || pings(&guest, "10.42.2.1"));
     exchange_between(&guest.path(), &hosts.netns_path(1), "10.42.2.1");
     exchange_between(&hosts.netns_path(1), &guest.path(), "10.42.101.9");

@@ -140,11 +140,7 @@ fn a_wire_understands_the_kernels_vxlan_device() {
     let mut hosts = Hosts::new();
     hosts.set(0, "underlay", "driver = \"af_xdp\"");
     hosts.start(0);
-    let vxlan =
-        "link add vx type vxlan id 42 local 192.168.77.2 remote 192.168.77.1 dstport 4789 dev eth0";
-    hosts.ip(1, vxlan);
-    hosts.ip(1, "address add 10.42.2.1/16 dev vx");
-    hosts.ip(1, "link set vx up");
+    hosts.add_kernel_vxlan();
     assert!(hosts.pings("10.42.2.1"));
     hosts.wait_for_wire(0, "10.42.2.1");
     exchange(&hosts, "10.42.2.1");
