@@ -1,5 +1,5 @@
-//! A node, with sockets and with an uplink, and a host behind Open vSwitch's userspace datapath. The
-//! kernel has no tunnel at either end.
+//! A node, with sockets, with an uplink and with a wire, and a host behind Open vSwitch's userspace
+//! datapath. The kernel has no tunnel at either end.
 
 use std::net::IpAddr;
 
@@ -85,19 +85,41 @@ impl Scenario {
             via: None,
         };
         let filter = format!("host {} and not icmp6 and not arp", underlay.node());
-        let capture = Capture::start(&pair, &pair.node, UNDERLAY_DEVICE, &filter);
+        // What a wire sends is seen by the far end alone.
+        let capture = Capture::start(&pair, &pair.peer, UNDERLAY_DEVICE, &filter);
         let node = Node::start_network(&pair, &config, "udp", self.network);
         let mtu = kernel_peer::mtu(&pair.node, node::DEVICE);
         let switch = Switch::start(&pair, underlay, &self.tunnel, mtu);
         exchange(&pair, mtu);
         node.stop();
-        let node = Node::start_network(&pair, &config, "tunnel-gso", self.network);
-        assert_eq!(node.query("show node")["underlay_driver"], "tunnel-gso");
-        exchange(&pair, mtu);
-        node.assert_alive();
+        for driver in ["tunnel-gso", "af_xdp"] {
+            let node = Node::start_network(&pair, &config, driver, self.network);
+            assert_eq!(node.query("show node")["underlay_driver"], driver);
+            exchange(&pair, mtu);
+            if driver == "af_xdp" {
+                assert_by_wire(&node);
+            }
+            node.assert_alive();
+            node.stop();
+        }
         switch.assert_alive();
         let file = capture.finish();
         assert_no_complaint(&file, &sent_by(underlay.node()), "tcp");
+    }
+}
+
+/// That nearly all of an exchange came and left by the node's AF_XDP sockets, and nothing was wrong.
+fn assert_by_wire(node: &Node) {
+    let stats = node.query("stats --all");
+    let underlays = stats["underlays"].as_array().unwrap();
+    let wire = underlays.iter().find(|it| it["local"] == "af_xdp");
+    for key in ["rx_frames", "tx_frames"] {
+        let frames = wire.unwrap()[key].as_u64().unwrap();
+        // Four connections of 1 MiB in each direction.
+        assert!(frames > 2 * TCP_BYTES as u64 / 1500, "{key}: {frames}");
+    }
+    for reason in ["underlay_bad_checksum", "ip_bad_checksum", "gre_malformed"] {
+        assert_eq!(stats["drops"][reason], 0, "{reason}");
     }
 }
 
