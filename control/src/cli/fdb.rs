@@ -1,23 +1,19 @@
 //! `ringlay fdb`.
 
-use std::path::Path;
-
 use clap::Args;
 use serde_json::{Value, json};
+use tonic::transport::Channel;
 
 use super::{
     failure::Failure,
-    print::{self, Line},
-    session::session,
-    verbs::{NetworkFilter, Verb},
+    object::{Listed, Object},
+    print::Line,
+    verbs::{DeleteOptions, NetworkFilter},
 };
 use crate::proto::{
     ApplyFdbEntryRequest, DeleteFdbEntryRequest, FdbEntry, FdbKey, GetFdbEntryRequest,
     ListFdbEntriesRequest, fdb_entry::Site, fdb_service_client::FdbServiceClient,
 };
-
-/// The verbs of this object.
-pub(super) type FdbVerb = Verb<FdbArgs, MacArgs, NetworkFilter>;
 
 /// What `add` needs.
 #[derive(Debug, Args)]
@@ -33,18 +29,6 @@ pub(super) struct FdbArgs {
     /// Name of the port that it is behind.
     #[arg(long)]
     port: Option<String>,
-}
-
-impl FdbArgs {
-    fn object(self) -> FdbEntry {
-        let (vtep, port) = (self.vtep.map(Site::Vtep), self.port.map(Site::Port));
-        FdbEntry {
-            network: self.network,
-            mac: self.mac,
-            site: vtep.or(port),
-            ..FdbEntry::default()
-        }
-    }
 }
 
 /// Names one.
@@ -66,100 +50,98 @@ impl MacArgs {
     }
 }
 
-pub(super) fn run(verb: FdbVerb, socket: &Path) -> Result<(), Failure> {
-    match verb {
-        Verb::List {
-            filter,
-            all_sources,
-            json,
-            ..
-        } => {
-            let request = ListFdbEntriesRequest {
-                network: filter.network.clone(),
-                all_sources,
-            };
-            let reply = session(socket, async |channel| {
-                let mut client = FdbServiceClient::new(channel);
-                Ok(client.list_fdb_entries(request).await?.into_inner())
-            })?;
-            print::list(&reply.entries, json, line, value)
+impl Object for FdbEntry {
+    type Add = FdbArgs;
+    type Key = MacArgs;
+
+    fn new(described: FdbArgs, source: String) -> Self {
+        let vtep = described.vtep.map(Site::Vtep);
+        let port = described.port.map(Site::Port);
+        Self {
+            network: described.network,
+            mac: described.mac,
+            site: vtep.or(port),
+            source,
+            ..Self::default()
         }
-        Verb::Show { key, json } => {
-            let request = GetFdbEntryRequest {
-                key: Some(key.key()),
-            };
-            let reply = session(socket, async |channel| {
-                Ok(FdbServiceClient::new(channel)
-                    .get_fdb_entry(request)
-                    .await?
-                    .into_inner())
-            })?;
-            let entry = reply.entry.unwrap_or_default();
-            if json {
-                print::print_json(&value(&entry))
-            } else {
-                print::print(&details(&entry))
-            }
-        }
-        Verb::Add { object, options } => {
-            let entry = Some(FdbEntry {
-                source: options.source,
-                ..object.object()
-            });
-            let request = ApplyFdbEntryRequest {
-                entry,
-                exist_ok: Some(options.replace),
-            };
-            session(socket, async |channel| {
-                FdbServiceClient::new(channel)
-                    .apply_fdb_entry(request)
-                    .await?;
-                Ok(())
-            })
-        }
-        Verb::Delete { key, options } => {
-            let (source, missing_ok) = (options.source, options.missing_ok);
-            let request = DeleteFdbEntryRequest {
-                key: Some(key.key()),
-                source,
-                missing_ok,
-            };
-            session(socket, async |channel| {
-                FdbServiceClient::new(channel)
-                    .delete_fdb_entry(request)
-                    .await?;
-                Ok(())
-            })
-        }
+    }
+
+    async fn find(channel: Channel, key: MacArgs) -> Result<Self, Failure> {
+        let request = GetFdbEntryRequest {
+            key: Some(key.key()),
+        };
+        let reply = FdbServiceClient::new(channel)
+            .get_fdb_entry(request)
+            .await?;
+        Ok(reply.into_inner().entry.unwrap_or_default())
+    }
+
+    async fn apply(self, channel: Channel, exist_ok: bool) -> Result<(), Failure> {
+        let request = ApplyFdbEntryRequest {
+            entry: Some(self),
+            exist_ok: Some(exist_ok),
+        };
+        FdbServiceClient::new(channel)
+            .apply_fdb_entry(request)
+            .await?;
+        Ok(())
+    }
+
+    async fn delete(channel: Channel, key: MacArgs, options: DeleteOptions) -> Result<(), Failure> {
+        let request = DeleteFdbEntryRequest {
+            key: Some(key.key()),
+            source: options.source,
+            missing_ok: options.missing_ok,
+        };
+        FdbServiceClient::new(channel)
+            .delete_fdb_entry(request)
+            .await?;
+        Ok(())
+    }
+
+    fn line(&self) -> String {
+        let (vtep, port) = site(self);
+        let age = self.status.as_ref().map(|it| it.age_seconds);
+        Line::new(&self.mac)
+            .word("network", &self.network)
+            .optional("vtep", vtep)
+            .optional("port", port)
+            .optional("age", age.map(|age| format!("{age}s")))
+            .word("source", &self.source)
+            .done()
+    }
+
+    fn value(&self) -> Value {
+        let (vtep, port) = site(self);
+        json!({
+            "mac": self.mac,
+            "network": self.network,
+            "vtep": vtep,
+            "port": port,
+            "age_seconds": self.status.as_ref().map(|it| it.age_seconds),
+            "source": self.source,
+        })
     }
 }
 
-fn line(entry: &FdbEntry) -> String {
-    let (vtep, port) = site(entry);
-    let age = entry.status.as_ref().map(|it| it.age_seconds);
-    Line::new(&entry.mac)
-        .word("network", &entry.network)
-        .optional("vtep", vtep)
-        .optional("port", port)
-        .optional("age", age.map(|age| format!("{age}s")))
-        .word("source", &entry.source)
-        .done()
-}
+impl Listed for FdbEntry {
+    type Filter = NetworkFilter;
 
-fn details(entry: &FdbEntry) -> String {
-    line(entry) + "\n"
-}
-
-fn value(entry: &FdbEntry) -> Value {
-    let (vtep, port) = site(entry);
-    json!({
-        "mac": entry.mac,
-        "network": entry.network,
-        "vtep": vtep,
-        "port": port,
-        "age_seconds": entry.status.as_ref().map(|it| it.age_seconds),
-        "source": entry.source,
-    })
+    async fn list(
+        channel: Channel,
+        filter: NetworkFilter,
+        all_sources: bool,
+    ) -> Result<Vec<Self>, Failure> {
+        let network = filter.network;
+        let request = ListFdbEntriesRequest {
+            network,
+            all_sources,
+        };
+        let reply = FdbServiceClient::new(channel)
+            .list_fdb_entries(request)
+            .await?;
+        Ok(reply.into_inner().entries)
+    }
 }
 
 /// The VTEP or port that a station is behind.

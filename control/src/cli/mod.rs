@@ -7,6 +7,7 @@ mod fdb;
 mod mtu;
 mod neighbour;
 mod network;
+mod object;
 mod port;
 mod print;
 mod route;
@@ -24,8 +25,13 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use self::failure::Failure;
-use crate::{client::DEFAULT_SOCKET, demo, doctor, lab::one_packet_loop};
+use self::{failure::Failure, object::VerbOf};
+use crate::{
+    client::DEFAULT_SOCKET,
+    demo, doctor,
+    lab::one_packet_loop,
+    proto::{FdbEntry, Neighbour, Network, Port, Vtep},
+};
 
 /// Userspace overlay network dataplane.
 #[derive(Debug, Parser)]
@@ -53,22 +59,22 @@ enum Command {
     Show(show::ShowCommand),
     /// Networks, routed or bridged, one for each VNI.
     #[command(subcommand)]
-    Network(network::NetworkVerb),
+    Network(VerbOf<Network>),
     /// TUN devices by which packets enter and leave a network.
     #[command(subcommand)]
-    Port(port::PortVerb),
+    Port(VerbOf<Port>),
     /// Remote tunnel ends.
     #[command(subcommand)]
-    Vtep(vtep::VtepVerb),
+    Vtep(VerbOf<Vtep>),
     /// Where prefixes lead.
     #[command(subcommand)]
     Route(route::RouteVerb),
     /// MAC addresses of inner addresses.
     #[command(subcommand, visible_alias = "neigh")]
-    Neighbour(neighbour::NeighbourVerb),
+    Neighbour(VerbOf<Neighbour>),
     /// Where the stations of bridged networks are.
     #[command(subcommand)]
-    Fdb(fdb::FdbVerb),
+    Fdb(VerbOf<FdbEntry>),
     /// How large packets to each far end may be, and why.
     Mtu(mtu::MtuArgs),
     /// Containers on networks.
@@ -99,12 +105,12 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args, &socket),
         Command::Check(args) => check::run(&args),
         Command::Show(command) => show::run(&command, &socket),
-        Command::Network(verb) => network::run(verb, &socket),
-        Command::Port(verb) => port::run(verb, &socket),
-        Command::Vtep(verb) => vtep::run(verb, &socket),
+        Command::Network(verb) => object::run::<Network>(verb, &socket),
+        Command::Port(verb) => object::run::<Port>(verb, &socket),
+        Command::Vtep(verb) => object::run::<Vtep>(verb, &socket),
         Command::Route(verb) => route::run(verb, &socket),
-        Command::Neighbour(verb) => neighbour::run(verb, &socket),
-        Command::Fdb(verb) => fdb::run(verb, &socket),
+        Command::Neighbour(verb) => object::run::<Neighbour>(verb, &socket),
+        Command::Fdb(verb) => object::run::<FdbEntry>(verb, &socket),
         Command::Mtu(args) => mtu::run(args, &socket),
         Command::Attachment(verb) => attachment::run(verb, &socket),
         Command::Stats(args) => stats::run(&args, &socket),

@@ -1,23 +1,19 @@
 //! `ringlay neighbour`.
 
-use std::path::Path;
-
 use clap::Args;
 use serde_json::{Value, json};
+use tonic::transport::Channel;
 
 use super::{
     failure::Failure,
-    print::{self, Line, or_null},
-    session::session,
-    verbs::{NetworkFilter, Verb},
+    object::{Listed, Object},
+    print::{Line, or_null},
+    verbs::{DeleteOptions, NetworkFilter},
 };
 use crate::proto::{
     ApplyNeighbourRequest, DeleteNeighbourRequest, GetNeighbourRequest, ListNeighboursRequest,
     Neighbour, NeighbourKey, neighbour_service_client::NeighbourServiceClient,
 };
-
-/// The verbs of this object.
-pub(super) type NeighbourVerb = Verb<NeighbourArgs, AddressArgs, NetworkFilter>;
 
 /// What `add` needs.
 #[derive(Debug, Args)]
@@ -33,18 +29,6 @@ pub(super) struct NeighbourArgs {
     /// Its MAC address.
     #[arg(long)]
     mac: String,
-}
-
-impl NeighbourArgs {
-    fn object(self) -> Neighbour {
-        Neighbour {
-            network: self.network,
-            address: self.address,
-            vtep: self.vtep,
-            mac: self.mac,
-            ..Neighbour::default()
-        }
-    }
 }
 
 /// Names one.
@@ -66,102 +50,103 @@ impl AddressArgs {
     }
 }
 
-pub(super) fn run(verb: NeighbourVerb, socket: &Path) -> Result<(), Failure> {
-    match verb {
-        Verb::List {
-            filter,
-            all_sources,
-            json,
-            ..
-        } => {
-            let request = ListNeighboursRequest {
-                network: filter.network.clone(),
-                all_sources,
-            };
-            let reply = session(socket, async |channel| {
-                let mut client = NeighbourServiceClient::new(channel);
-                Ok(client.list_neighbours(request).await?.into_inner())
-            })?;
-            print::list(&reply.neighbours, json, line, value)
+impl Object for Neighbour {
+    type Add = NeighbourArgs;
+    type Key = AddressArgs;
+
+    fn new(described: NeighbourArgs, source: String) -> Self {
+        Self {
+            network: described.network,
+            address: described.address,
+            vtep: described.vtep,
+            mac: described.mac,
+            source,
+            ..Self::default()
         }
-        Verb::Show { key, json } => {
-            let request = GetNeighbourRequest {
-                key: Some(key.key()),
-            };
-            let reply = session(socket, async |channel| {
-                Ok(NeighbourServiceClient::new(channel)
-                    .get_neighbour(request)
-                    .await?
-                    .into_inner())
-            })?;
-            let neighbour = reply.neighbour.unwrap_or_default();
-            if json {
-                print::print_json(&value(&neighbour))
-            } else {
-                print::print(&details(&neighbour))
-            }
-        }
-        Verb::Add { object, options } => {
-            let neighbour = Some(Neighbour {
-                source: options.source,
-                ..object.object()
-            });
-            let request = ApplyNeighbourRequest {
-                neighbour,
-                exist_ok: Some(options.replace),
-            };
-            session(socket, async |channel| {
-                NeighbourServiceClient::new(channel)
-                    .apply_neighbour(request)
-                    .await?;
-                Ok(())
-            })
-        }
-        Verb::Delete { key, options } => {
-            let (source, missing_ok) = (options.source, options.missing_ok);
-            let request = DeleteNeighbourRequest {
-                key: Some(key.key()),
-                source,
-                missing_ok,
-            };
-            session(socket, async |channel| {
-                NeighbourServiceClient::new(channel)
-                    .delete_neighbour(request)
-                    .await?;
-                Ok(())
-            })
-        }
+    }
+
+    async fn find(channel: Channel, key: AddressArgs) -> Result<Self, Failure> {
+        let request = GetNeighbourRequest {
+            key: Some(key.key()),
+        };
+        let reply = NeighbourServiceClient::new(channel)
+            .get_neighbour(request)
+            .await?;
+        Ok(reply.into_inner().neighbour.unwrap_or_default())
+    }
+
+    async fn apply(self, channel: Channel, exist_ok: bool) -> Result<(), Failure> {
+        let request = ApplyNeighbourRequest {
+            neighbour: Some(self),
+            exist_ok: Some(exist_ok),
+        };
+        NeighbourServiceClient::new(channel)
+            .apply_neighbour(request)
+            .await?;
+        Ok(())
+    }
+
+    async fn delete(
+        channel: Channel,
+        key: AddressArgs,
+        options: DeleteOptions,
+    ) -> Result<(), Failure> {
+        let request = DeleteNeighbourRequest {
+            key: Some(key.key()),
+            source: options.source,
+            missing_ok: options.missing_ok,
+        };
+        NeighbourServiceClient::new(channel)
+            .delete_neighbour(request)
+            .await?;
+        Ok(())
+    }
+
+    fn line(&self) -> String {
+        let status = self.status.clone().unwrap_or_default();
+        let learned = status.state != "static";
+        Line::new(&self.address)
+            .word("network", &self.network)
+            .word("vtep", &self.vtep)
+            .word("port", &self.port)
+            .word("mac", &self.mac)
+            .word("state", &status.state)
+            .optional("age", learned.then(|| format!("{}s", status.age_seconds)))
+            .word("source", &self.source)
+            .done()
+    }
+
+    fn value(&self) -> Value {
+        let status = self.status.clone().unwrap_or_default();
+        json!({
+            "address": self.address,
+            "network": self.network,
+            "vtep": or_null(&self.vtep),
+            "port": or_null(&self.port),
+            "mac": self.mac,
+            "state": status.state,
+            "age_seconds": status.age_seconds,
+            "source": self.source,
+        })
     }
 }
 
-fn line(neighbour: &Neighbour) -> String {
-    let status = neighbour.status.clone().unwrap_or_default();
-    let learned = status.state != "static";
-    Line::new(&neighbour.address)
-        .word("network", &neighbour.network)
-        .word("vtep", &neighbour.vtep)
-        .word("port", &neighbour.port)
-        .word("mac", &neighbour.mac)
-        .word("state", &status.state)
-        .optional("age", learned.then(|| format!("{}s", status.age_seconds)))
-        .word("source", &neighbour.source)
-        .done()
-}
+impl Listed for Neighbour {
+    type Filter = NetworkFilter;
 
-fn details(neighbour: &Neighbour) -> String {
-    line(neighbour) + "\n"
-}
-
-fn value(neighbour: &Neighbour) -> Value {
-    let status = neighbour.status.clone().unwrap_or_default();
-    json!({
-        "address": neighbour.address,
-        "network": neighbour.network,
-        "vtep": or_null(&neighbour.vtep),
-        "port": or_null(&neighbour.port),
-        "mac": neighbour.mac,
-        "state": status.state,
-        "age_seconds": status.age_seconds,
-        "source": neighbour.source,
-    })
+    async fn list(
+        channel: Channel,
+        filter: NetworkFilter,
+        all_sources: bool,
+    ) -> Result<Vec<Self>, Failure> {
+        let network = filter.network;
+        let request = ListNeighboursRequest {
+            network,
+            all_sources,
+        };
+        let reply = NeighbourServiceClient::new(channel)
+            .list_neighbours(request)
+            .await?;
+        Ok(reply.into_inner().neighbours)
+    }
 }

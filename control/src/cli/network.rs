@@ -1,23 +1,19 @@
 //! `ringlay network`.
 
-use std::path::Path;
-
 use clap::Args;
 use serde_json::{Value, json};
+use tonic::transport::Channel;
 
 use super::{
     failure::Failure,
+    object::{Listed, Object},
     print::{self, Line, or_null},
-    session::session,
-    verbs::{NameArg, NoFilter, Verb},
+    verbs::{DeleteOptions, NameArg, NoFilter},
 };
 use crate::proto::{
     ApplyNetworkRequest, DeleteNetworkRequest, GetNetworkRequest, ListNetworksRequest, Network,
     NetworkKey, network_service_client::NetworkServiceClient,
 };
-
-/// The verbs of this object.
-pub(super) type NetworkVerb = Verb<NetworkArgs, NameArg, NoFilter>;
 
 /// What `add` needs.
 #[derive(Debug, Args)]
@@ -86,177 +82,166 @@ pub(super) struct NetworkArgs {
     accept_unknown_vteps: Option<bool>,
 }
 
-impl NetworkArgs {
-    fn object(self) -> Network {
-        Network {
-            name: self.name,
-            vni: self.vni,
-            encap: self.encap,
-            key: self.key,
-            inner: self.inner,
-            preset: self.preset,
-            ecn: self.ecn,
-            dscp: self.dscp,
-            ttl: self.ttl,
-            udp_checksum: self.udp_checksum,
-            encap_limit: self.encap_limit,
-            port: self.port,
-            mode: self.mode,
-            fdb_ageing_ms: self.fdb_ageing.map(|seconds| u64::from(seconds) * 1000),
-            fdb_limit: self.fdb_limit,
-            mtu: self.mtu,
-            mac: self.mac,
-            mss_clamp: self.mss_clamp,
-            fragment: self.fragment,
-            accept_unknown_vteps: self.accept_unknown_vteps,
-            ..Network::default()
-        }
-    }
-}
-
 impl NameArg {
     fn key(self) -> NetworkKey {
         NetworkKey { name: self.name }
     }
 }
 
-pub(super) fn run(verb: NetworkVerb, socket: &Path) -> Result<(), Failure> {
-    match verb {
-        Verb::List {
-            all_sources, json, ..
-        } => {
-            let request = ListNetworksRequest { all_sources };
-            let reply = session(socket, async |channel| {
-                let mut client = NetworkServiceClient::new(channel);
-                Ok(client.list_networks(request).await?.into_inner())
-            })?;
-            print::list(&reply.networks, json, line, value)
+impl Object for Network {
+    type Add = NetworkArgs;
+    type Key = NameArg;
+
+    fn new(described: NetworkArgs, source: String) -> Self {
+        Self {
+            name: described.name,
+            vni: described.vni,
+            encap: described.encap,
+            key: described.key,
+            inner: described.inner,
+            preset: described.preset,
+            ecn: described.ecn,
+            dscp: described.dscp,
+            ttl: described.ttl,
+            udp_checksum: described.udp_checksum,
+            encap_limit: described.encap_limit,
+            port: described.port,
+            mode: described.mode,
+            fdb_ageing_ms: described
+                .fdb_ageing
+                .map(|seconds| u64::from(seconds) * 1000),
+            fdb_limit: described.fdb_limit,
+            mtu: described.mtu,
+            mac: described.mac,
+            mss_clamp: described.mss_clamp,
+            fragment: described.fragment,
+            accept_unknown_vteps: described.accept_unknown_vteps,
+            source,
+            ..Self::default()
         }
-        Verb::Show { key, json } => {
-            let request = GetNetworkRequest {
-                key: Some(key.key()),
-            };
-            let reply = session(socket, async |channel| {
-                Ok(NetworkServiceClient::new(channel)
-                    .get_network(request)
-                    .await?
-                    .into_inner())
-            })?;
-            let network = reply.network.unwrap_or_default();
-            if json {
-                print::print_json(&value(&network))
-            } else {
-                print::print(&details(&network))
-            }
-        }
-        Verb::Add { object, options } => {
-            let network = Some(Network {
-                source: options.source,
-                ..object.object()
-            });
-            let request = ApplyNetworkRequest {
-                network,
-                exist_ok: Some(options.replace),
-            };
-            session(socket, async |channel| {
-                NetworkServiceClient::new(channel)
-                    .apply_network(request)
-                    .await?;
-                Ok(())
-            })
-        }
-        Verb::Delete { key, options } => {
-            let (source, missing_ok) = (options.source, options.missing_ok);
-            let request = DeleteNetworkRequest {
-                key: Some(key.key()),
-                source,
-                missing_ok,
-            };
-            session(socket, async |channel| {
-                NetworkServiceClient::new(channel)
-                    .delete_network(request)
-                    .await?;
-                Ok(())
-            })
-        }
+    }
+
+    async fn find(channel: Channel, key: NameArg) -> Result<Self, Failure> {
+        let request = GetNetworkRequest {
+            key: Some(key.key()),
+        };
+        let reply = NetworkServiceClient::new(channel)
+            .get_network(request)
+            .await?;
+        Ok(reply.into_inner().network.unwrap_or_default())
+    }
+
+    async fn apply(self, channel: Channel, exist_ok: bool) -> Result<(), Failure> {
+        let request = ApplyNetworkRequest {
+            network: Some(self),
+            exist_ok: Some(exist_ok),
+        };
+        NetworkServiceClient::new(channel)
+            .apply_network(request)
+            .await?;
+        Ok(())
+    }
+
+    async fn delete(channel: Channel, key: NameArg, options: DeleteOptions) -> Result<(), Failure> {
+        let request = DeleteNetworkRequest {
+            key: Some(key.key()),
+            source: options.source,
+            missing_ok: options.missing_ok,
+        };
+        NetworkServiceClient::new(channel)
+            .delete_network(request)
+            .await?;
+        Ok(())
+    }
+
+    fn line(&self) -> String {
+        let status = self.status.clone().unwrap_or_default();
+        Line::new(&self.name)
+            .word("encap", &self.encap)
+            .optional("vni", self.vni)
+            .optional("key", self.key)
+            .word("mode", &self.mode)
+            .optional("port", self.port)
+            .word("inner", &self.inner)
+            .optional("preset", filled(&self.preset))
+            .word("mtu", status.mtu)
+            .word("mac", &status.mac)
+            .flag("fragment", self.fragment)
+            .flag("accept_unknown_vteps", status.accept_unknown_vteps)
+            .word("source", &self.source)
+            .done()
+    }
+
+    fn details(&self) -> String {
+        let status = self.status.clone().unwrap_or_default();
+        let underlay = format!(
+            "    underlay {} mtu from: {}",
+            status.underlay, status.mtu_reason
+        );
+        let headers = Line::new("    outer headers:")
+            .word("ecn", &self.ecn)
+            .word("dscp", &self.dscp)
+            .optional("ttl", filled(&self.ttl))
+            .optional("udp_checksum", filled(&self.udp_checksum))
+            .optional("encap_limit", self.encap_limit)
+            .done();
+        let stations = self.fdb_limit.map_or_else(String::new, |limit| {
+            let ageing = self.fdb_ageing_ms.unwrap_or_default() / 1000;
+            let (learned, refused) = (status.fdb_learned, status.fdb_refused);
+            format!("    fdb learned {learned} limit {limit} refused {refused} ageing {ageing}s\n")
+        });
+        let warnings = print::warnings(&status.warnings);
+        format!(
+            "{}\n{underlay}\n{headers}\n{stations}{warnings}",
+            self.line()
+        )
+    }
+
+    fn value(&self) -> Value {
+        let status = self.status.clone().unwrap_or_default();
+        json!({
+            "name": self.name,
+            "vni": self.vni,
+            "encap": self.encap,
+            "key": self.key,
+            "inner": self.inner,
+            "preset": or_null(&self.preset),
+            "ecn": self.ecn,
+            "dscp": self.dscp,
+            "ttl": or_null(&self.ttl),
+            "udp_checksum": or_null(&self.udp_checksum),
+            "encap_limit": self.encap_limit,
+            "mode": self.mode,
+            "fdb_ageing_ms": self.fdb_ageing_ms,
+            "fdb_limit": self.fdb_limit,
+            "fdb_learned": self.fdb_limit.map(|_| status.fdb_learned),
+            "fdb_refused": self.fdb_limit.map(|_| status.fdb_refused),
+            "port": self.port,
+            "mtu": status.mtu,
+            "mtu_reason": status.mtu_reason,
+            "mac": or_null(&status.mac),
+            "underlay": status.underlay,
+            "mss_clamp": self.mss_clamp,
+            "fragment": self.fragment,
+            "accept_unknown_vteps": status.accept_unknown_vteps,
+            "warnings": status.warnings,
+            "source": self.source,
+        })
     }
 }
 
-fn line(network: &Network) -> String {
-    let status = network.status.clone().unwrap_or_default();
-    Line::new(&network.name)
-        .word("encap", &network.encap)
-        .optional("vni", network.vni)
-        .optional("key", network.key)
-        .word("mode", &network.mode)
-        .optional("port", network.port)
-        .word("inner", &network.inner)
-        .optional("preset", filled(&network.preset))
-        .word("mtu", status.mtu)
-        .word("mac", &status.mac)
-        .flag("fragment", network.fragment)
-        .flag("accept_unknown_vteps", status.accept_unknown_vteps)
-        .word("source", &network.source)
-        .done()
+impl Listed for Network {
+    type Filter = NoFilter;
+
+    async fn list(channel: Channel, _: NoFilter, all_sources: bool) -> Result<Vec<Self>, Failure> {
+        let request = ListNetworksRequest { all_sources };
+        let reply = NetworkServiceClient::new(channel)
+            .list_networks(request)
+            .await?;
+        Ok(reply.into_inner().networks)
+    }
 }
 
 fn filled(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
-}
-
-fn details(network: &Network) -> String {
-    let status = network.status.clone().unwrap_or_default();
-    let underlay = format!(
-        "    underlay {} mtu from: {}",
-        status.underlay, status.mtu_reason
-    );
-    let headers = Line::new("    outer headers:")
-        .word("ecn", &network.ecn)
-        .word("dscp", &network.dscp)
-        .optional("ttl", filled(&network.ttl))
-        .optional("udp_checksum", filled(&network.udp_checksum))
-        .optional("encap_limit", network.encap_limit)
-        .done();
-    let stations = network.fdb_limit.map_or_else(String::new, |limit| {
-        let ageing = network.fdb_ageing_ms.unwrap_or_default() / 1000;
-        let (learned, refused) = (status.fdb_learned, status.fdb_refused);
-        format!("    fdb learned {learned} limit {limit} refused {refused} ageing {ageing}s\n")
-    });
-    let warnings = print::warnings(&status.warnings);
-    format!(
-        "{}\n{underlay}\n{headers}\n{stations}{warnings}",
-        line(network)
-    )
-}
-
-fn value(network: &Network) -> Value {
-    let status = network.status.clone().unwrap_or_default();
-    json!({
-        "name": network.name,
-        "vni": network.vni,
-        "encap": network.encap,
-        "key": network.key,
-        "inner": network.inner,
-        "preset": or_null(&network.preset),
-        "ecn": network.ecn,
-        "dscp": network.dscp,
-        "ttl": or_null(&network.ttl),
-        "udp_checksum": or_null(&network.udp_checksum),
-        "encap_limit": network.encap_limit,
-        "mode": network.mode,
-        "fdb_ageing_ms": network.fdb_ageing_ms,
-        "fdb_limit": network.fdb_limit,
-        "fdb_learned": network.fdb_limit.map(|_| status.fdb_learned),
-        "fdb_refused": network.fdb_limit.map(|_| status.fdb_refused),
-        "port": network.port,
-        "mtu": status.mtu,
-        "mtu_reason": status.mtu_reason,
-        "mac": or_null(&status.mac),
-        "underlay": status.underlay,
-        "mss_clamp": network.mss_clamp,
-        "fragment": network.fragment,
-        "accept_unknown_vteps": status.accept_unknown_vteps,
-        "warnings": status.warnings,
-        "source": network.source,
-    })
 }

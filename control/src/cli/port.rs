@@ -1,23 +1,19 @@
 //! `ringlay port`.
 
-use std::path::Path;
-
 use clap::Args;
 use serde_json::{Value, json};
+use tonic::transport::Channel;
 
 use super::{
     failure::Failure,
+    object::{Listed, Object},
     print::{self, Line, or_null},
-    session::session,
-    verbs::{NetworkFilter, Verb},
+    verbs::{DeleteOptions, NetworkFilter},
 };
 use crate::proto::{
     ApplyPortRequest, DeletePortRequest, GetPortRequest, ListPortsRequest, Port, PortKey,
     port_service_client::PortServiceClient,
 };
-
-/// The verbs of this object.
-pub(super) type PortVerb = Verb<PortArgs, PortName, NetworkFilter>;
 
 /// What `add` needs.
 #[derive(Debug, Args)]
@@ -54,24 +50,6 @@ pub(super) struct PortArgs {
     no_routes: bool,
 }
 
-impl PortArgs {
-    fn object(self) -> Port {
-        Port {
-            device: self.device.unwrap_or_else(|| self.name.clone()),
-            name: self.name,
-            network: self.network,
-            kind: self.kind,
-            netns: self.netns,
-            addresses: self.addresses,
-            mac: self.mac,
-            proxy: self.proxy,
-            queues: self.queues,
-            routes: self.no_routes.then_some(false),
-            ..Port::default()
-        }
-    }
-}
-
 /// Names one port.
 #[derive(Debug, Args)]
 pub(super) struct PortName {
@@ -85,115 +63,122 @@ impl PortName {
     }
 }
 
-pub(super) fn run(verb: PortVerb, socket: &Path) -> Result<(), Failure> {
-    match verb {
-        Verb::List {
-            filter,
-            all_sources,
-            json,
-            ..
-        } => {
-            let request = ListPortsRequest {
-                network: filter.network.clone(),
-                all_sources,
-            };
-            let reply = session(socket, async |channel| {
-                let mut client = PortServiceClient::new(channel);
-                Ok(client.list_ports(request).await?.into_inner())
-            })?;
-            print::list(&reply.ports, json, line, value)
+impl Object for Port {
+    type Add = PortArgs;
+    type Key = PortName;
+
+    fn new(described: PortArgs, source: String) -> Self {
+        Self {
+            device: described.device.unwrap_or_else(|| described.name.clone()),
+            name: described.name,
+            network: described.network,
+            kind: described.kind,
+            netns: described.netns,
+            addresses: described.addresses,
+            mac: described.mac,
+            proxy: described.proxy,
+            queues: described.queues,
+            routes: described.no_routes.then_some(false),
+            source,
+            ..Self::default()
         }
-        Verb::Show { key, json } => {
-            let request = GetPortRequest {
-                key: Some(key.key()),
-            };
-            let reply = session(socket, async |channel| {
-                Ok(PortServiceClient::new(channel)
-                    .get_port(request)
-                    .await?
-                    .into_inner())
-            })?;
-            let port = reply.port.unwrap_or_default();
-            if json {
-                print::print_json(&value(&port))
-            } else {
-                print::print(&details(&port))
-            }
-        }
-        Verb::Add { object, options } => {
-            let port = Some(Port {
-                source: options.source,
-                ..object.object()
-            });
-            let request = ApplyPortRequest {
-                port,
-                exist_ok: Some(options.replace),
-            };
-            session(socket, async |channel| {
-                PortServiceClient::new(channel).apply_port(request).await?;
-                Ok(())
-            })
-        }
-        Verb::Delete { key, options } => {
-            let (source, missing_ok) = (options.source, options.missing_ok);
-            let request = DeletePortRequest {
-                key: Some(key.key()),
-                source,
-                missing_ok,
-            };
-            session(socket, async |channel| {
-                PortServiceClient::new(channel).delete_port(request).await?;
-                Ok(())
-            })
-        }
+    }
+
+    async fn find(channel: Channel, key: PortName) -> Result<Self, Failure> {
+        let request = GetPortRequest {
+            key: Some(key.key()),
+        };
+        let reply = PortServiceClient::new(channel).get_port(request).await?;
+        Ok(reply.into_inner().port.unwrap_or_default())
+    }
+
+    async fn apply(self, channel: Channel, exist_ok: bool) -> Result<(), Failure> {
+        let request = ApplyPortRequest {
+            port: Some(self),
+            exist_ok: Some(exist_ok),
+        };
+        PortServiceClient::new(channel).apply_port(request).await?;
+        Ok(())
+    }
+
+    async fn delete(
+        channel: Channel,
+        key: PortName,
+        options: DeleteOptions,
+    ) -> Result<(), Failure> {
+        let request = DeletePortRequest {
+            key: Some(key.key()),
+            source: options.source,
+            missing_ok: options.missing_ok,
+        };
+        PortServiceClient::new(channel).delete_port(request).await?;
+        Ok(())
+    }
+
+    fn line(&self) -> String {
+        let status = self.status.clone().unwrap_or_default();
+        Line::new(&self.name)
+            .word("network", &self.network)
+            .word("kind", &self.kind)
+            .word("device", &self.device)
+            .word("netns", &self.netns)
+            .word("address", self.addresses.join(","))
+            .word("mac", &status.mac)
+            .flag("proxy", self.proxy)
+            .word("mtu", status.mtu)
+            .word("queues", status.queues)
+            .flag("routes", self.routes.unwrap_or(true))
+            .word("source", &self.source)
+            .done()
+    }
+
+    fn details(&self) -> String {
+        let status = self.status.clone().unwrap_or_default();
+        format!(
+            "{}\n    index {} mode {}\n{}",
+            self.line(),
+            status.index,
+            status.mode,
+            print::warnings(&status.warnings)
+        )
+    }
+
+    fn value(&self) -> Value {
+        let status = self.status.clone().unwrap_or_default();
+        json!({
+            "name": self.name,
+            "network": self.network,
+            "kind": self.kind,
+            "device": self.device,
+            "netns": or_null(&self.netns),
+            "addresses": self.addresses,
+            "mac": or_null(&status.mac),
+            "proxy": self.proxy,
+            "index": status.index,
+            "mtu": status.mtu,
+            "queues": status.queues,
+            "routes": self.routes,
+            "mode": status.mode,
+            "warnings": status.warnings,
+            "source": self.source,
+        })
     }
 }
 
-fn line(port: &Port) -> String {
-    let status = port.status.clone().unwrap_or_default();
-    Line::new(&port.name)
-        .word("network", &port.network)
-        .word("kind", &port.kind)
-        .word("device", &port.device)
-        .word("netns", &port.netns)
-        .word("address", port.addresses.join(","))
-        .word("mac", &status.mac)
-        .flag("proxy", port.proxy)
-        .word("mtu", status.mtu)
-        .word("queues", status.queues)
-        .flag("routes", port.routes.unwrap_or(true))
-        .word("source", &port.source)
-        .done()
-}
+impl Listed for Port {
+    type Filter = NetworkFilter;
 
-fn details(port: &Port) -> String {
-    let status = port.status.clone().unwrap_or_default();
-    format!(
-        "{}\n    index {} mode {}\n{}",
-        line(port),
-        status.index,
-        status.mode,
-        print::warnings(&status.warnings)
-    )
-}
-
-fn value(port: &Port) -> Value {
-    let status = port.status.clone().unwrap_or_default();
-    json!({
-        "name": port.name,
-        "network": port.network,
-        "kind": port.kind,
-        "device": port.device,
-        "netns": or_null(&port.netns),
-        "addresses": port.addresses,
-        "mac": or_null(&status.mac),
-        "proxy": port.proxy,
-        "index": status.index,
-        "mtu": status.mtu,
-        "queues": status.queues,
-        "routes": port.routes,
-        "mode": status.mode,
-        "warnings": status.warnings,
-        "source": port.source,
-    })
+    async fn list(
+        channel: Channel,
+        filter: NetworkFilter,
+        all_sources: bool,
+    ) -> Result<Vec<Self>, Failure> {
+        let network = filter.network;
+        let request = ListPortsRequest {
+            network,
+            all_sources,
+        };
+        let reply = PortServiceClient::new(channel).list_ports(request).await?;
+        Ok(reply.into_inner().ports)
+    }
 }

@@ -17,6 +17,13 @@ pub(super) enum Verb<Add: Args, Key: Args, Filter: Args> {
         #[arg(long)]
         json: bool,
     },
+    #[command(flatten)]
+    One(VerbOfOne<Add, Key>),
+}
+
+/// What to do with one object.
+#[derive(Debug, Subcommand)]
+pub(super) enum VerbOfOne<Add: Args, Key: Args> {
     /// Show one, and what became of it.
     Show {
         #[command(flatten)]

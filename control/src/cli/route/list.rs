@@ -4,7 +4,7 @@ use std::{io, io::Write, path::Path};
 
 use clap::Args;
 
-use super::{Failure, line, session, value};
+use super::{Failure, Object, session};
 use crate::proto::{ListRoutesRequest, Route, route_service_client::RouteServiceClient};
 
 /// Limits the list.
@@ -80,12 +80,12 @@ impl Printer {
     fn write(&mut self, routes: &[Route]) -> io::Result<()> {
         for route in routes {
             if !self.json {
-                writeln!(self.out, "{}", line(route))?;
+                writeln!(self.out, "{}", route.line())?;
                 continue;
             }
             let before = if self.first { "[\n  " } else { ",\n  " };
             self.first = false;
-            write!(self.out, "{before}{}", value(route))?;
+            write!(self.out, "{before}{}", route.value())?;
         }
         self.out.flush()
     }

@@ -7,13 +7,15 @@ use std::path::Path;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use tonic::transport::Channel;
 
 use self::{import::ImportArgs, list::RouteFilter};
 use super::{
     failure::Failure,
-    print::{self, Line, or_null},
+    object::{self, Object},
+    print::{Line, or_null},
     session::session,
-    verbs::Verb,
+    verbs::{DeleteOptions, Verb},
 };
 use crate::proto::{
     ApplyRouteRequest, DeleteRouteRequest, GetRouteRequest, Route, RouteKey, VtepList,
@@ -69,26 +71,6 @@ struct TargetArgs {
     drop: bool,
 }
 
-impl RouteArgs {
-    fn object(self) -> Route {
-        let target = match self.target.port {
-            Some(port) => Target::Port(port),
-            None if self.target.drop => Target::Drop(true),
-            None => Target::Vteps(VtepList {
-                addresses: self.target.vtep,
-            }),
-        };
-        Route {
-            network: self.network,
-            prefix: self.prefix,
-            target: Some(target),
-            via: self.via,
-            direct: self.direct,
-            source: String::new(),
-        }
-    }
-}
-
 /// Names one route.
 #[derive(Debug, Args)]
 pub(super) struct PrefixArgs {
@@ -110,103 +92,102 @@ impl PrefixArgs {
 
 pub(super) fn run(verb: RouteVerb, socket: &Path) -> Result<(), Failure> {
     match verb {
-        RouteVerb::Common(verb) => run_common(verb, socket),
+        RouteVerb::Common(Verb::List {
+            filter,
+            all_sources,
+            json,
+        }) => list::run(filter.request(all_sources), json, socket),
+        RouteVerb::Common(Verb::One(verb)) => object::run_one::<Route>(verb, socket),
         RouteVerb::Import(args) => import::run(&args, socket),
     }
 }
 
-fn run_common(
-    verb: Verb<RouteArgs, PrefixArgs, RouteFilter>,
-    socket: &Path,
-) -> Result<(), Failure> {
-    match verb {
-        Verb::List {
-            filter,
-            all_sources,
-            json,
-        } => list::run(filter.request(all_sources), json, socket),
-        Verb::Show { key, json } => {
-            let request = GetRouteRequest {
-                key: Some(key.key()),
-            };
-            let reply = session(socket, async |channel| {
-                Ok(RouteServiceClient::new(channel)
-                    .get_route(request)
-                    .await?
-                    .into_inner())
-            })?;
-            let route = reply.route.unwrap_or_default();
-            if json {
-                print::print_json(&value(&route))
-            } else {
-                print::print(&details(&route))
-            }
-        }
-        Verb::Add { object, options } => {
-            let route = Some(Route {
-                source: options.source,
-                ..object.object()
-            });
-            let request = ApplyRouteRequest {
-                route,
-                exist_ok: Some(options.replace),
-            };
-            session(socket, async |channel| {
-                RouteServiceClient::new(channel)
-                    .apply_route(request)
-                    .await?;
-                Ok(())
-            })
-        }
-        Verb::Delete { key, options } => {
-            let (source, missing_ok) = (options.source, options.missing_ok);
-            let request = DeleteRouteRequest {
-                key: Some(key.key()),
-                source,
-                missing_ok,
-            };
-            session(socket, async |channel| {
-                RouteServiceClient::new(channel)
-                    .delete_route(request)
-                    .await?;
-                Ok(())
-            })
+impl Object for Route {
+    type Add = RouteArgs;
+    type Key = PrefixArgs;
+
+    fn new(described: RouteArgs, source: String) -> Self {
+        let target = match described.target.port {
+            Some(port) => Target::Port(port),
+            None if described.target.drop => Target::Drop(true),
+            None => Target::Vteps(VtepList {
+                addresses: described.target.vtep,
+            }),
+        };
+        Self {
+            network: described.network,
+            prefix: described.prefix,
+            target: Some(target),
+            via: described.via,
+            direct: described.direct,
+            source,
         }
     }
-}
 
-fn line(route: &Route) -> String {
-    let line = Line::new(&route.prefix).word("network", &route.network);
-    let line = match &route.target {
-        Some(Target::Vteps(list)) => line.word("vtep", list.addresses.join(",")),
-        Some(Target::Port(port)) => line.word("port", port),
-        Some(Target::Drop(_)) | None => line.flag("drop", true),
-    };
-    line.word("via", &route.via)
-        .flag("direct", route.direct)
-        .word("source", &route.source)
-        .done()
-}
-
-fn details(route: &Route) -> String {
-    line(route) + "\n"
-}
-
-fn value(route: &Route) -> Value {
-    let (mut vteps, mut port, mut drop) = (Value::Null, Value::Null, false);
-    match &route.target {
-        Some(Target::Vteps(list)) => vteps = json!(list.addresses),
-        Some(Target::Port(name)) => port = json!(name),
-        Some(Target::Drop(_)) | None => drop = true,
+    async fn find(channel: Channel, key: PrefixArgs) -> Result<Self, Failure> {
+        let request = GetRouteRequest {
+            key: Some(key.key()),
+        };
+        let reply = RouteServiceClient::new(channel).get_route(request).await?;
+        Ok(reply.into_inner().route.unwrap_or_default())
     }
-    json!({
-        "prefix": route.prefix,
-        "network": route.network,
-        "vtep": vteps,
-        "port": port,
-        "drop": drop,
-        "via": or_null(&route.via),
-        "direct": route.direct,
-        "source": route.source,
-    })
+
+    async fn apply(self, channel: Channel, exist_ok: bool) -> Result<(), Failure> {
+        let request = ApplyRouteRequest {
+            route: Some(self),
+            exist_ok: Some(exist_ok),
+        };
+        RouteServiceClient::new(channel)
+            .apply_route(request)
+            .await?;
+        Ok(())
+    }
+
+    async fn delete(
+        channel: Channel,
+        key: PrefixArgs,
+        options: DeleteOptions,
+    ) -> Result<(), Failure> {
+        let request = DeleteRouteRequest {
+            key: Some(key.key()),
+            source: options.source,
+            missing_ok: options.missing_ok,
+        };
+        RouteServiceClient::new(channel)
+            .delete_route(request)
+            .await?;
+        Ok(())
+    }
+
+    fn line(&self) -> String {
+        let line = Line::new(&self.prefix).word("network", &self.network);
+        let line = match &self.target {
+            Some(Target::Vteps(list)) => line.word("vtep", list.addresses.join(",")),
+            Some(Target::Port(port)) => line.word("port", port),
+            Some(Target::Drop(_)) | None => line.flag("drop", true),
+        };
+        line.word("via", &self.via)
+            .flag("direct", self.direct)
+            .word("source", &self.source)
+            .done()
+    }
+
+    fn value(&self) -> Value {
+        let (mut vteps, mut port, mut drop) = (Value::Null, Value::Null, false);
+        match &self.target {
+            Some(Target::Vteps(list)) => vteps = json!(list.addresses),
+            Some(Target::Port(name)) => port = json!(name),
+            Some(Target::Drop(_)) | None => drop = true,
+        }
+        json!({
+            "prefix": self.prefix,
+            "network": self.network,
+            "vtep": vteps,
+            "port": port,
+            "drop": drop,
+            "via": or_null(&self.via),
+            "direct": self.direct,
+            "source": self.source,
+        })
+    }
 }

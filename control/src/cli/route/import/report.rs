@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use crate::{
     cli::{
         failure::Failure,
+        object::Object,
         print::{print, print_json},
-        route::{line, value},
     },
     proto::{LoadDifference, LoadResult},
 };
@@ -75,7 +75,7 @@ impl Outcome {
         // Writing to a string does not fail.
         for (mark, routes) in [('+', added), ('~', changed)] {
             routes.iter().for_each(|route| {
-                let _ = writeln!(text, "{mark} {}", line(route));
+                let _ = writeln!(text, "{mark} {}", route.line());
             });
         }
         for key in removed {
@@ -133,5 +133,5 @@ impl Outcome {
 }
 
 fn value_of(route: &crate::proto::Route) -> Value {
-    value(route)
+    route.value()
 }
