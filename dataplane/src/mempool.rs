@@ -26,14 +26,10 @@ const STRIDE: usize = 69_632 + 17 * 64;
 const _: () = assert!(STRIDE >= HEADROOM + CAPACITY && STRIDE % 4096 == 17 * 64);
 
 /// Bytes of a packet that a small frame has room for behind [`HEADROOM`].
-pub const SMALL_CAPACITY: usize = SMALL_STRIDE - HEADROOM;
+pub const SMALL_CAPACITY: usize = CHUNK - HEADROOM;
 
 /// Small frames of a pool: two queues lend two thousand each, and as many are on their way.
 pub const SMALL_FRAMES: u32 = 8192;
-
-/// Room to send what a socket takes, and a cache line beyond, for the same reason.
-const SMALL_STRIDE: usize = HEADROOM + CHUNK + 64;
-const _: () = assert!(SMALL_STRIDE % 128 == 64);
 
 /// The frames of one worker.
 #[derive(Clone, Debug)]
@@ -51,7 +47,7 @@ impl Mempool {
     pub fn new(frames: u32) -> io::Result<Self> {
         Ok(Self {
             large: Arena::new(frames, STRIDE)?,
-            small: Arena::new(SMALL_FRAMES, SMALL_STRIDE)?,
+            small: Arena::new(SMALL_FRAMES, CHUNK)?,
         })
     }
 
@@ -75,19 +71,21 @@ impl Mempool {
         small.flatten().or_else(|| self.allocate())
     }
 
-    /// The same packet in a small frame: the one it is in, or a copy.
+    /// The same packet in a small frame, to be sent as it is: the one it is in, or a copy, with less
+    /// in front than [`HEADROOM`] if it is longer than [`SMALL_CAPACITY`].
     ///
     /// # Errors
     ///
-    /// The frame, when it is too long for a small one, or there is none left.
+    /// The frame, when it is longer than [`CHUNK`], or there is no small one left.
     #[inline]
     pub(crate) fn shrink(&self, frame: Frame) -> Result<Frame, Frame> {
         if frame.is_of(&self.small) {
             return Ok(frame);
         }
-        match self.allocate_small() {
-            Some(small) if frame.len() <= SMALL_CAPACITY => Ok(frame.copy_to(small)),
-            _ => Err(frame),
+        let start = CHUNK.checked_sub(frame.len());
+        match start.and_then(|start| Some((start, self.small.take()?))) {
+            Some((start, slot)) => Ok(frame.copy_to(Frame::new(slot, start.min(HEADROOM)))),
+            None => Err(frame),
         }
     }
 
@@ -158,10 +156,14 @@ mod tests {
         assert_eq!(large.data(), [7; SMALL_CAPACITY]);
         assert_eq!((large.meta.flow_hash, large.headroom()), (9, HEADROOM));
         drop(large);
-        let long = pool.copy_of(&[1; SMALL_CAPACITY + 1]).unwrap();
-        let long = pool.shrink(long).unwrap_err();
-        assert_eq!(long.len(), SMALL_CAPACITY + 1);
+        let long = pool.copy_of(&[1; CHUNK + 1]).unwrap();
+        let mut long = pool.shrink(long).unwrap_err();
+        assert_eq!(long.len(), CHUNK + 1);
         assert_eq!(pool.available_small(), SMALL_FRAMES as usize);
+        long.truncate(CHUNK);
+        let longest = pool.shrink(long).unwrap();
+        assert_eq!((longest.headroom(), longest.tailroom()), (0, 0));
+        assert_eq!(longest.data(), [1; CHUNK]);
     }
 
     #[test]

@@ -28,8 +28,6 @@ use crate::ip::ip;
 use crate::veth::with_pair;
 
 const ENTRIES: u32 = 64;
-/// More than a chunk, and no power of two.
-const STRIDE: usize = 3 * 4096 + 17 * 64;
 const SLOTS: u32 = 256;
 const PATIENCE: Duration = Duration::from_secs(5);
 const MODES: [XdpMode; 2] = [XdpMode::Native, XdpMode::Generic];
@@ -88,8 +86,9 @@ impl End {
 
     fn send(&mut self, frame: &[u8]) {
         let mut slot = self.arena.take().unwrap();
-        slot.bytes_mut()[HEADROOM..HEADROOM + frame.len()].copy_from_slice(frame);
-        self.socket.send(slot, HEADROOM, frame.len()).unwrap();
+        let start = HEADROOM.min(CHUNK - frame.len());
+        slot.bytes_mut()[start..start + frame.len()].copy_from_slice(frame);
+        self.socket.send(slot, start, frame.len()).unwrap();
         self.socket.advance().unwrap();
     }
 }
@@ -116,7 +115,7 @@ fn the_kernel_answers_what_is_sent_and_its_answer_arrives() {
     for mode in MODES {
         with_pair(|| {
             ip("address add 10.9.0.2/24 dev far");
-            let arena = Arena::new(SLOTS, STRIDE).unwrap();
+            let arena = Arena::new(SLOTS, CHUNK).unwrap();
             let mut near = End::open("near", &arena, mode).unwrap();
             let mut request = [0; arp::PACKET_LEN];
             ArpRepr::request(OURS, us, kernel).emit(&mut request);
@@ -140,7 +139,7 @@ fn packets_cross_in_order_and_every_slot_comes_back() {
     const PACKETS: u32 = 1000;
     for mode in MODES {
         with_pair(|| {
-            let arena = Arena::new(SLOTS, STRIDE).unwrap();
+            let arena = Arena::new(SLOTS, CHUNK).unwrap();
             let mut near = End::open("near", &arena, mode).unwrap();
             let mut far = End::open("far", &arena, mode).unwrap();
             for number in 0..PACKETS {
@@ -160,7 +159,7 @@ fn packets_cross_in_order_and_every_slot_comes_back() {
 #[test]
 fn what_one_socket_received_another_sends_from_the_same_place() {
     with_pair(|| {
-        let arena = Arena::new(SLOTS, STRIDE).unwrap();
+        let arena = Arena::new(SLOTS, CHUNK).unwrap();
         let mut near = End::open("near", &arena, XdpMode::Native).unwrap();
         let mut far = End::open("far", &arena, XdpMode::Native).unwrap();
         let sent = frame(EXPERIMENT, &[7; 100]);
@@ -176,7 +175,7 @@ fn what_one_socket_received_another_sends_from_the_same_place() {
 fn a_burst_beyond_one_system_calls_worth_is_sent_whole() {
     const BURST: usize = ENTRIES as usize;
     with_pair(|| {
-        let arena = Arena::new(SLOTS, STRIDE).unwrap();
+        let arena = Arena::new(SLOTS, CHUNK).unwrap();
         let mut near = End::open("near", &arena, XdpMode::Native).unwrap();
         let mut far = End::open("far", &arena, XdpMode::Native).unwrap();
         let sent = frame(EXPERIMENT, &[1; 50]);
@@ -200,7 +199,7 @@ fn a_burst_beyond_one_system_calls_worth_is_sent_whole() {
 #[test]
 fn a_device_or_queue_that_is_taken_is_refused_until_it_is_free() {
     with_pair(|| {
-        let arena = Arena::new(SLOTS, STRIDE).unwrap();
+        let arena = Arena::new(SLOTS, CHUNK).unwrap();
         let near = End::open("near", &arena, XdpMode::Native).unwrap();
         let second = End::open("near", &arena, XdpMode::Native).err().unwrap();
         let refusals = [Some(libc::EBUSY), Some(libc::EEXIST)];
@@ -219,14 +218,14 @@ fn a_device_or_queue_that_is_taken_is_refused_until_it_is_free() {
 #[test]
 fn foreign_slots_and_packets_outside_their_slot_are_given_back() {
     with_pair(|| {
-        let arena = Arena::new(SLOTS, STRIDE).unwrap();
-        let other = Arena::new(1, STRIDE).unwrap();
+        let arena = Arena::new(SLOTS, CHUNK).unwrap();
+        let other = Arena::new(1, CHUNK).unwrap();
         let mut near = End::open("near", &arena, XdpMode::Native).unwrap();
         assert!(near.socket.send(other.take().unwrap(), 0, 60).is_err());
         assert!(near.socket.lend(other.take().unwrap()).is_err());
         for (start, len) in [
-            (STRIDE, 1),
-            (STRIDE - 60, 61),
+            (CHUNK, 1),
+            (CHUNK - 60, 61),
             (0, CHUNK + 1),
             (0, 0),
             (usize::MAX, 2),
@@ -244,7 +243,7 @@ fn foreign_slots_and_packets_outside_their_slot_are_given_back() {
 #[test]
 fn a_veth_device_is_copied_to_and_from_and_says_so() {
     with_pair(|| {
-        let arena = Arena::new(SLOTS, STRIDE).unwrap();
+        let arena = Arena::new(SLOTS, CHUNK).unwrap();
         let near = End::open("near", &arena, XdpMode::Native).unwrap();
         assert_eq!(near.socket.copying().unwrap(), Copying::Copy);
         let insisting = XdpConfig {
@@ -275,7 +274,7 @@ fn the_kernel_says_what_it_had_no_room_for() {
     const EXCESS: u32 = 10;
     for mode in MODES {
         with_pair(|| {
-            let arena = Arena::new(SLOTS, STRIDE).unwrap();
+            let arena = Arena::new(SLOTS, CHUNK).unwrap();
             let mut near = End::open("near", &arena, mode).unwrap();
             let mut far = End::open("far", &arena, mode).unwrap();
             assert_eq!(far.socket.drops().unwrap(), XdpDrops::default());
@@ -301,13 +300,16 @@ fn the_kernel_says_what_was_too_long() {
         for device in ["near", "far"] {
             ip(&format!("link set {device} mtu 9000"));
         }
-        let arena = Arena::new(SLOTS, STRIDE).unwrap();
+        let arena = Arena::new(SLOTS, CHUNK).unwrap();
         // A veth's driver runs no program with such packets.
         let mut near = End::open("near", &arena, XdpMode::Generic).unwrap();
         let mut far = End::open("far", &arena, XdpMode::Generic).unwrap();
         near.send(&frame(EXPERIMENT, &[1; RECEIVE_MAX + 1 - eth::HEADER_LEN]));
-        let drops = wait_for_drops(&mut near, &far, 1, |it| it.too_long);
+        // As long as a chunk.
+        near.send(&frame(EXPERIMENT, &[1; CHUNK - eth::HEADER_LEN]));
+        let drops = wait_for_drops(&mut near, &far, 2, |it| it.too_long);
         assert_eq!((drops.no_slot, drops.ring_full), (0, 0));
+        assert_eq!(near.socket.drops().unwrap().invalid, 0);
         let fitting = frame(EXPERIMENT, &[1; RECEIVE_MAX - eth::HEADER_LEN]);
         near.send(&fitting);
         assert_eq!(bytes(&far.receive()), fitting);
@@ -322,7 +324,7 @@ fn a_sink_counts_what_is_of_its_measurement_and_leaves_the_rest_to_the_host() {
     for mode in MODES {
         with_pair(|| {
             ip("address add 10.9.0.2/24 dev far");
-            let arena = Arena::new(SLOTS, STRIDE).unwrap();
+            let arena = Arena::new(SLOTS, CHUNK).unwrap();
             let mut near = End::open("near", &arena, mode).unwrap();
             let sink = Sink::attach(&SinkConfig {
                 device: link::index("far").unwrap(),

@@ -74,7 +74,7 @@ pub(super) enum OpenError {
     #[error(transparent)]
     Packet(#[from] OpenPacketError),
     #[error(
-        "35 MiB of each worker's memory may not be pinned: raise RLIMIT_MEMLOCK or grant \
+        "32 MiB of each worker's memory may not be pinned: raise RLIMIT_MEMLOCK or grant \
          CAP_IPC_LOCK"
     )]
     Unpinned(#[source] AttachError),

@@ -2,7 +2,7 @@
 //! need of the other driver no more than that its wait ends when a packet comes.
 //!
 //! The kernel receives into small frames of the mempool and sends from them. All of those are
-//! therefore pinned: 35 MiB. What is in a large frame is copied, once, into a small one.
+//! therefore pinned: 32 MiB. What is in a large frame is copied, once, into a small one.
 
 use std::fmt;
 use std::io;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use ringlay_control::lab::namespace::Namespace;
 use ringlay_control::lab::{LabError, placement};
-use ringlay_dataplane::sys::arena::Arena;
+use ringlay_dataplane::sys::arena::{Arena, Slot};
 use ringlay_dataplane::sys::link;
 use ringlay_dataplane::sys::xdp::{self, CHUNK, Copying, XdpConfig, XdpSocket};
 
@@ -174,11 +174,12 @@ impl Source {
             device,
             template,
         } = stream;
-        let arena = Arena::new(SLOTS, STRIDE).map_err(LabError::io("map memory"))?;
+        let arena = Arena::new(SLOTS, CHUNK).map_err(LabError::io("map memory"))?;
         let socket = open(&namespace, device, &arena)?;
         let slots: Vec<_> = std::iter::from_fn(|| arena.take()).collect();
         for mut slot in slots {
-            template.write(&mut slot.bytes_mut()[..template.len()]);
+            let start = start_in(&slot);
+            template.write(&mut slot.bytes_mut()[start..start + template.len()]);
         }
         Ok(Self {
             socket,
@@ -203,9 +204,10 @@ impl Source {
         while sent < due as u64
             && let Some(mut slot) = self.arena.take()
         {
-            let frame = &mut slot.bytes_mut()[..len];
+            let start = start_in(&slot);
+            let frame = &mut slot.bytes_mut()[start..start + len];
             self.template.stamp(frame, far[place], mark, number + sent);
-            let refused = self.socket.send(slot, 0, len);
+            let refused = self.socket.send(slot, start, len);
             debug_assert!(refused.is_ok(), "there are no more slots than entries");
             sent += 1;
             place = (place + 1) % far.len();
@@ -228,6 +230,12 @@ impl Source {
         let advanced = self.socket.advance().map(drop);
         advanced.map_err(|error| failed(self.device)(error))
     }
+}
+
+/// Where in a slot its frame is: elsewhere in each, so that they do not contend for the same lines of
+/// the cache.
+fn start_in(slot: &Slot) -> usize {
+    slot.bytes().as_ptr().addr() / CHUNK % PLACES * CACHE_LINE
 }
 
 /// A socket for a device's only queue. The kernel frees that of the socket before a moment after its
@@ -262,8 +270,9 @@ fn failed(device: &str) -> impl FnOnce(io::Error) -> LabError {
 const BURST: usize = 32;
 /// Frames that may be on their way: few enough to stay in the cache.
 const SLOTS: u32 = 256;
-/// Not a multiple of a page, so that slots do not contend for the same lines of the cache.
-const STRIDE: usize = CHUNK + 64;
+/// Places for a frame in a slot; it ends in it from each.
+const PLACES: usize = 32;
+const CACHE_LINE: usize = 64;
 /// The number of frames that warm up.
 const NOT_COUNTED: u32 = u32::MAX;
 const PATIENCE: Duration = Duration::from_secs(5);

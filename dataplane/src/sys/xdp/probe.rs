@@ -3,12 +3,11 @@
 use std::io;
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 
-use super::socket::register_umem;
+use super::socket::{CHUNK, register_umem};
 use crate::sys::arena::Arena;
 
-/// The memory to try: a few slots of a page.
+/// The memory to try.
 const SLOTS: u32 = 16;
-const CHUNK: usize = 4096;
 
 /// Opens an AF_XDP socket.
 ///

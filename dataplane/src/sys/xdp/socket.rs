@@ -1,6 +1,6 @@
 //! An AF_XDP socket with its four rings: one queue of one device, in both directions.
 //!
-//! Memory is an arena, all of which is the kernel's UMEM, with a chunk at the start of each slot.
+//! Memory is an arena, all of which is the kernel's UMEM, each slot of it a chunk.
 //! Several sockets may have the same arena, each as a UMEM of its own: a slot has one owner, so what
 //! one received another may send, and what was put elsewhere in a slot too. The kernel pins all of
 //! the arena as long as a socket has it. Which packets a socket receives is the business of an XDP
@@ -20,7 +20,8 @@ use crate::sys::mapping::Mapping;
 /// (`XDP_PACKET_HEADROOM` in `linux/bpf.h`).
 pub const HEADROOM: usize = 256;
 
-/// The longest packet that is sent, in bytes, and the part of a slot that the kernel receives into.
+/// Bytes of a slot, and the longest packet that is sent. A device that reads and writes slots itself
+/// sees pages, which may lie anywhere: none may cross from one into another.
 pub const CHUNK: usize = 4096;
 
 /// The longest packet that is received, in bytes: longer ones are dropped by the kernel.
@@ -90,13 +91,13 @@ pub struct Received {
 
 impl XdpSocket {
     /// Makes of an [open](super::open) socket one that serves a queue with the slots of `arena`,
-    /// each of which has [`CHUNK`] bytes at least.
+    /// each of which has [`CHUNK`] bytes.
     ///
     /// # Errors
     ///
     /// `EBUSY` when another socket serves the queue, `EOPNOTSUPP` when the driver does not copy
-    /// as wanted, `EINVAL` when there is no such queue or the slots are too short, `ENODEV` when
-    /// there is no such device, `ENOBUFS` when RLIMIT_MEMLOCK is too small for the arena.
+    /// as wanted, `EINVAL` when there is no such queue, `InvalidInput` when slots are not of that
+    /// size, `ENODEV` when there is no such device, `ENOBUFS` when RLIMIT_MEMLOCK is too small for the arena.
     pub fn new(socket: OwnedFd, arena: Rc<Arena>, config: XdpConfig) -> io::Result<Self> {
         let fd = socket.as_fd();
         register_umem(fd, &arena)?;
@@ -128,7 +129,7 @@ impl XdpSocket {
         );
         bind(fd, &config)?;
         let (fill, receive, transmit, completion) = socket_rings;
-        let lent = || Lent::new(arena.count(), arena.stride());
+        let lent = || Lent::new(arena.count());
         Ok(Self {
             empty: lent(),
             full: lent(),
@@ -175,8 +176,7 @@ impl XdpSocket {
     }
 
     /// Queues `len` bytes at `start` of a slot to be sent; gives the slot back if it is of
-    /// another arena, the packet is empty, longer than [`CHUNK`] or not inside it, or the ring is
-    /// full.
+    /// another arena, the packet is empty or not inside it, or the ring is full.
     ///
     /// # Errors
     ///
@@ -184,8 +184,7 @@ impl XdpSocket {
     #[inline]
     pub fn send(&mut self, slot: Slot, start: usize, len: usize) -> Result<(), Slot> {
         let inside = start <= slot.bytes().len() && len <= slot.bytes().len() - start;
-        let fits = (1..=CHUNK).contains(&len);
-        if !inside || !fits || !slot.is_of(&self.arena) {
+        if !inside || len == 0 || !slot.is_of(&self.arena) {
             return Err(slot);
         }
         let address = self.full.keep(slot);
@@ -356,7 +355,7 @@ fn is_transient(error: &io::Error) -> bool {
 }
 
 pub(super) fn register_umem(socket: BorrowedFd<'_>, arena: &Arena) -> io::Result<()> {
-    if arena.stride() < CHUNK {
+    if arena.stride() != CHUNK {
         return Err(io::ErrorKind::InvalidInput.into());
     }
     // SAFETY: `xdp_umem_reg` consists of integers.
@@ -364,8 +363,6 @@ pub(super) fn register_umem(socket: BorrowedFd<'_>, arena: &Arena) -> io::Result
     umem.addr = arena.base() as u64;
     umem.len = arena.count() as u64 * arena.stride() as u64;
     umem.chunk_size = CHUNK as u32;
-    // Chunks may start anywhere, so that the arena's stride need be no power of two.
-    umem.flags = libc::XDP_UMEM_UNALIGNED_CHUNK_FLAG;
     // The kernel pins the pages and writes to those alone that the fill ring names: each of a
     // slot that `Lent` keeps until it comes back or the socket is closed.
     set(socket, libc::XDP_UMEM_REG, &umem)
