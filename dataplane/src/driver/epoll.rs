@@ -187,7 +187,8 @@ impl Driver for EpollDriver {
                 id,
                 version: socket.version,
                 receiver: socket.fd.try_clone()?,
-                sender: PacketSender::new(socket.fd).with_fragmenting(socket.fragmenting),
+                sender: PacketSender::new(socket.fd)
+                    .with_others(socket.fragmenting, socket.limited),
             },
         };
         // Ready until read: what came before the registration makes no edge.

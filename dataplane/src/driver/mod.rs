@@ -113,6 +113,9 @@ pub struct RawSocket {
     pub fd: OwnedFd,
     /// A second one, to send oversized frames from, if the first does not fragment.
     pub fragmenting: Option<OwnedFd>,
+    /// A third one, to send those with an encapsulation limit from, if the first does not send them
+    /// as long as the device takes them.
+    pub limited: Option<OwnedFd>,
     /// The version of the outer IP header.
     pub version: IpVersion,
     /// What that header announces.

@@ -12,11 +12,12 @@ use crate::driver::ledger::Ledger;
 use crate::frame::Frame;
 use crate::sys::mmsg::{self, SendArray};
 
-/// A socket, perhaps another one for oversized frames, and the frames to leave by them, in order.
+/// A socket, perhaps others for particular frames, and the frames to leave by them, in order.
 #[derive(Debug)]
 pub(crate) struct PacketSender {
     socket: OwnedFd,
     fragmenting: Option<OwnedFd>,
+    limited: Option<OwnedFd>,
     pending: Vec<Frame>,
 }
 
@@ -25,16 +26,34 @@ impl PacketSender {
         Self {
             socket,
             fragmenting: None,
+            limited: None,
             pending: Vec::with_capacity(BATCH_SIZE),
         }
     }
 
-    /// The same, with another socket for oversized frames if there is one.
-    pub(crate) fn with_fragmenting(self, fragmenting: Option<OwnedFd>) -> Self {
+    /// The same, with others for oversized frames, and for those with an encapsulation limit, as far
+    /// as there are any.
+    pub(crate) fn with_others(
+        self,
+        fragmenting: Option<OwnedFd>,
+        limited: Option<OwnedFd>,
+    ) -> Self {
         Self {
             fragmenting,
+            limited,
             ..self
         }
+    }
+
+    /// The socket for such frames.
+    #[inline]
+    fn socket_for(&self, kind: (bool, bool)) -> BorrowedFd<'_> {
+        let other = match kind {
+            (true, _) => &self.fragmenting,
+            (false, true) => &self.limited,
+            (false, false) => &None,
+        };
+        other.as_ref().unwrap_or(&self.socket).as_fd()
     }
 
     /// Queues a frame; true if [`Self::flush`] must come before the next one.
@@ -74,11 +93,9 @@ impl PacketSender {
         ledger: &Ledger,
         counters: &QueueCounters,
     ) {
-        let alike = |a: &Frame, b: &Frame| a.meta.oversized == b.meta.oversized;
-        for frames in self.pending.chunk_by(alike) {
-            let fragmenting = self.fragmenting.as_ref();
-            let socket = fragmenting.filter(|_| frames[0].meta.oversized);
-            let socket = socket.unwrap_or(&self.socket).as_fd();
+        let kind = |it: &Frame| (it.meta.oversized, it.meta.encap_limit.is_some());
+        for frames in self.pending.chunk_by(|a, b| kind(a) == kind(b)) {
+            let socket = self.socket_for(kind(&frames[0]));
             send_all(socket, frames, sends, ledger, counters);
         }
         self.pending.clear();

@@ -141,7 +141,7 @@ impl UringDriver {
                     id,
                     version: socket.version,
                     sender: PacketSender::new(socket.fd.try_clone()?)
-                        .with_fragmenting(socket.fragmenting),
+                        .with_others(socket.fragmenting, socket.limited),
                 };
                 (socket.fd, ReceiveMode::Message, HEADROOM - PREFIX_LEN, kind)
             }

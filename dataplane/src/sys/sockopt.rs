@@ -176,6 +176,21 @@ pub fn forbid_fragments_v6(socket: BorrowedFd<'_>) -> io::Result<()> {
     )
 }
 
+/// Fragments only IPv6 packets that are longer than the device's MTU, whatever the kernel has learned
+/// of the path (`IPV6_PMTUDISC_OMIT` in `linux/in6.h`).
+///
+/// # Errors
+///
+/// `ENOPROTOOPT` when it is no IPv6 socket.
+pub fn fragment_for_device_v6(socket: BorrowedFd<'_>) -> io::Result<()> {
+    set(
+        socket,
+        libc::IPPROTO_IPV6,
+        libc::IPV6_MTU_DISCOVER,
+        libc::IPV6_PMTUDISC_OMIT,
+    )
+}
+
 /// Lets a raw ICMP socket receive only "destination unreachable", to which "fragmentation needed"
 /// belongs (`raw(7)`).
 ///

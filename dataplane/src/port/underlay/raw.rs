@@ -1,7 +1,9 @@
 //! Raw IP sockets of a local tunnel endpoint, for encapsulations right above IP.
 //!
 //! Each worker has one socket for each IP protocol, to receive and to send, and another one for
-//! what has to be fragmented if that does not. The kernel gives
+//! what has to be fragmented if that does not. Over IPv6 there is a third one then, for packets with an
+//! encapsulation limit: of a socket that must not fragment the kernel counts the extension header twice,
+//! and refuses the longest that fit (`ip6_append_data` in `net/ipv6/ip6_output.c`). The kernel gives
 //! each of them a copy of every packet; a filter leaves it to one (see [`spread`]). Fragments
 //! are put together before. While there is such a socket the kernel answers nothing to the
 //! protocol's packets itself, unless it has a tunnel driver of its own for it.
@@ -71,11 +73,15 @@ pub(super) fn bind(
     })?;
     let queues = (0..config.workers).map(|worker| {
         let sockets = protocols.iter().map(|&protocol| {
-            let fragmenting = config.dont_fragment.then(|| open_deaf(config, protocol));
+            let (version, whole) = (version(config), config.dont_fragment);
+            let fragmenting = whole.then(|| open_deaf(config, protocol, Fragments::AsNeeded));
+            let limits = whole && version == IpVersion::V6 && protocol != IpProtocol::RAW;
+            let limited = limits.then(|| open_deaf(config, protocol, Fragments::ForDevice));
             Ok(RawSocket {
                 fd: open(config, protocol, worker)?.into(),
                 fragmenting: fragmenting.transpose()?.map(OwnedFd::from),
-                version: version(config),
+                limited: limited.transpose()?.map(OwnedFd::from),
+                version,
                 protocol,
             })
         });
@@ -83,6 +89,17 @@ pub(super) fn bind(
         Ok(UnderlayQueue::Raw { sockets })
     });
     Ok((queues.collect::<Result<_, _>>()?, claim))
+}
+
+/// What a socket fragments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fragments {
+    /// Nothing: what is too long for the device is refused.
+    Never,
+    /// What is too long for the device, over IPv6.
+    ForDevice,
+    /// What is too long for the path, as far as the kernel knows it.
+    AsNeeded,
 }
 
 fn version(config: &UnderlayConfig) -> IpVersion {
@@ -99,7 +116,11 @@ fn open(
     worker: usize,
 ) -> Result<Socket, BindUnderlayError> {
     let socket = open_bound(config, protocol)?;
-    set_options(&socket, version(config), config.dont_fragment)
+    let fragments = match config.dont_fragment {
+        true => Fragments::Never,
+        false => Fragments::AsNeeded,
+    };
+    set_options(&socket, version(config), fragments)
         .map_err(failed(config, "set the options of a socket"))?;
     // What is sent with its own header comes back to nobody.
     if protocol == IpProtocol::RAW {
@@ -110,12 +131,16 @@ fn open(
     Ok(socket)
 }
 
-/// A socket that fragments what it sends. It is connected to this host itself, so that the kernel
+/// A socket that only sends. It is connected to this host itself, so that the kernel
 /// does not go as far as to copy packets for it to be filtered; where each packet goes is told
 /// with it all the same.
-fn open_deaf(config: &UnderlayConfig, protocol: IpProtocol) -> Result<Socket, BindUnderlayError> {
+fn open_deaf(
+    config: &UnderlayConfig,
+    protocol: IpProtocol,
+    fragments: Fragments,
+) -> Result<Socket, BindUnderlayError> {
     let socket = open_bound(config, protocol)?;
-    set_options(&socket, version(config), false)
+    set_options(&socket, version(config), fragments)
         .map_err(failed(config, "set the options of a socket"))?;
     let own = SocketAddr::new(config.endpoint.local.ip(), 0);
     socket
@@ -152,15 +177,16 @@ fn attach(socket: &Socket, program: &[filter::Instruction]) -> io::Result<()> {
     filter::attach(socket.as_fd(), program)
 }
 
-fn set_options(socket: &Socket, version: IpVersion, dont_fragment: bool) -> io::Result<()> {
+fn set_options(socket: &Socket, version: IpVersion, fragments: Fragments) -> io::Result<()> {
     let fd = socket.as_fd();
     sockopt::set_receive_buffer(fd, RECEIVE_BUFFER)?;
     sockopt::set_send_buffer(fd, SEND_BUFFER)?;
-    match (version, dont_fragment) {
-        (IpVersion::V4, true) => sockopt::forbid_fragments_v4(fd)?,
-        (IpVersion::V4, false) => sockopt::allow_fragments_v4(fd)?,
-        (IpVersion::V6, true) => sockopt::forbid_fragments_v6(fd)?,
-        (IpVersion::V6, false) => sockopt::allow_fragments_v6(fd)?,
+    match (version, fragments) {
+        (IpVersion::V4, Fragments::Never) => sockopt::forbid_fragments_v4(fd)?,
+        (IpVersion::V4, _) => sockopt::allow_fragments_v4(fd)?,
+        (IpVersion::V6, Fragments::Never) => sockopt::forbid_fragments_v6(fd)?,
+        (IpVersion::V6, Fragments::ForDevice) => sockopt::fragment_for_device_v6(fd)?,
+        (IpVersion::V6, Fragments::AsNeeded) => sockopt::allow_fragments_v6(fd)?,
     }
     match version {
         // The traffic class is in the header, which such sockets deliver.
