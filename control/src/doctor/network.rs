@@ -50,7 +50,7 @@ pub(super) fn settings() -> Section {
 }
 
 fn link_finding(link: &Link, features: &[Feature]) -> Finding {
-    let Link { name, mtu, up } = link;
+    let Link { name, mtu, up, .. } = link;
     let updown = if *up { "up" } else { "down" };
     let inner = mtu.saturating_sub(OVERHEAD);
     let offloads = OFFLOADS.into_iter().filter_map(|(kernel_name, meaning)| {
@@ -161,6 +161,7 @@ mod tests {
                 name: "eth0".into(),
                 mtu,
                 up: true,
+                operational: true,
             };
             link_finding(&link, &[]).state
         };
@@ -174,6 +175,7 @@ mod tests {
             name: "eth0".into(),
             mtu: 1500,
             up: true,
+            operational: true,
         };
         let feature = |name: &str, active| Feature {
             name: name.into(),

@@ -5,10 +5,12 @@
 
 use std::net::Ipv4Addr;
 use std::os::fd::AsRawFd;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use nix::net::if_::if_nametoindex;
-use rtnetlink::packet_route::link::{InfoData, InfoVeth, LinkAttribute, LinkMessage};
+use rtnetlink::packet_route::link::{InfoData, InfoVeth, LinkAttribute, LinkMessage, State};
 use rtnetlink::packet_route::route::RouteScope;
 use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, LinkVeth, LinkVxlan, RouteMessageBuilder};
 use tokio_stream::StreamExt;
@@ -25,6 +27,8 @@ pub struct Link {
     pub mtu: u32,
     /// Administratively up.
     pub up: bool,
+    /// Ready to send: it is up and so is its other end, and the kernel has taken that up.
+    pub operational: bool,
 }
 
 /// Joins this thread's namespace to `far` by a veth pair; each end is down until [`set_up`].
@@ -106,6 +110,24 @@ pub fn set_up(name: &str) -> Result<(), LabError> {
     let message = LinkUnspec::new_with_index(index(name)?).up().build();
     block_on(|handle| async move { handle.link().set(message).execute().await })?
         .map_err(LabError::netlink(format!("set {name} up")))
+}
+
+/// Waits until a device that is up, like its other end, is operational. The kernel may take a while
+/// to make it so, and until then loses what is sent.
+///
+/// # Errors
+/// What the kernel says; [`LabError::TimedOut`] if it is not so within `limit`.
+pub fn wait_until_operational(name: &str, limit: Duration) -> Result<(), LabError> {
+    let deadline = Instant::now() + limit;
+    while !list()?.iter().any(|it| it.name == name && it.operational) {
+        if Instant::now() > deadline {
+            let what = format!("{name} to become operational");
+            let seconds = limit.as_secs();
+            return Err(LabError::TimedOut { what, seconds });
+        }
+        thread::sleep(LOOK_INTERVAL);
+    }
+    Ok(())
 }
 
 /// Sets a device's MTU in bytes.
@@ -194,11 +216,13 @@ fn parse(message: &LinkMessage) -> Link {
         name: String::new(),
         mtu: 0,
         up: message.header.flags.contains(LinkFlags::Up),
+        operational: false,
     };
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => link.name.clone_from(name),
             LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
+            LinkAttribute::OperState(state) => link.operational = *state == State::Up,
             _ => {}
         }
     }
@@ -227,3 +251,5 @@ where
         Ok(result)
     })
 }
+
+const LOOK_INTERVAL: Duration = Duration::from_millis(1);

@@ -3,6 +3,7 @@
 //! It makes the underlay only; overlays are [`super::leg`]s.
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net};
 use ringlay_dataplane::sys::ethtool;
@@ -76,6 +77,10 @@ impl Topology {
         for host in [&a, &b] {
             host.namespace.run(|| raise(host.underlay, underlay))??;
         }
+        for host in [&a, &b] {
+            let wait = || link::wait_until_operational(UNDERLAY_DEVICE, PATIENCE);
+            host.namespace.run(wait)??;
+        }
         Ok(Self { a, b, underlay })
     }
 }
@@ -96,6 +101,9 @@ pub const UNDERLAY_A: Ipv4Addr = Ipv4Addr::new(192, 168, 77, 1);
 /// Underlay address of host b.
 pub const UNDERLAY_B: Ipv4Addr = Ipv4Addr::new(192, 168, 77, 2);
 const UNDERLAY_PREFIX: u8 = 24;
+
+/// Longer than the kernel takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Everything by which a veth spares the sender work, by the kernel's names
 /// (net/ethtool/common.c, `netdev_features_strings`).

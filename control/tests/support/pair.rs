@@ -5,8 +5,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::process::{self, Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use ringlay_control::lab::cleanup::Cleanup;
+use ringlay_control::lab::link::wait_until_operational;
 use ringlay_control::lab::namespace::Namespace;
 use tempfile::TempDir;
 
@@ -14,6 +16,9 @@ use tempfile::TempDir;
 pub(crate) const UNDERLAY_DEVICE: &str = "eth0";
 /// The underlay's MTU in bytes.
 pub(crate) const UNDERLAY_MTU: u32 = 1500;
+
+/// Longer than the kernel takes to raise a device on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The ports that the hosts choose from for sockets that ask for none: not those that tunnels are
 /// sent from.
@@ -142,6 +147,10 @@ impl Pair {
             let path = "/proc/sys/net/ipv4/ip_local_port_range";
             let written = host.run(|| fs::write(path, format!("{first} {last}")));
             written.unwrap().unwrap();
+        }
+        for host in [&self.node, &self.peer] {
+            let wait = || wait_until_operational(device, PATIENCE);
+            host.run(wait).unwrap().unwrap();
         }
         let stranger = Underlay::V4.stranger();
         ip(
