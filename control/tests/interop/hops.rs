@@ -5,6 +5,7 @@ use std::process::Command;
 use crate::support::kernel_peer;
 use crate::support::node::{Node, NodeConfig, VNI};
 use crate::support::pair::{Pair, Underlay, output};
+use crate::support::ping::patiently;
 
 /// The times to live of answered pings, as the host behind the node sees them.
 fn seen(underlay: Underlay, network: &str) -> Vec<u8> {
@@ -23,7 +24,7 @@ fn seen(underlay: Underlay, network: &str) -> Vec<u8> {
         let node = Node::start_network(&pair, &config, driver, &network);
         for address in ["10.42.2.1", "fd42:2::1"] {
             let mut ping = Command::new("ping");
-            ping.args(["-n", "-i", "0.02", "-W", "5", "-c", "3", address]);
+            ping.args(patiently(3).split(' ')).arg(address);
             let said = String::from_utf8(output(&pair.node, &mut ping).stdout).unwrap();
             let words = said.split_whitespace();
             let found = words.filter_map(|word| word.strip_prefix("ttl="));

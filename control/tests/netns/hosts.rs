@@ -15,6 +15,8 @@ use seccompiler::{
 };
 use tempfile::TempDir;
 
+use super::ping;
+
 /// How long anything may take before the test fails.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -64,6 +66,12 @@ impl Hosts {
             let v6 = format!("address add fd77::{}/64 dev eth0 nodad", host + 1);
             self.ip(host, &v6);
             self.ip(host, "link set eth0 up");
+        }
+        // Until the kernel has taken that up it loses what is sent.
+        for host in 0..2 {
+            self.wait_for(host, "the link is up", || {
+                self.ip(host, "link show eth0").contains("state UP")
+            });
         }
     }
 
@@ -275,18 +283,37 @@ impl Hosts {
         (text("underlay_driver"), text("underlay_driver_reason"))
     }
 
-    /// Whether pings from host 0 to an address are all answered.
+    /// Whether pings from host 0 to an address are all answered, the first included.
     pub(crate) fn pings(&self, address: &str) -> bool {
-        self.exec(0, &format!("ping -c 3 -i 0.1 -W 3 {address}"))
-            .status
-            .success()
+        let output = self.exec(0, &format!("ping {} {address}", ping::patiently(3)));
+        let text = String::from_utf8(output.stdout).unwrap();
+        let all = ping::each_answered(&text, 3);
+        if !all {
+            eprintln!("{text}");
+        }
+        all
+    }
+
+    /// Whether any ping from host 0 to an address is answered.
+    pub(crate) fn answers(&self, address: &str) -> bool {
+        let ping = self.exec(0, &format!("ping {} {address}", ping::BRIEFLY));
+        ping.status.success()
     }
 }
 
 impl Drop for Hosts {
     fn drop(&mut self) {
         if thread::panicking() {
-            eprintln!("log of a:\n{}\nlog of b:\n{}", self.log(0), self.log(1));
+            for host in 0..2 {
+                eprintln!("log of host {host}:\n{}", self.log(host));
+                let stats = Command::new(env!("CARGO_BIN_EXE_ringlay"))
+                    .arg("--socket")
+                    .arg(self.socket(host))
+                    .args(["stats", "--all"])
+                    .output();
+                let stats = stats.map(|it| String::from_utf8_lossy(&it.stdout).into_owned());
+                eprintln!("{}", stats.unwrap_or_default());
+            }
         }
         for node in self.nodes.iter_mut().flatten() {
             let _ = node.kill();

@@ -8,7 +8,12 @@ use ringlay_dataplane::{
     sys::{bpf::XdpMode, link, netns::run_in},
 };
 
-use super::{Netns, bulk::exchange_between, hosts::Hosts};
+use super::{
+    Netns,
+    bulk::exchange_between,
+    hosts::Hosts,
+    ping::{BRIEFLY, each_answered, patiently},
+};
 
 /// Starts the nodes, of which the first has an Ethernet port besides, with the keys `port`. The
 /// second knows what is there.
@@ -50,8 +55,20 @@ pub(crate) fn furnish(guest: &Netns, device: &str) {
     guest.ip("-6 route add default via fd42:101::1");
 }
 
+/// Whether the host's pings to an address are all answered.
 pub(crate) fn pings(guest: &Netns, address: &str) -> bool {
-    guest.exec(&format!("ping -c 3 -i 0.1 -W 3 {address}"))
+    let mut ping = guest.command(&format!("ping {} {address}", patiently(3)));
+    let text = String::from_utf8(ping.output().unwrap().stdout).unwrap();
+    let all = each_answered(&text, 3);
+    if !all {
+        eprintln!("{text}");
+    }
+    all
+}
+
+/// Whether any of them is.
+pub(crate) fn answers(guest: &Netns, address: &str) -> bool {
+    guest.exec(&format!("ping {BRIEFLY} {address}"))
 }
 
 /// Bulk between the host on the link and the pod, whoever begins.
@@ -131,7 +148,7 @@ fn the_router_answers_pings_and_shows_who_is_there() {
     guest.ip("-6 address replace fd42:101::9/64 dev eth9 nodad");
     guest.ip("route replace default via 10.42.101.1");
     guest.ip("-6 route replace default via fd42:101::1");
-    hosts.wait_for(0, "pings are answered", || pings(&guest, "10.42.2.1"));
+    hosts.wait_for(0, "pings are answered", || answers(&guest, "10.42.2.1"));
     let listed = hosts.ringlay(0, "neighbour list");
     assert!(listed.contains("02:00:00:00:09:09"), "{listed}");
     talk(&hosts, &guest);
@@ -182,7 +199,7 @@ pub(crate) fn join(hosts: &Hosts, guest: &Netns) {
 
 /// Waits until the guest is reached, and lets it talk.
 pub(crate) fn reach_and_talk(hosts: &Hosts, guest: &Netns) {
-    hosts.wait_for(0, "pings are answered", || pings(guest, "10.42.2.1"));
+    hosts.wait_for(0, "pings are answered", || answers(guest, "10.42.2.1"));
     assert!(pings(guest, "fd42:2::1"));
     talk(hosts, guest);
 }
@@ -255,9 +272,9 @@ fn a_station_outlives_what_befalls_its_device_and_its_node() {
     let mut hosts = overlay(hosts, STATION);
     reach_and_talk(&hosts, &guest);
     hosts.ip(0, "link set xp0 down");
-    assert!(!pings(&guest, "10.42.2.1"));
+    assert!(!answers(&guest, "10.42.2.1"));
     hosts.ip(0, "link set xp0 up");
-    hosts.wait_for(0, "it is up", || pings(&guest, "10.42.2.1"));
+    hosts.wait_for(0, "it is up", || answers(&guest, "10.42.2.1"));
     assert!(hosts.exec(0, "ethtool -L xp0 rx 2 tx 2").status.success());
     hosts.wait_for(0, "it has two queues", || {
         hosts.ringlay(0, "port show xp0").contains("queues 2")
@@ -371,7 +388,7 @@ fn a_station_may_live_in_another_namespace_and_come_and_go() {
     hosts.ringlay(0, &add);
     reach_and_talk(&hosts, &guest);
     hosts.ringlay(0, "port delete xp0");
-    assert!(!pings(&guest, "10.42.2.1"));
+    assert!(!answers(&guest, "10.42.2.1"));
     let missing = hosts.try_ringlay(0, "port add xp9 --kind af_xdp --network blue");
     assert!(
         missing.contains("af_xdp cannot be set up on xp9: there is no such device"),
@@ -393,7 +410,7 @@ fn a_station_and_the_kernels_vxlan_device_understand_each_other() {
     fs::write(hosts.config(0), config).unwrap();
     hosts.start(0);
     hosts.add_kernel_vxlan();
-    hosts.wait_for(0, "pings are answered", || pings(&guest, "10.42.2.1"));
+    hosts.wait_for(0, "pings are answered", || answers(&guest, "10.42.2.1"));
     exchange_between(&guest.path(), &hosts.netns_path(1), "10.42.2.1");
     exchange_between(&hosts.netns_path(1), &guest.path(), "10.42.101.9");
     for reason in [

@@ -20,6 +20,8 @@ mod list;
 mod load;
 #[path = "../direct/node.rs"]
 mod node;
+#[path = "../support/ping.rs"]
+mod ping;
 mod traffic;
 
 /// A network with a port and three VTEPs, and one route.

@@ -10,5 +10,6 @@ pub(crate) mod kernel_peer;
 pub(crate) mod node;
 pub(crate) mod ovs_peer;
 pub(crate) mod pair;
+pub(crate) mod ping;
 pub(crate) mod random;
 pub(crate) mod traffic;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use ringlay_control::lab::namespace::Namespace;
 
 use super::pair::output;
+use super::ping;
 use super::random::Random;
 
 /// Longer than anything here takes on a busy machine.
@@ -17,11 +18,11 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Sends `count` echo requests from `host` to `destination`. None may be lost, the first included.
 pub(crate) fn ping(host: &Namespace, destination: IpAddr, count: u32) {
     let mut command = Command::new("ping");
-    command.args(["-n", "-i", "0.02", "-W", "5", "-c", &count.to_string()]);
+    command.args(ping::patiently(count).split(' '));
     let output = output(host, command.arg(destination.to_string()));
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(
-        text.contains(&format!("{count} received")) && !text.contains("DUP"),
+        ping::each_answered(&text, count),
         "{}: ping {destination}: {text}{}",
         host.name(),
         String::from_utf8_lossy(&output.stderr)

@@ -1,0 +1,33 @@
+//! How to ask `ping`, and which of its requests were answered.
+//!
+//! Behind its last request `ping` waits for twice the longest round trip so far, or for the
+//! interval between requests, whatever `-W` says: a reply may be later than that on a busy machine.
+//! By `-w` it waits until as many were answered as it was to send. It goes on asking meanwhile, so what tells
+//! that none was lost is which of them were answered, not how many.
+
+/// Arguments for `count` requests, with much time for the answers.
+pub(crate) fn patiently(count: u32) -> String {
+    format!("-n -i 0.02 -w 20 -c {count}")
+}
+
+/// Arguments that find out whether anything is answered, and soon if nothing is.
+pub(crate) const BRIEFLY: &str = "-n -i 0.1 -W 1 -c 3";
+
+/// Whether the first `count` requests were answered, and none twice, by what `ping` printed that waits
+/// for so many answers. If they took long it has asked more often.
+pub(crate) fn each_answered(printed: &str, count: u32) -> bool {
+    let replies = printed.lines().filter(|line| line.contains(" bytes from "));
+    let numbers = replies.map(|line| {
+        let number = line
+            .split_once("icmp_seq=")
+            .expect("a reply has a number")
+            .1;
+        let end = number.find(' ').expect("a time to live follows");
+        number[..end].parse().expect("it is a number")
+    });
+    let mut numbers: Vec<u32> = numbers.collect();
+    numbers.sort_unstable();
+    let all = numbers.len();
+    numbers.dedup();
+    numbers.len() == all && numbers.into_iter().take(count as usize).eq(1..=count)
+}
