@@ -1,6 +1,10 @@
 //! Two nodes that talk by each encapsulation, over each version of IP.
 
-use super::{bulk::exchange, hosts::Hosts};
+use super::{
+    bulk::exchange,
+    hosts::Hosts,
+    ping::{each_answered, patiently},
+};
 
 /// The keys of a network for each.
 const UDP: [&str; 4] = [
@@ -121,9 +125,19 @@ fn nodes_tell_each_other_encapsulation_limits_and_leave_room_for_them() {
     ] {
         for driver in ["udp", "tunnel-gso"] {
             let hosts = overlay(keys, 6, driver);
-            talk(&hosts);
             let link = hosts.ip(0, "link show rl0");
             assert!(link.contains(&format!("mtu {largest} ")), "{link}");
+            // The largest packets pass from the first on, whole.
+            let size = largest - 20 - 8;
+            let arguments = format!("{} -M do -s {size}", patiently(3));
+            let ping = hosts.exec(0, &format!("ping {arguments} 10.42.2.1"));
+            let text = String::from_utf8(ping.stdout).unwrap();
+            assert!(each_answered(&text, 3), "{text}");
+            talk(&hosts);
+            assert_eq!(hosts.drops(0, "underlay_tx_error"), 0);
+            let counters = hosts.exec(0, "grep Ip6FragCreates /proc/self/net/snmp6");
+            let counters = String::from_utf8(counters.stdout).unwrap();
+            assert!(counters.trim_end().ends_with("\t0"), "{counters}");
         }
     }
 }
