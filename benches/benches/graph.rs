@@ -83,6 +83,7 @@ fn tables(key: TunnelKey, inner: Inner) -> Tables {
         encap_limit: None,
         accept_unknown_vteps: false,
         vteps: vec![THEIRS],
+        mtu: 1450,
         mss_clamp: false,
         fragment: false,
         addresses: vec![INSIDE],

@@ -110,6 +110,8 @@ pub struct Network {
     pub mac: MacAddr,
     /// An inner destination that all VTEPs of the network share, where there is one.
     pub shared_mac: Option<MacAddr>,
+    /// The longest packet, in bytes, that devices of its ports without Ethernet are to be given.
+    pub mtu: usize,
     /// Whether TCP connections are to begin with segments that fit the tunnels.
     pub mss_clamp: bool,
     /// Whether IPv4 packets that are too long for a tunnel, and may be fragmented, are so inside.

@@ -220,6 +220,7 @@ fn tables() -> Tables {
             key,
             mac: MacAddr([2, 0, 0, 0, subnet, 0x0b]),
             shared_mac: None,
+            mtu: 1450,
             mss_clamp: true,
             fragment: true,
             ttl: None,

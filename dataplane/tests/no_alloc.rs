@@ -53,6 +53,7 @@ fn tables() -> Tables {
         key: TunnelKey::Vxlan(vni),
         mac: OUR_MAC,
         shared_mac: None,
+        mtu: 1450,
         mss_clamp: true,
         fragment: true,
         ttl: None,

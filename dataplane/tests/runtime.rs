@@ -52,6 +52,7 @@ fn tables(resolved: bool, routed: bool) -> Tables {
         key: TunnelKey::Vxlan(vni),
         mac: OUR_MAC,
         shared_mac: None,
+        mtu: 1450,
         mss_clamp: false,
         fragment: false,
         ttl: None,

@@ -231,6 +231,7 @@ impl Compiler {
         };
         if let Some(entry) = self.networks.get_mut(name) {
             entry.mtus.current = current;
+            entry.table.mtu = current.into();
             entry.table.mss_clamp = clamp;
         }
     }

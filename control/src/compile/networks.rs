@@ -116,6 +116,7 @@ impl Compiler {
                     port,
                     mac: MacAddr::ZERO,
                     shared_mac: None,
+                    mtu: usize::MAX,
                     mss_clamp: false,
                     fragment: false,
                     ttl: None,

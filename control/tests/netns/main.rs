@@ -16,6 +16,7 @@ mod ping;
 mod plain;
 mod poll;
 mod stages;
+mod uncut;
 mod uplink;
 mod wire;
 

@@ -11,7 +11,7 @@ use ringlay_encap::coalesce::{Coalescer, Protocol};
 use ringlay_encap::flow::flow_hash;
 use ringlay_encap::ip::IpVersion;
 
-use super::Context;
+use super::{Context, uncut};
 use crate::drop_reason::DropReason;
 use crate::frame::{Frame, Gso, Ingress, Offload};
 use crate::mempool::Mempool;
@@ -69,6 +69,12 @@ impl Coalesce {
         let stride = usize::from(std::mem::take(&mut frame.meta.segment_size));
         let encapsulation = encapsulation(&frame, context);
         if stride == 0 || frame.len() <= stride {
+            let verdict = self.judge(frame.data(), encapsulation, &frame, pool, hash_seed);
+            return self.carry_out(verdict, Some(frame), context, &mut enter);
+        }
+        if uncut::note_datagrams(&mut frame, stride, encapsulation) {
+            let others = frame.len().div_ceil(stride) - 1;
+            context.counters.coalesced.add(others as u64);
             let verdict = self.judge(frame.data(), encapsulation, &frame, pool, hash_seed);
             return self.carry_out(verdict, Some(frame), context, &mut enter);
         }

@@ -7,7 +7,7 @@ use ringlay_encap::ipv4::Ipv4Packet;
 use ringlay_encap::ipv6::Ipv6Packet;
 use ringlay_lpm::{Address, Table};
 
-use super::{Context, Edges, put};
+use super::{Context, Edges, put, uncut};
 use crate::batch::{BATCH_SIZE, Batch};
 use crate::drop_reason::DropReason;
 use crate::frame::{Frame, Ingress};
@@ -59,6 +59,7 @@ fn route(mut frame: Frame, found: Option<NextHopId>, edges: &mut Edges, context:
     match *next_hop {
         NextHop::Port(port) => {
             frame.meta.egress = port;
+            uncut::note_too_long_for_port(&mut frame, context);
             put(&mut edges.port_output, frame);
         }
         NextHop::Link(port) => {

@@ -31,6 +31,7 @@ mod probe_input;
 mod segment;
 mod side;
 mod tunnel_encap;
+mod uncut;
 mod uplink_input;
 mod uplink_output;
 mod vxlan_decap;

@@ -82,6 +82,7 @@ fn tables() -> Tables {
         key: TunnelKey::Vxlan(Vni::new(VNI).unwrap()),
         mac: OUR_MAC,
         shared_mac: None,
+        mtu: MTU,
         mss_clamp: false,
         fragment: false,
         ttl: None,

@@ -308,3 +308,65 @@ fn a_merged_train_can_leave_by_another_tunnel() {
     let (_, trains) = rig.run([batch]);
     assert_eq!(inner_packets(&trains), cut(&forwarded(&packet), 1400));
 }
+
+/// The same packet as a kernel leaves it to a device: the sum of the pseudo-header is where its
+/// checksum, `at` bytes from its beginning, is to be.
+fn unfinished(packet: &[u8], at: usize) -> Vec<u8> {
+    let view = ringlay_encap::Ipv4Packet::new_unchecked(packet);
+    let pseudo = view.pseudo_header((packet.len() - 20) as u16);
+    let mut packet = packet.to_vec();
+    packet[at..at + 2].copy_from_slice(&pseudo.fold().to_be_bytes());
+    packet
+}
+
+#[test]
+fn a_stream_that_was_left_uncut_is_a_super_frame_for_the_port() {
+    let mut rig = Rig::new();
+    let packet = tcp(false, 7, true, &bytes(20_000));
+    let (ports, _) = rig.send_from_vtep(PEER_VTEP, &vxlan_ip4(&unfinished(&packet, 36)));
+    let [frame] = &ports[..] else {
+        panic!("{} frames", ports.len())
+    };
+    let offload = frame.meta.offload;
+    assert_eq!((offload.gso, offload.header_len), (Gso::TcpV4, 40));
+    assert_eq!(usize::from(offload.gso_size), MTU - 40);
+    assert_eq!(completed(frame), forwarded(&packet));
+    // What fits is left alone.
+    let packet = tcp(false, 7, true, &bytes(MTU - 40));
+    let (ports, _) = rig.send_from_vtep(PEER_VTEP, &vxlan_ip4(&unfinished(&packet, 36)));
+    assert_eq!(ports[0].meta.offload.gso, Gso::None);
+    assert_eq!(completed(&ports[0]), forwarded(&packet));
+}
+
+#[test]
+fn datagrams_that_were_left_uncut_are_a_super_frame_for_the_port() {
+    let mut rig = Rig::new();
+    let packet = udp4("10.42.2.1", "10.42.1.1", 64, &bytes(5_000));
+    let mut frame = train(&rig, &[unfinished(&packet, 26)]);
+    // As UDP_GRO tells of such a one: without any headers.
+    frame.meta.segment_size = 1_000;
+    let (ports, _) = rig.run([frame]);
+    let [frame] = &ports[..] else {
+        panic!("{} frames", ports.len())
+    };
+    let offload = frame.meta.offload;
+    assert_eq!((offload.gso, offload.header_len), (Gso::UdpL4, 28));
+    assert_eq!(offload.gso_size, 1_000);
+    assert_eq!(completed(frame), forwarded(&packet));
+}
+
+#[test]
+fn a_train_of_unfinished_datagrams_stays_one() {
+    let mut rig = Rig::new();
+    let packets = [1, 2, 3].map(|byte| {
+        let packet = udp4("10.42.2.1", "10.42.1.1", 64, &[byte; 500]);
+        unfinished(&packet, 26)
+    });
+    let frame = train(&rig, &packets);
+    let (ports, _) = rig.run([frame]);
+    assert_eq!(ports.len(), 3);
+    for (frame, byte) in ports.iter().zip([1, 2, 3]) {
+        assert_eq!(frame.meta.offload.gso, Gso::None);
+        assert_eq!(completed(frame)[28..], [byte; 500]);
+    }
+}
