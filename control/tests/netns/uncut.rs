@@ -97,14 +97,14 @@ fn send_train(hosts: &Hosts) {
     }
 }
 
-fn each_way_in(check: impl Fn(&Hosts)) {
+fn each_way_in(check: impl Fn(&Hosts, &str)) {
     for driver in ["udp", "tunnel-gso", "af_xdp"] {
         let mut hosts = Hosts::new();
         hosts.set(0, "underlay", &format!("driver = \"{driver}\""));
         hosts.start(0);
         hosts.add_kernel_vxlan();
         assert!(hosts.pings("10.42.2.1"), "{driver}");
-        check(&hosts);
+        check(&hosts, driver);
         for reason in ["vxlan_malformed", "ip_malformed", "underlay_bad_checksum"] {
             assert_eq!(hosts.drops(0, reason), 0, "{driver}: {reason}");
         }
@@ -113,17 +113,18 @@ fn each_way_in(check: impl Fn(&Hosts)) {
 
 #[test]
 fn streams_arrive_as_super_frames_or_fitting() {
-    each_way_in(|hosts| {
+    each_way_in(|hosts, driver| {
         let seen = watch(hosts, || exchange(hosts, "10.42.2.1"));
-        assert!(seen.too_long.is_empty(), "{seen:?}");
-        assert!(seen.super_frames > 0, "{seen:?}");
+        assert!(seen.too_long.is_empty(), "{driver}: {seen:?}");
+        // A kernel cuts what is for a device that an XDP program looks at.
+        assert!(seen.super_frames > 0 || driver == "af_xdp", "{driver}");
     });
 }
 
 #[test]
 fn trains_of_datagrams_arrive_as_they_were_sent() {
-    each_way_in(|hosts| {
+    each_way_in(|hosts, driver| {
         let seen = watch(hosts, || send_train(hosts));
-        assert!(seen.too_long.is_empty(), "{seen:?}");
+        assert!(seen.too_long.is_empty(), "{driver}: {seen:?}");
     });
 }
