@@ -211,9 +211,8 @@ fn tables() -> Tables {
         fib.v6.insert("fd42::/16".parse().unwrap(), port);
         fib.v4.insert("192.168.77.0/31".parse().unwrap(), link);
         fib.v4.insert("192.168.77.2/32".parse().unwrap(), own);
-        let kind = Encapsulation::ALL
-            .iter()
-            .position(|kind| *kind == key.encapsulation());
+        let mut kinds = Encapsulation::ALL.iter();
+        let kind = kinds.position(|kind| *kind == key.encapsulation());
         let network = Network {
             underlay: UnderlayId(kind.unwrap() as u16),
             port: key.encapsulation().udp_port().unwrap_or(0),
