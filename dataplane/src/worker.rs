@@ -316,8 +316,9 @@ impl<D: Driver> Worker<D> {
                 Owner::Port(id) => (&mut self.ports, id.index()),
             },
         };
+        let receives_only = matches!(queue, Queue::Xdp { added: true, .. });
         if let Some(owner) = owner
-            && queue_of(table, index).is_some()
+            && (receives_only || queue_of(table, index).is_some())
         {
             let queue = self.driver.attach(queue, counters)?;
             self.further.push((owner, queue));

@@ -215,10 +215,14 @@ impl Entry {
 
 impl Place {
     fn open(&self, runtime: &Runtime, id: PortId) -> Result<(Open, OpenPort), OpenError> {
-        let seen = self.look().map_err(OpenError::Device)?;
+        let mut seen = self.look().map_err(OpenError::Device)?;
         let (hold, queues, mode) = match self.kind {
             PortKind::Packet => self.open_sockets(seen, runtime, id)?,
-            _ => self.open_queues(seen, runtime, id)?,
+            _ => {
+                let opened = self.open_queues(seen, runtime, id)?;
+                seen.queues = opened.1 as u32; // a device has some hundred at most
+                opened
+            }
         };
         let told = OpenPort {
             device: Device {

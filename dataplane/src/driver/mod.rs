@@ -71,6 +71,9 @@ pub enum Queue {
         device: u32,
         /// The number of the queue.
         queue: u32,
+        /// The device's driver added it for the XDP program: it is received from, in copies, and
+        /// nothing is sent by it. See [`crate::port::wire::WireDevice::lasting`].
+        added: bool,
     },
     /// A worker's sockets of a local tunnel endpoint.
     Underlay {

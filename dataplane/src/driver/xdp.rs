@@ -267,6 +267,7 @@ impl<D: Driver> Driver for XdpDriver<D> {
             socket,
             device,
             queue,
+            ..
         } = queue
         else {
             return self.inner.attach(queue, counters);

@@ -34,7 +34,11 @@ pub struct WireDevice {
     pub index: u32,
     /// A socket for each of its queues, neither set up nor bound.
     pub sockets: Vec<OwnedFd>,
-    /// A packet socket for each worker beyond them.
+    /// So many of those queues, the first ones, were there before the program. Others the driver added
+    /// for what programs send (virtio_net): it completes nothing that a socket sends by them, and takes
+    /// them away with the program, without a thought for memory that a socket lent it.
+    pub lasting: usize,
+    /// A packet socket for each worker beyond those that last.
     pub senders: Vec<OwnedFd>,
     /// Where the program runs.
     pub mode: XdpMode,
@@ -88,10 +92,28 @@ pub enum OpenWireError {
 ///
 /// See [`OpenWireError`]; then nothing is left behind.
 pub fn open(config: &WireConfig) -> Result<WireDevice, OpenWireError> {
-    let queues = ethtool::receive_queues(&config.device).unwrap_or(1).max(1);
+    let queues = || ethtool::receive_queues(&config.device).unwrap_or(1).max(1);
+    let lasting = queues();
+    let mut expected = lasting;
+    loop {
+        let opened = open_queues(config, expected, lasting)?;
+        let found = queues();
+        if found <= expected {
+            return Ok(opened);
+        }
+        expected = found;
+    }
+}
+
+/// The same for so many queues, of which the first last.
+fn open_queues(
+    config: &WireConfig,
+    queues: u32,
+    lasting: u32,
+) -> Result<WireDevice, OpenWireError> {
     let sockets = (0..queues).map(|_| xdp::open()).collect::<Result<_, _>>();
     let sockets = sockets.map_err(OpenWireError::Socket)?;
-    let senders = (queues as usize..config.senders).map(|_| packet::sender(config.index));
+    let senders = (lasting as usize..config.senders).map(|_| packet::sender(config.index));
     let senders = senders.collect::<Result<_, _>>();
     let senders = senders.map_err(OpenWireError::Sender)?;
     let attach = |mode| XdpProgram::attach(config.index, queues, mode, &config.selection);
@@ -119,6 +141,7 @@ pub fn open(config: &WireConfig) -> Result<WireDevice, OpenWireError> {
     Ok(WireDevice {
         index: config.index,
         sockets,
+        lasting: lasting as usize,
         senders,
         mode,
         not_native,

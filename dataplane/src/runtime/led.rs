@@ -55,7 +55,8 @@ impl Runtime {
         }
         let mut senders = std::mem::take(&mut device.senders).into_iter();
         let (mut queues, program, copies) = self.spread(Owner::Port(id), device)?;
-        for worker in queues.iter_mut().filter(|queues| queues.is_empty()) {
+        let sends = |queue: &Queue| matches!(queue, Queue::Xdp { added: false, .. });
+        for worker in queues.iter_mut().filter(|queues| !queues.iter().any(sends)) {
             worker.extend(senders.next().map(|fd| Queue::Tap { port: id, fd }));
         }
         match self.attach_led(queues, &program, copies) {
@@ -76,6 +77,7 @@ impl Runtime {
         let WireDevice {
             index,
             sockets,
+            lasting,
             program,
             ..
         } = device;
@@ -88,6 +90,7 @@ impl Runtime {
                 socket,
                 device: index,
                 queue: queue as u32, // a device has some hundred at most
+                added: queue >= lasting,
             });
         }
         Ok((queues, program, copies))

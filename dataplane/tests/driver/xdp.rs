@@ -59,6 +59,7 @@ fn attach(
             socket,
             device,
             queue: 0,
+            added: false,
         };
         match rig.driver.attach(queue, counters.clone()) {
             Ok(queue) => {
