@@ -118,7 +118,7 @@ impl Out<'_> {
         match place {
             Place::Port(port) if self.edges.port_output.room() > RESERVE => {
                 frame.meta.egress = port;
-                super::put(&mut self.edges.port_output, frame);
+                self.edges.leave_by_port(frame, self.context);
             }
             Place::Port(_) => self.context.discard(frame, DropReason::PortTxFull),
             Place::Tunnel(_) if self.edges.underlay_output.room() <= RESERVE => {

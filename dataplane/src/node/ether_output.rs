@@ -42,7 +42,7 @@ fn send(mut frame: Frame, link: &Link, host: MacAddr, edges: &mut Edges, context
         return context.discard(frame, DropReason::IpMalformed);
     }
     put_header(&mut frame, link, host);
-    push(frame, edges, context);
+    edges.leave_by_port(frame, context);
 }
 
 /// Sends a packet that is too long in fragments, all or none, if it may be cut (RFC 1812 section
@@ -81,7 +81,7 @@ fn send_in_pieces(
         fragmenter.write_fragment(index, header, payload);
         piece.meta = frame.meta;
         put_header(&mut piece, link, host);
-        push(piece, edges, context);
+        edges.leave_by_port(piece, context);
     }
 }
 
@@ -105,12 +105,12 @@ fn send_each(
     }
     if link.offloads {
         put_header(&mut frame, link, host);
-        return push(frame, edges, context);
+        return edges.leave_by_port(frame, context);
     }
     context.counters.segmented.add(segmenter.count() as u64 - 1);
     segment::into_frames(&frame, &segmenter, 0, pool, context, |mut packet| {
         put_header(&mut packet, link, host);
-        push(packet, edges, context);
+        edges.leave_by_port(packet, context);
     });
 }
 
@@ -129,11 +129,4 @@ fn put_header(frame: &mut Frame, link: &Link, dst: MacAddr) {
     }
     offload.csum_start = offload.csum_start.saturating_add(eth::HEADER_LEN as u16);
     offload.header_len = offload.header_len.saturating_add(eth::HEADER_LEN as u16);
-}
-
-#[inline]
-fn push(frame: Frame, edges: &mut Edges, context: &Context<'_>) {
-    if let Err(frame) = edges.port_output.push(frame) {
-        context.discard(frame, DropReason::PortTxFull);
-    }
 }

@@ -9,7 +9,7 @@ use ringlay_encap::template::Template;
 
 use super::tunnel_encap::{finish_checksum, is_oversized};
 use super::uplink_output::{self, Idents};
-use super::{Context, Edges, inside, nesting, put, segment, wire_output};
+use super::{Context, Edges, inside, nesting, segment, wire_output};
 use crate::drop_reason::DropReason;
 use crate::frame::{Frame, Gso};
 use crate::mempool::Mempool;
@@ -95,15 +95,12 @@ impl Out<'_> {
                 }
             };
             if done {
-                return match self.edges.uplink_output.push(frame) {
-                    Ok(()) => {}
-                    Err(frame) => context.discard(frame, DropReason::UnderlayTxFull),
-                };
+                return self.edges.leave_by_uplink(frame, context);
             }
         }
         let header = frame.prepend(template.tunnel_bytes().len());
         template.write_tunnel(BRIDGED, header);
-        put(&mut self.edges.underlay_output, frame);
+        self.edges.leave_by_underlay(frame, context);
     }
 
     /// Encapsulates a super-frame, whose packet begins at `at`, for the uplink, or the frames that
@@ -139,10 +136,7 @@ impl Out<'_> {
             let idents = self.idents;
             if uplink_output::encapsulate(&mut frame, template, BRIDGED, header_len, count, idents)
             {
-                return match self.edges.uplink_output.push(frame) {
-                    Ok(()) => {}
-                    Err(frame) => context.discard(frame, DropReason::UnderlayTxFull),
-                };
+                return self.edges.leave_by_uplink(frame, context);
             }
         }
         // Also what is too long for one outer packet: the sockets take it in pieces.

@@ -60,7 +60,7 @@ fn route(mut frame: Frame, found: Option<NextHopId>, edges: &mut Edges, context:
         NextHop::Port(port) => {
             frame.meta.egress = port;
             uncut::note_too_long_for_port(&mut frame, context);
-            put(&mut edges.port_output, frame);
+            edges.leave_by_port(frame, context);
         }
         NextHop::Link(port) => {
             let host = match version(&frame) {

@@ -107,7 +107,8 @@ pub trait Output {
 const CUT_OUTPUT: usize = 16 * BATCH_SIZE;
 
 /// The batches between nodes. No more than a batch of frames is in the graph at a
-/// time and each is on one edge, so none overflows.
+/// time and each is on one edge, so none overflows but the outputs, which what is cut
+/// leaves by.
 #[derive(Debug)]
 struct Edges {
     vxlan_decap: Batch,
@@ -186,6 +187,30 @@ impl Edges {
     #[inline]
     fn leaving(&self) -> usize {
         self.port_output.len() + self.underlay_output.len() + self.uplink_output.len()
+    }
+
+    /// Has a frame leave by the port `meta.egress`, unless what was cut before it took all the room.
+    #[inline]
+    fn leave_by_port(&mut self, frame: Frame, context: &Context<'_>) {
+        if let Err(frame) = self.port_output.push(frame) {
+            context.discard(frame, DropReason::PortTxFull);
+        }
+    }
+
+    /// The same for a frame with a tunnel header, by the sockets of the endpoint `meta.underlay`.
+    #[inline]
+    fn leave_by_underlay(&mut self, frame: Frame, context: &Context<'_>) {
+        if let Err(frame) = self.underlay_output.push(frame) {
+            context.discard(frame, DropReason::UnderlayTxFull);
+        }
+    }
+
+    /// The same for a frame with all its outer headers, by the uplink or the wire.
+    #[inline]
+    fn leave_by_uplink(&mut self, frame: Frame, context: &Context<'_>) {
+        if let Err(frame) = self.uplink_output.push(frame) {
+            context.discard(frame, DropReason::UnderlayTxFull);
+        }
     }
 
     /// Sends a frame to `icmp_error`, to be dropped for `fault` and its sender told.
@@ -288,7 +313,7 @@ impl Graph {
             tunnel_encap::ethertype(&frame)
         };
         frame_output::encapsulate(&mut frame, network, tunnel.remote, inside);
-        put(&mut self.edges.underlay_output, frame);
+        self.edges.leave_by_underlay(frame, context);
         self.forward(context, output);
     }
 
@@ -305,7 +330,7 @@ impl Graph {
             return context.discard(frame, DropReason::PortGone);
         }
         frame.meta.egress = port;
-        put(&mut self.edges.port_output, frame);
+        self.edges.leave_by_port(frame, context);
         self.forward(context, output);
     }
 

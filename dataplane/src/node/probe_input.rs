@@ -27,7 +27,7 @@ pub(super) fn process(input: &mut Batch, edges: &mut Edges, context: &Context<'_
             Kind::Request => {
                 answer(&mut frame, network, local);
                 context.counters.originated.add(1);
-                put(&mut edges.underlay_output, frame);
+                edges.leave_by_underlay(frame, context);
             }
         }
     }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use ringlay_encap::{EtherType, MacAddr};
 
-use super::{Context, Edges, answers_for, decap, frame_output, put, way_to};
+use super::{Context, Edges, answers_for, decap, frame_output, way_to};
 use crate::drop_reason::DropReason;
 use crate::event::Event;
 use crate::frame::{Frame, Ingress, Offload};
@@ -126,11 +126,11 @@ impl<'a> Side<'a> {
             Self::Tunnel(network) => {
                 let remote = SocketAddr::new(frame.meta.remote.ip(), network.port);
                 frame_output::encapsulate(&mut frame, network, remote, EtherType::BRIDGED);
-                put(&mut edges.underlay_output, frame);
+                edges.leave_by_underlay(frame, context);
             }
             Self::Port { id, .. } => {
                 frame.meta.egress = *id;
-                put(&mut edges.port_output, frame);
+                edges.leave_by_port(frame, context);
             }
         }
     }

@@ -91,15 +91,12 @@ fn encapsulate(
             None => uplink_output::encapsulate(&mut frame, template, ethertype, 0, 1, idents),
         };
         if done {
-            return match edges.uplink_output.push(frame) {
-                Ok(()) => {}
-                Err(frame) => context.discard(frame, DropReason::UnderlayTxFull),
-            };
+            return edges.leave_by_uplink(frame, context);
         }
     }
     let header = frame.prepend(template.tunnel_bytes().len());
     template.write_tunnel(ethertype, header);
-    put(&mut edges.underlay_output, frame);
+    edges.leave_by_underlay(frame, context);
 }
 
 /// Encapsulates a super-frame for the uplink, or its packets for the sockets.
@@ -143,7 +140,7 @@ fn encapsulate_each(
             if uplink_output::encapsulate(
                 &mut frame, template, ethertype, header_len, count, idents,
             ) {
-                return put(&mut edges.uplink_output, frame);
+                return edges.leave_by_uplink(frame, context);
             }
         }
     }

@@ -9,7 +9,7 @@ use super::*;
 use crate::frame::{Gso, Offload};
 use crate::tables::{Link, Neighbours};
 
-const LINK: PortId = PortId(1);
+pub(super) const LINK: PortId = PortId(1);
 const LINK_MAC: MacAddr = MacAddr([2, 4, 0, 0, 0, 1]);
 const HOST_MAC: MacAddr = MacAddr([2, 4, 0, 0, 0, 9]);
 const HOST: &str = "10.42.4.9";
@@ -36,7 +36,7 @@ fn known(hosts: &[&str]) -> Neighbours {
 
 /// Like [`Rig::new`], with 10.42.4.0/24 and fd42:4::/64 on the link, of which one host each is
 /// known, and 10.42.5.0/24 behind a router there.
-fn rig(offloads: bool) -> Rig {
+pub(super) fn rig(offloads: bool) -> Rig {
     let mut rig = Rig::new();
     let tables = &mut rig.tables;
     let on_link = tables.insert_next_hop(NextHop::Link(LINK));
@@ -394,7 +394,7 @@ fn the_router_has_no_service() {
 }
 
 /// A TCP super-frame for the host, as the TUN device hands it over.
-fn super_frame_for_host(rig: &Rig, payload: &[u8], gso_size: u16) -> Frame {
+pub(super) fn super_frame_for_host(rig: &Rig, payload: &[u8], gso_size: u16) -> Frame {
     let mut packet = tcp(true, 1, true, payload);
     let host: Ipv4Addr = HOST.parse().unwrap();
     let mut view = Ipv4Packet::new_unchecked(&mut packet[..]);

@@ -5,6 +5,7 @@ mod checksums;
 mod encapsulations;
 mod forward;
 mod fragment;
+mod full;
 mod headers;
 mod link;
 mod malformed;
