@@ -114,7 +114,7 @@ drop_reasons! {
     HoldFull = "neighbour_hold_full",
     /// The port was removed while the frame was on its way.
     PortGone = "port_gone",
-    /// The tunnel was removed while the frame was on its way.
+    /// The tunnel was removed while the frame was on its way, or is not there yet.
     TunnelGone = "tunnel_gone",
     /// The mempool had no frame left.
     PoolExhausted = "pool_exhausted",

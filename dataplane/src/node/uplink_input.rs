@@ -111,7 +111,6 @@ impl Packet {
             };
         let start = frame.payload_offset() + payload.start;
         let found = |port| find(tables, of, destination, protocol, port);
-        let found = |port| found(port).ok_or(DropReason::UplinkForeign);
         if protocol != IpProtocol::UDP {
             let (underlay, endpoint) = found(0)?;
             return Ok(Self {
@@ -167,7 +166,7 @@ fn find(
     destination: IpAddr,
     protocol: IpProtocol,
     port: u16,
-) -> Option<(UnderlayId, Endpoint)> {
+) -> Result<(UnderlayId, Endpoint), DropReason> {
     let is_for = |endpoint: &Endpoint| {
         let announced = match protocol {
             IpProtocol::UDP => endpoint.protocols().is_empty() && endpoint.local.port() == port,
@@ -176,8 +175,16 @@ fn find(
         announced && endpoint.local.ip() == destination
     };
     match of {
-        Some(id) => tables.underlay(id).filter(is_for).map(|it| (id, it)),
-        None => tables.underlays().find(|(_, endpoint)| is_for(endpoint)),
+        Some(id) => {
+            let endpoint = tables.underlay(id).filter(is_for);
+            endpoint.map(|it| (id, it)).ok_or(DropReason::UplinkForeign)
+        }
+        // What is led to the wire is for an endpoint that is to come, or was there just now.
+        None => {
+            let mut all = tables.underlays();
+            let found = all.find(|(_, endpoint)| is_for(endpoint));
+            found.ok_or(DropReason::TunnelGone)
+        }
     }
 }
 

@@ -251,22 +251,23 @@ fn each_encapsulation_comes_and_goes_by_the_same_wire() {
             assert_eq!(ports.len(), 1, "{key} over {remote}");
             let len = packet.len();
             assert_eq!(ports[0].data()[len - 3..], packet[len - 3..]);
-            // Not for us.
+            // For an endpoint that is there no more.
             let mut foreign = back;
             foreign[if remote.is_ipv4() { 33 } else { 53 }] ^= 1;
             if remote.is_ipv4() {
                 let mut ip = Ipv4Packet::new_unchecked(&mut foreign[14..]);
                 ip.fill_checksum();
             }
-            let before = rig.drops(DropReason::UplinkForeign);
+            let before = rig.drops(DropReason::TunnelGone);
             assert!(receive(&mut rig, &foreign).is_empty());
-            assert_eq!(rig.drops(DropReason::UplinkForeign), before + 1);
+            assert_eq!(rig.drops(DropReason::TunnelGone), before + 1);
         }
     }
 }
 
+/// The program that leads packets to the wire and the tables do not change at the same time.
 #[test]
-fn a_protocol_that_no_endpoint_has_is_foreign() {
+fn a_protocol_that_no_endpoint_has_was_or_will_be_that_of_one() {
     let mut rig = rig();
     let mut frame = Vec::new();
     PacketBuilder::ethernet2(NEXT.0, HERE.0)
@@ -275,5 +276,8 @@ fn a_protocol_that_no_endpoint_has_is_foreign() {
         .write(&mut frame, &[])
         .unwrap();
     assert!(receive(&mut rig, &frame).is_empty());
-    rig.assert_only_drop(DropReason::UplinkForeign);
+    rig.assert_only_drop(DropReason::TunnelGone);
+    frame.truncate(33);
+    assert!(receive(&mut rig, &frame).is_empty());
+    assert_eq!(rig.drops(DropReason::UplinkForeign), 1, "no packet");
 }
