@@ -138,11 +138,12 @@ pub struct QueueCounters {
     pub missed: OnceLock<Missed>,
 }
 
-/// What the kernel dropped of an AF_XDP queue before it got here, as of when it was last asked
-/// (`XDP_STATISTICS` in `linux/if_xdp.h`). No part of the sum above: these never were frames.
+/// What the kernel dropped of an AF_XDP queue or a packet socket before it got here, as of when it was
+/// last asked (`XDP_STATISTICS` in `linux/if_xdp.h`, `PACKET_STATISTICS` in `packet(7)`, which tells of
+/// full sockets alone). No part of the sum above: these never were frames.
 #[derive(Debug, Default)]
 pub struct Missed {
-    /// Packets that found the receive ring full: the worker does not keep up.
+    /// Packets that found the receive ring, or the socket, full: the worker does not keep up.
     pub ring_full: Counter,
     /// Packets that found no slot to go to: all that were lent are full, or under way. A driver
     /// with zero-copy counts its attempts to get one.

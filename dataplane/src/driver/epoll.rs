@@ -202,6 +202,7 @@ impl Driver for EpollDriver {
         self.poll
             .registry()
             .register(&mut SourceFd(&fd), Token(index), Interest::READABLE)?;
+        attached.count_missed();
         if index == self.queues.len() {
             self.queues.push(None);
         }
@@ -271,6 +272,11 @@ impl Driver for EpollDriver {
             return self.poll(Some(timeout.map_or(STARVED_WAIT, |t| t.min(STARVED_WAIT))));
         }
         Ok(())
+    }
+
+    fn count_missed(&mut self) {
+        let queues = self.queues.iter().flatten();
+        queues.for_each(Attached::count_missed);
     }
 
     fn watch(&mut self, fd: BorrowedFd<'_>) -> io::Result<()> {

@@ -476,6 +476,7 @@ impl Driver for UringDriver {
         if index == self.queues.len() {
             self.queues.push(None);
         }
+        attached.count_missed(&self.uring);
         let source = attached.source;
         self.queues[index] = Some(attached);
         self.arrived
@@ -576,6 +577,11 @@ impl Driver for UringDriver {
             }
             result => result,
         }
+    }
+
+    fn count_missed(&mut self) {
+        let queues = self.queues.iter().flatten();
+        queues.for_each(|queue| queue.count_missed(&self.uring));
     }
 
     fn watch(&mut self, fd: BorrowedFd<'_>) -> io::Result<()> {

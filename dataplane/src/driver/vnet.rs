@@ -2,14 +2,16 @@
 //! header.
 
 use std::fmt;
+use std::os::fd::BorrowedFd;
 
+use crate::counters::{Missed, QueueCounters};
 use crate::driver::errors;
 use crate::drop_reason::DropReason;
 use crate::frame::{Frame, Ingress};
 use crate::id::{PortId, UnderlayId};
 use crate::mempool::HEADROOM;
 use crate::sys::arena::Slot;
-use crate::sys::virtio;
+use crate::sys::{packet, virtio};
 
 /// What a device is to us, which decides the form of its header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +71,17 @@ impl Device {
     /// Whether an error of a read says no more than that nothing comes for now: the device is down.
     pub(crate) fn is_quiet(self, errno: i32) -> bool {
         matches!(self, Self::Packet(_)) && errno == libc::ENETDOWN
+    }
+
+    /// Adds what the kernel dropped since the last time because a queue had no room for it. It tells
+    /// so of packet sockets alone.
+    pub(crate) fn count_missed(self, fd: BorrowedFd<'_>, counters: &QueueCounters) {
+        if matches!(self, Self::Packet(_))
+            && let Ok(drops) = packet::take_drops(fd)
+        {
+            let missed = counters.missed.get_or_init(Missed::default);
+            missed.ring_full.add(drops.into());
+        }
     }
 
     /// Why the queue did not take a packet.

@@ -372,6 +372,7 @@ impl<D: Driver> Driver for XdpDriver<D> {
     fn count_missed(&mut self) {
         let queues = self.queues.iter().flatten();
         queues.for_each(Attached::count_missed);
+        self.inner.count_missed();
     }
 
     fn watch(&mut self, fd: BorrowedFd<'_>) -> io::Result<()> {

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::mem;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use super::filter::{self, Instruction};
 
@@ -56,6 +56,32 @@ pub fn spread(sockets: &[OwnedFd]) -> io::Result<()> {
     others
         .iter()
         .try_for_each(|socket| set(socket, libc::PACKET_FANOUT, &join))
+}
+
+/// How many frames found no room in a [receiver] since this was last asked: the kernel
+/// begins to count anew each time.
+///
+/// # Errors
+///
+/// None that is known: the option is as old as the sockets.
+pub fn take_drops(socket: BorrowedFd<'_>) -> io::Result<u32> {
+    let mut counted = libc::tpacket_stats {
+        tp_packets: 0,
+        tp_drops: 0,
+    };
+    let mut len = size_of::<libc::tpacket_stats>() as libc::socklen_t;
+    // SAFETY: the kernel writes at most `len` bytes, as many as `counted` has, which consists of
+    // integers.
+    let rc = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_PACKET,
+            libc::PACKET_STATISTICS,
+            (&raw mut counted).cast(),
+            &raw mut len,
+        )
+    };
+    check(rc).map(|()| counted.tp_drops)
 }
 
 /// A filter that refuses all (`ret #0`).

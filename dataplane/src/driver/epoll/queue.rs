@@ -177,6 +177,13 @@ impl Attached {
         }
     }
 
+    /// Asks the kernel what found no room.
+    pub(super) fn count_missed(&self) {
+        if let Kind::Device { device, file } = &self.kind {
+            device.count_missed(file.as_fd(), &self.counters);
+        }
+    }
+
     /// Receives up to `share` frames.
     pub(super) fn receive(&mut self, io: &mut Io, share: usize, batch: &mut Batch) -> Turn {
         let counters = &self.counters;

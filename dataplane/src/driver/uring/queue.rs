@@ -12,7 +12,7 @@ use crate::driver::vnet::Device;
 use crate::drop_reason::DropReason;
 use crate::frame::Ingress;
 use crate::id::UnderlayId;
-use crate::sys::uring::{FileId, SourceId};
+use crate::sys::uring::{FileId, SourceId, Uring};
 
 #[derive(Debug)]
 pub(super) struct Attached {
@@ -66,6 +66,15 @@ pub(super) enum Chosen<'a> {
 }
 
 impl Attached {
+    /// Asks the kernel what found no room.
+    pub(super) fn count_missed(&self, uring: &Uring) {
+        if let Kind::Device(device) = self.kind
+            && let Some(fd) = uring.file(self.file)
+        {
+            device.count_missed(fd, &self.counters);
+        }
+    }
+
     /// Takes note that the receiving ended with this error; returns why a packet was lost by it, if
     /// one was.
     pub(super) fn ended(&mut self, errno: i32) -> Option<DropReason> {

@@ -16,7 +16,7 @@ pub mod probe;
 
 use std::io;
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use io_uring::types::{CancelBuilder, Fixed};
@@ -138,6 +138,12 @@ impl Uring {
         submitter.register_files_update(index as u32, &[fd.as_raw_fd()])?;
         self.files[index] = Some(fd);
         Ok(FileId(index as u32))
+    }
+
+    /// A descriptor that it has charge of.
+    pub fn file(&self, file: FileId) -> Option<BorrowedFd<'_>> {
+        let fd = self.files.get(file.0 as usize)?.as_ref()?;
+        Some(fd.as_fd())
     }
 
     /// Closes a descriptor. Requests that use it keep it open until they end.
