@@ -21,6 +21,8 @@ pub struct Facts {
     pub devices: Vec<Device>,
     /// Whether uplinks can be had from the kernel, or what is in the way.
     pub uplinks: Result<(), String>,
+    /// Whether AF_XDP sockets can be had, or what is in the way.
+    pub wires: Result<(), String>,
     /// What of the host's firewall may stop packets that the host forwards.
     pub firewall: Option<String>,
 }
@@ -52,6 +54,15 @@ enum Objection<'a> {
 }
 
 impl Chosen {
+    /// What a node says of its choice: [`Self::new`], and, left to us, also why no wire.
+    pub fn explained(setting: UnderlayDriver, facts: &Facts) -> Self {
+        let chosen = Self::new(setting, facts);
+        match setting {
+            UnderlayDriver::Auto => chosen.beside_wires(facts),
+            _ => chosen,
+        }
+    }
+
     /// Follows the configuration; left to us, super-frames go whole if nothing is against it.
     pub fn new(setting: UnderlayDriver, facts: &Facts) -> Self {
         let objection = facts.objection();
@@ -64,6 +75,17 @@ impl Chosen {
                 Self::tunnel_gso(format!("as configured, although {objection}"))
             }
         }
+    }
+
+    /// The same, with why it is no wire: no fact about a host tells whether it forwards small packets,
+    /// which wires are for, or bulk, for which they have no super-frames.
+    fn beside_wires(self, facts: &Facts) -> Self {
+        let why_not = match &facts.wires {
+            Ok(()) => "af_xdp, which has no super-frames, is taken by name alone",
+            Err(missing) => &format!("af_xdp cannot be had: {missing}"),
+        };
+        let reason = format!("{}; {why_not}", self.reason);
+        Self { reason, ..self }
     }
 
     /// What the configuration names.
@@ -180,6 +202,7 @@ mod tests {
         Facts {
             devices: vec![device("eth0")],
             uplinks: Ok(()),
+            wires: Ok(()),
             firewall: None,
         }
     }
@@ -195,6 +218,7 @@ mod tests {
         Facts {
             devices: vec![lame],
             uplinks: Err("the kernel is old".to_owned()),
+            wires: Err("it is older still".to_owned()),
             firewall: Some("chain c has rules".to_owned()),
         }
     }
@@ -324,5 +348,13 @@ mod tests {
         for facts in [ideal(), worst()] {
             assert!(!Chosen::new(UnderlayDriver::Auto, &facts).has_wire());
         }
+        let told = |setting, facts: &Facts| Chosen::explained(setting, facts).reason;
+        let why_not = "; af_xdp, which has no super-frames, is taken by name alone";
+        assert!(told(UnderlayDriver::Auto, &ideal()).ends_with(why_not));
+        assert_eq!(
+            told(UnderlayDriver::Auto, &worst()),
+            "wg0 is no Ethernet device; af_xdp cannot be had: it is older still"
+        );
+        assert_eq!(told(UnderlayDriver::Udp, &worst()), "as configured");
     }
 }

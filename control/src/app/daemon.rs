@@ -235,7 +235,7 @@ fn choose_underlay(setting: UnderlayDriver, local: &Local) -> Chosen {
     if matches!(setting, UnderlayDriver::Udp | UnderlayDriver::AfXdp) {
         return Chosen::as_configured(setting);
     }
-    Chosen::new(setting, &Facts::gather(local.address, &local.links))
+    Chosen::explained(setting, &Facts::gather(local.address, &local.links))
 }
 
 /// Starts on the chosen underlay driver or, if that is not what the configuration names and fails,

@@ -25,6 +25,7 @@ impl Facts {
         Self {
             devices: devices.collect(),
             uplinks: uplinks(probe::tunnel_gso(local)),
+            wires: wires(probe::af_xdp()),
             firewall,
         }
     }
@@ -46,6 +47,15 @@ impl Device {
 /// Nothing, or the first step that failed.
 pub(crate) fn uplinks(steps: Vec<probe::Feature>) -> Result<(), String> {
     steps.into_iter().try_for_each(|step| step.state)
+}
+
+/// Nothing, or the first step that failed, by its name.
+pub(crate) fn wires(steps: Vec<probe::Feature>) -> Result<(), String> {
+    let named = |step: probe::Feature| {
+        step.state
+            .map_err(|error| format!("{}: {error}", step.name))
+    };
+    steps.into_iter().try_for_each(named)
 }
 
 /// The first thing that a device with these features lacks to cut super-frames in tunnels, whose
@@ -106,6 +116,8 @@ mod tests {
         let step = |state| probe::Feature { name: "x", state };
         assert_eq!(uplinks(vec![step(Ok(())), step(Ok(()))]), Ok(()));
         let refused = Err("no".to_owned());
-        assert_eq!(uplinks(vec![step(Ok(())), step(refused.clone())]), refused);
+        let steps = || vec![step(Ok(())), step(refused.clone())];
+        assert_eq!(uplinks(steps()), refused);
+        assert_eq!(wires(steps()), Err("x: no".to_owned()));
     }
 }

@@ -30,4 +30,7 @@ pub use self::{
     ports::{Entry, Ports},
     underlay::{Local, LocalError},
 };
-pub(crate) use self::{daemon::driver_choice, facts::uplinks};
+pub(crate) use self::{
+    daemon::driver_choice,
+    facts::{uplinks, wires},
+};
