@@ -13,6 +13,9 @@ use ringlay_dataplane::{
 
 use super::{bulk::exchange, hosts::Hosts};
 
+/// What is said of another driver whichever was chosen.
+const NO_WIRE: &str = "af_xdp, which has no super-frames, is taken by name alone";
+
 const WHOLE: (&str, &str) = (
     "tunnel-gso",
     "eth0 segments UDP tunnels (tx-udp_tnl-csum-segmentation)",
@@ -27,6 +30,10 @@ fn overlay() -> Hosts {
 
 /// That a host's node says that it chose this driver for this reason, wherever it says so.
 fn assert_chose(hosts: &Hosts, host: usize, (driver, reason): (&str, &str)) {
+    let reason = match reason {
+        "as configured" => reason,
+        _ => &format!("{reason}; {NO_WIRE}"),
+    };
     let (shown, why) = hosts.underlay_driver(host);
     assert_eq!((shown.as_str(), why.as_str()), (driver, reason));
     let line = format!("underlay driver {driver} ({reason})");

@@ -3,11 +3,6 @@
 
 use std::fs;
 
-use ringlay_dataplane::{
-    port::xdp::{Selection, XdpProgram},
-    sys::{bpf::XdpMode, link, netns::run_in},
-};
-
 use super::{
     Netns,
     bulk::exchange_between,
@@ -183,7 +178,7 @@ fn a_router_on_the_link_leads_on() {
     assert!(shown.contains("via = \"10.42.101.9\""), "{shown}");
 }
 
-const STATION: &str = "kind = \"af_xdp\"\ndevice = \"xp0\"";
+pub(crate) const STATION: &str = "kind = \"af_xdp\"\ndevice = \"xp0\"";
 
 /// Joins the first host and the one on the link by a veth pair, `xp0` and `eth9`.
 pub(crate) fn join(hosts: &Hosts, guest: &Netns) {
@@ -293,34 +288,6 @@ fn a_station_outlives_what_befalls_its_device_and_its_node() {
     assert_eq!(hosts.wait(0), None);
     hosts.start(0);
     reach_and_talk(&hosts, &guest);
-}
-
-#[test]
-fn a_device_with_a_program_of_others_is_left_alone() {
-    for mode in [XdpMode::Native, XdpMode::Generic] {
-        let mut hosts = Hosts::new();
-        let guest = guest(&hosts);
-        join(&hosts, &guest);
-        route_there(&hosts);
-        hosts.start(0);
-        hosts.start(1);
-        let attach = || XdpProgram::attach(link::index("xp0").unwrap(), 1, mode, &Selection::All);
-        let program = run_in(&hosts.netns_path(0), attach).unwrap().unwrap();
-        let shown = hosts.ip(0, "link show xp0");
-        let (_, number) = shown.split_once("prog/xdp id ").unwrap();
-        let number = number.split_whitespace().next().unwrap();
-        let add = "port add xp0 --kind af_xdp --network blue \
-                   --address 10.42.101.1/24,fd42:101::1/64";
-        let refused = hosts.try_ringlay(0, add);
-        let told = format!("xp0 has an XDP program already (id {number}), which is not replaced");
-        assert!(refused.contains(&told), "{refused}");
-        assert_eq!(hosts.ip(0, "link show xp0"), shown);
-        assert!(!hosts.ringlay(0, "port list").contains("xp0"));
-        assert!(hosts.pings("10.42.2.1"), "other ports are served");
-        drop(program);
-        hosts.ringlay(0, add);
-        reach_and_talk(&hosts, &guest);
-    }
 }
 
 #[test]

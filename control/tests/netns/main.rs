@@ -6,8 +6,10 @@
 )]
 
 mod auto;
+mod beside;
 mod bulk;
 mod encaps;
+mod foreign;
 mod hosts;
 mod link;
 mod packet;
@@ -15,6 +17,7 @@ mod packet;
 mod ping;
 mod plain;
 mod poll;
+mod raw;
 mod stages;
 mod uncut;
 mod uplink;

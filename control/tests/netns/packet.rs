@@ -184,6 +184,43 @@ fn a_station_outlives_what_befalls_its_device_and_its_node() {
     reach_and_talk(&hosts, &guest);
 }
 
+/// The kernel begins to count anew whenever it is asked.
+#[test]
+fn what_comes_while_a_node_does_not_look_is_counted() {
+    for driver in ["io_uring", "epoll"] {
+        let (hosts, guest) = with_guest(driver);
+        reach_and_talk(&hosts, &guest);
+        let missed = || {
+            let stats = hosts.ringlay(0, "stats --json");
+            let stats: Value = serde_json::from_str(&stats).unwrap();
+            let ports = stats["ports"].as_array().unwrap();
+            let port = ports.iter().find(|port| port["name"] == "xp0").unwrap();
+            port["missed"]["ring_full"].as_u64().unwrap()
+        };
+        let before = missed();
+        let socket = run_in(&guest.path(), || UdpSocket::bind("10.42.101.9:0"));
+        let socket = socket.unwrap().unwrap();
+        hosts.signal(0, "STOP");
+        for _ in 0..12_000 {
+            socket.send_to(&[0; 1400], "10.42.101.1:9").unwrap();
+        }
+        hosts.signal(0, "CONT");
+        hosts.wait_for(0, "they are missed", || missed() >= before + 1000);
+        let at_rest = || {
+            let before = missed();
+            before == missed() && before == missed()
+        };
+        hosts.wait_for(0, "no more are missed", at_rest);
+        assert!(missed() >= before + 1000, "they are not forgotten");
+        let shown = hosts.ringlay(0, "stats");
+        assert!(
+            shown.contains("missed") && shown.contains("ring_full"),
+            "{shown}"
+        );
+        assert!(pings(&guest, "10.42.2.1"));
+    }
+}
+
 #[test]
 fn larger_packets_cross_a_device_with_a_larger_mtu() {
     let hosts = Hosts::new();
