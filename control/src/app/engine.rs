@@ -5,15 +5,16 @@
 //! knows neither gRPC nor files.
 
 mod bridges;
+mod endpoints;
 mod links;
 mod load;
 mod mtu;
 mod probe;
 pub(super) mod reach;
+mod settings;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    mem::discriminant,
     net::IpAddr,
     sync::Arc,
     time::Instant,
@@ -434,66 +435,6 @@ impl Engine {
         Ok(())
     }
 
-    /// Closes endpoints whose UDP port is to be of another kind: there cannot be both.
-    fn make_way(&mut self) {
-        let place = |endpoint: &Endpoint| (endpoint.local, endpoint.protocols());
-        let wanted: BTreeMap<_, _> = self.compiler.underlays().collect();
-        let fresh = wanted
-            .iter()
-            .filter(|(id, _)| !self.underlays.contains_key(id));
-        let fresh: Vec<_> = fresh.map(|(_, endpoint)| place(endpoint)).collect();
-        let host = &self.host;
-        self.underlays.retain(|id, endpoint| {
-            let keep = wanted.contains_key(id) || !fresh.contains(&place(endpoint));
-            if !keep {
-                host.close_underlay(*id);
-            }
-            keep
-        });
-    }
-
-    /// Opens the endpoints that the compiled tables name and that are not open.
-    fn open_underlays(&mut self) -> Result<(), ChangeError> {
-        let wanted: Vec<_> = self.compiler.underlays().collect();
-        for (id, endpoint) in wanted {
-            if !self.underlays.contains_key(&id) {
-                let object = || format!("underlay {endpoint}");
-                self.host
-                    .open_underlay(id, endpoint)
-                    .map_err(|source| ChangeError::Host {
-                        object: object(),
-                        source,
-                    })?;
-                self.underlays.insert(id, endpoint);
-            }
-        }
-        Ok(())
-    }
-
-    /// Has those endpoints report outer times to live whose networks take them over: it costs
-    /// something for each datagram.
-    fn follow_ttls(&mut self) {
-        let wanted = self.compiler.copied_ttls();
-        for id in wanted.symmetric_difference(&self.ttls) {
-            self.host.report_ttl(*id, wanted.contains(id));
-        }
-        self.ttls = wanted;
-    }
-
-    /// Closes what the compiled tables do not name.
-    fn close_unused(&mut self) {
-        let wanted: BTreeSet<_> = self.compiler.underlays().map(|(id, _)| id).collect();
-        let host = &self.host;
-        self.underlays.retain(|id, _| {
-            let keep = wanted.contains(id);
-            if !keep {
-                host.close_underlay(*id);
-            }
-            keep
-        });
-        self.ports.close_unused(&self.compiler);
-    }
-
     /// Tells the resolver which tunnels came, changed and went.
     fn follow_tunnels(&mut self) {
         let now = Instant::now();
@@ -550,39 +491,6 @@ fn opens(delta: &Delta) -> bool {
     let is_direct = |change: &Change<Route>| change.after.as_ref().is_some_and(|it| it.direct);
     let routes = || delta.routes.iter().any(is_direct);
     !(delta.networks.is_empty() && delta.ports.is_empty()) || routes()
-}
-
-impl Settings {
-    /// The key of the first setting that differs, as in the configuration file.
-    fn first_difference(&self, other: &Self) -> Option<&'static str> {
-        let differences = [
-            ("node.name", self.name != other.name),
-            ("node.socket", self.socket != other.socket),
-            ("node.state", self.state != other.state),
-            ("dataplane.workers", self.workers != other.workers),
-            ("dataplane.driver", self.driver != other.driver),
-            (
-                "dataplane.poll",
-                discriminant(&self.poll) != discriminant(&other.poll),
-            ),
-            ("dataplane.spin", self.poll != other.poll),
-            ("underlay.address", self.local != other.local),
-            (
-                "underlay.driver",
-                self.underlay_driver != other.underlay_driver,
-            ),
-            ("underlay.df", self.df != other.df),
-            ("underlay.probe", self.probe != other.probe),
-            (
-                "underlay.accept_unknown_vteps",
-                self.accept_unknown_vteps != other.accept_unknown_vteps,
-            ),
-        ];
-        differences
-            .into_iter()
-            .find(|(_, differs)| *differs)
-            .map(|(key, _)| key)
-    }
 }
 
 /// The name of a network as the far end's messages show it.
