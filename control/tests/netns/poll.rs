@@ -30,7 +30,7 @@ fn sleeps_between_pings(settings: &str) -> bool {
     hosts.start(1);
     assert!(hosts.pings("10.42.2.1"));
     let before = sleeps(hosts.pid(0));
-    let ping = hosts.exec(0, "ping -q -c 10 -i 0.1 -W 3 10.42.2.1");
+    let ping = hosts.exec(0, "ping -q -c 10 -i 0.1 -w 20 10.42.2.1");
     let text = String::from_utf8_lossy(&ping.stdout).into_owned();
     assert!(text.contains("10 received"), "{text}");
     let slept = sleeps(hosts.pid(0)) - before;

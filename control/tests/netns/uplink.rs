@@ -92,7 +92,7 @@ fn fragments_of_tunnel_packets_are_put_together() {
     hosts.wait_for(0, "reloaded", || {
         hosts.log(0).contains("configuration reloaded")
     });
-    let ping = hosts.exec(0, "ping -c 2 -i 0.2 -W 3 -s 1460 10.42.2.1");
+    let ping = hosts.exec(0, "ping -c 2 -i 0.2 -w 20 -s 1460 10.42.2.1");
     let text = String::from_utf8_lossy(&ping.stdout).into_owned();
     assert!(text.contains("2 received"), "{text}");
 }
