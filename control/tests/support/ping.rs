@@ -2,12 +2,12 @@
 //!
 //! Behind its last request `ping` waits for twice the longest round trip so far, or for the
 //! interval between requests, whatever `-W` says: a reply may be later than that on a busy machine.
-//! By `-w` it waits until as many were answered as it was to send. It goes on asking meanwhile, so what tells
-//! that none was lost is which of them were answered, not how many.
+//! By `-w` it would go on asking, which pushes out what waits for an address to be resolved. So all
+//! requests are sent at once (`-l`), with a long interval behind them.
 
 /// Arguments for `count` requests, with much time for the answers.
 pub(crate) fn patiently(count: u32) -> String {
-    format!("-n -i 0.02 -w 20 -c {count}")
+    format!("-n -l {count} -i 10 -W 20 -c {count}")
 }
 
 /// Arguments that find out whether anything is answered, and soon if nothing is.
