@@ -8,6 +8,7 @@ mod veth;
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
+use std::process::Command;
 use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -193,6 +194,26 @@ fn a_burst_beyond_one_system_calls_worth_is_sent_whole() {
         }
         near.socket.complete();
         assert_eq!(near.socket.in_flight(), 0);
+    });
+}
+
+/// The kernel says nothing of it.
+#[test]
+fn a_queue_that_the_device_does_not_send_by_holds_nobody_up() {
+    with_pair(|| {
+        let mut set = Command::new("ethtool");
+        set.args(["-L", "near", "rx", "2"]);
+        assert!(set.status().unwrap().success(), "ethtool is installed");
+        let arena = Arena::new(SLOTS, CHUNK).unwrap();
+        let config = XdpConfig {
+            queue: 1,
+            ..config("near")
+        };
+        let socket = xdp::open().unwrap();
+        let mut socket = XdpSocket::new(socket, Rc::clone(&arena), config).unwrap();
+        socket.send(arena.take().unwrap(), 0, 60).unwrap();
+        socket.advance().unwrap();
+        assert!(socket.has_backlog());
     });
 }
 

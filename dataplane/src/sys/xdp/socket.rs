@@ -237,14 +237,11 @@ impl XdpSocket {
             calls += 1;
             let before = self.transmit.waiting();
             match self.enter_to_send() {
-                Ok(()) => {}
-                // Also when the completion ring is full.
-                Err(error) if is_transient(&error) => {
-                    if self.complete() == 0 && self.transmit.waiting() == before {
-                        break;
-                    }
-                }
-                Err(error) => return Err(error),
+                Err(error) if !is_transient(&error) => return Err(error),
+                // The completion ring may be full. A queue that the device does not send by is no error
+                // to the kernel.
+                _ if self.transmit.waiting() == before && self.complete() == 0 => break,
+                _ => {}
             }
         }
         if self.fill.needs_wakeup() && self.fill.waiting() > 0 {
