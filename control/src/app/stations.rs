@@ -89,6 +89,8 @@ enum Hold {
 struct Seen {
     index: u32,
     queues: u32,
+    /// Queues that it sends by.
+    senders: u32,
     mtu: u32,
 }
 
@@ -221,6 +223,7 @@ impl Place {
             _ => {
                 let opened = self.open_queues(seen, runtime, id)?;
                 seen.queues = opened.1 as u32; // a device has some hundred at most
+                seen.senders = self.look().map_err(OpenError::Device)?.senders;
                 opened
             }
         };
@@ -286,14 +289,18 @@ impl Place {
 
     fn look(&self) -> io::Result<Seen> {
         self.inside(|| {
-            let queues = match self.kind {
+            let (queues, senders) = match self.kind {
                 // They are on all queues.
-                PortKind::Packet => 0,
-                _ => ethtool::receive_queues(&self.device).unwrap_or(1),
+                PortKind::Packet => (0, 0),
+                _ => (
+                    ethtool::receive_queues(&self.device).unwrap_or(1),
+                    wire::send_queues(&self.device),
+                ),
             };
             Ok(Seen {
                 index: link::index(&self.device)?,
                 queues,
+                senders,
                 mtu: link::mtu(&self.device)?,
             })
         })?

@@ -50,6 +50,8 @@ struct State {
 struct Open {
     index: u32,
     queues: u32,
+    /// Those that the device sends by.
+    senders: u32,
     /// How the device hands packets over, in words.
     mode: String,
     /// Leads packets to the sockets as long as it lives.
@@ -168,8 +170,9 @@ impl Wire {
             return None;
         }
         let index = link::index(&self.device).ok();
-        let queues = self.queues();
-        let as_before = |open: &Open| index == Some(open.index) && open.queues == queues;
+        let queues = (self.queues(), wire::send_queues(&self.device));
+        let as_before =
+            |open: &Open| index == Some(open.index) && (open.queues, open.senders) == queues;
         if state.open.as_ref().is_some_and(|open| !as_before(open)) {
             tracing::warn!(
                 device = self.device,
@@ -220,6 +223,7 @@ impl Wire {
         Ok(Open {
             index,
             queues,
+            senders: wire::send_queues(&self.device),
             mode,
             program,
         })

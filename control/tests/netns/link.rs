@@ -205,6 +205,8 @@ fn a_host_on_a_veth_pair_talks_to_a_pod() {
     for (prepare, shown) in [
         ("", "native XDP"),
         ("ethtool -L xp0 rx 2 tx 2", "native XDP"),
+        // The second worker has a queue to receive by, and none to send by.
+        ("ethtool -L xp0 rx 2 tx 1", "native XDP"),
         // With such packets a veth refuses programs of its own.
         ("ip link set xp0 mtu 3800", "generic XDP"),
     ] {

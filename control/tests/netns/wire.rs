@@ -171,6 +171,25 @@ fn a_device_may_go_down_vanish_and_come_back() {
     talk(&hosts);
 }
 
+/// Also those that the device does not send by.
+#[test]
+fn a_wire_gets_the_queues_that_its_device_gets() {
+    let hosts = overlay(["af_xdp", "af_xdp"], |_| ());
+    assert!(hosts.pings("10.42.2.1"));
+    hosts.wait_for_wire(0, "10.42.2.1");
+    // The far end's program wants as many queues there as this end sends by.
+    let set = hosts.exec(0, "ethtool -L eth0 rx 2");
+    assert!(set.status.success(), "ethtool is installed");
+    hosts.wait_for(0, "it has two queues", || {
+        hosts.ringlay(0, "show node").contains("eth0, 2 queues")
+    });
+    hosts.wait_for(0, "it is up", || hosts.pings("10.42.2.1"));
+    for (host, address) in [(0, "10.42.2.1"), (1, "10.42.1.1")] {
+        hosts.wait_for_wire(host, address);
+    }
+    talk(&hosts);
+}
+
 #[test]
 fn what_comes_while_a_node_does_not_look_is_counted() {
     let hosts = overlay(["af_xdp", "af_xdp"], |_| ());

@@ -71,8 +71,8 @@ pub enum Queue {
         device: u32,
         /// The number of the queue.
         queue: u32,
-        /// The device's driver added it for the XDP program: it is received from, in copies, and
-        /// nothing is sent by it. See [`crate::port::wire::WireDevice::lasting`].
+        /// The device does not send by it, or its driver added it for the XDP program: it is received
+        /// from, in copies, and nothing is sent by it. See [`crate::port::wire::WireDevice::lasting`].
         added: bool,
     },
     /// A worker's sockets of a local tunnel endpoint.

@@ -34,7 +34,8 @@ pub struct WireDevice {
     pub index: u32,
     /// A socket for each of its queues, neither set up nor bound.
     pub sockets: Vec<OwnedFd>,
-    /// So many of those queues, the first ones, were there before the program. Others the driver added
+    /// So many of those queues, the first ones, were there before the program, and the device sends by as
+    /// many: by others the kernel sends nothing, without a word. Some of those the driver may have added
     /// for what programs send (virtio_net): it completes nothing that a socket sends by them, and takes
     /// them away with the program, without a thought for memory that a socket lent it.
     pub lasting: usize,
@@ -93,8 +94,8 @@ pub enum OpenWireError {
 /// See [`OpenWireError`]; then nothing is left behind.
 pub fn open(config: &WireConfig) -> Result<WireDevice, OpenWireError> {
     let queues = || ethtool::receive_queues(&config.device).unwrap_or(1).max(1);
-    let lasting = queues();
-    let mut expected = lasting;
+    let mut expected = queues();
+    let lasting = expected.min(send_queues(&config.device));
     loop {
         let opened = open_queues(config, expected, lasting)?;
         let found = queues();
@@ -103,6 +104,11 @@ pub fn open(config: &WireConfig) -> Result<WireDevice, OpenWireError> {
         }
         expected = found;
     }
+}
+
+/// By how many queues a device sends, as far as it tells.
+pub fn send_queues(device: &str) -> u32 {
+    ethtool::send_queues(device).unwrap_or(1).max(1)
 }
 
 /// The same for so many queues, of which the first last.

@@ -71,13 +71,27 @@ pub fn set_features(device: &str, wanted: &[(&str, bool)]) -> io::Result<()> {
 /// # Errors
 /// If there is no such device, or it does not tell: then it has one, as a rule.
 pub fn receive_queues(device: &str) -> io::Result<u32> {
+    let channels = channels(device)?;
+    Ok(channels[5] + channels[8])
+}
+
+/// How many queues `device` sends by.
+///
+/// # Errors
+/// As [`receive_queues`].
+pub fn send_queues(device: &str) -> io::Result<u32> {
+    let channels = channels(device)?;
+    Ok(channels[6] + channels[8])
+}
+
+/// The command, four maxima, and the numbers of queues to receive, to send, for other things, and to
+/// do both (`struct ethtool_channels`).
+fn channels(device: &str) -> io::Result<[u32; 9]> {
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
-    // The command, four maxima, and the numbers of queues to receive, to send, for other things,
-    // and to do both.
-    let mut channels = [0_u32; 9];
+    let mut channels = [0; 9];
     channels[0] = ETHTOOL_GCHANNELS;
     call(&socket, device, &mut channels)?;
-    Ok(channels[5] + channels[8])
+    Ok(channels)
 }
 
 /// The names of all feature bits, in bit order.
