@@ -127,6 +127,16 @@ impl Stations {
         }
     }
 
+    /// Forgets the stations of a network that are at places; returns how many there were.
+    pub fn flush(&mut self, id: NetworkId, gone: impl Fn(Place) -> bool) -> usize {
+        let Some(segment) = self.networks.get_mut(&id) else {
+            return 0;
+        };
+        let before = segment.stations.len();
+        segment.stations.retain(|_, station| !gone(station.place));
+        before - segment.stations.len()
+    }
+
     /// The networks whose stations are to be passed on now.
     pub fn take_changed(&mut self, now: Instant) -> BTreeSet<NetworkId> {
         if self.changed.is_empty() || self.free_at().is_some_and(|at| at > now) {
@@ -240,6 +250,20 @@ mod tests {
         }
         assert_eq!(known(&stations), [(mac(2), HERE)]);
         assert_eq!(stations.changed, [BLUE].into());
+    }
+
+    #[test]
+    fn what_is_flushed_is_learned_again() {
+        let now = Instant::now();
+        let mut stations = stations(10, now);
+        for (last, place) in [(1, HERE), (2, THERE), (3, THERE)] {
+            stations.seen(BLUE, mac(last), place, now);
+        }
+        assert_eq!(stations.flush(NetworkId(9), |_| true), 0);
+        assert_eq!(stations.flush(BLUE, |place| place == THERE), 2);
+        assert_eq!(known(&stations), [(mac(1), HERE)]);
+        stations.seen(BLUE, mac(2), THERE, now);
+        assert_eq!(known(&stations), [(mac(1), HERE), (mac(2), THERE)]);
     }
 
     #[test]

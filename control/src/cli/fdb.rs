@@ -1,19 +1,73 @@
 //! `ringlay fdb`.
 
-use clap::Args;
+use std::path::Path;
+
+use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use tonic::transport::Channel;
 
 use super::{
     failure::Failure,
-    object::{Listed, Object},
-    print::Line,
+    object::{self, Listed, Object, VerbOf},
+    print::{self, Line},
+    session::session,
     verbs::{DeleteOptions, NetworkFilter},
 };
 use crate::proto::{
-    ApplyFdbEntryRequest, DeleteFdbEntryRequest, FdbEntry, FdbKey, GetFdbEntryRequest,
-    ListFdbEntriesRequest, fdb_entry::Site, fdb_service_client::FdbServiceClient,
+    ApplyFdbEntryRequest, DeleteFdbEntryRequest, FdbEntry, FdbKey, FlushFdbRequest,
+    GetFdbEntryRequest, ListFdbEntriesRequest, fdb_entry::Site,
+    fdb_service_client::FdbServiceClient, flush_fdb_request,
 };
+
+/// What to do with entries.
+#[derive(Debug, Subcommand)]
+pub(super) enum FdbVerb {
+    #[command(flatten)]
+    Of(VerbOf<FdbEntry>),
+    /// Forget those that were learned; configured ones stay. Who sends is learned again.
+    Flush(FlushArgs),
+}
+
+/// What `flush` is limited to.
+#[derive(Debug, Args)]
+pub(super) struct FlushArgs {
+    #[command(flatten)]
+    filter: NetworkFilter,
+    /// Only those behind the VTEP with this outer address.
+    #[arg(long)]
+    vtep: Option<String>,
+    /// Only those behind the port of this name.
+    #[arg(long, conflicts_with = "vtep")]
+    port: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Does what the verb says.
+pub(super) fn run(verb: FdbVerb, socket: &Path) -> Result<(), Failure> {
+    match verb {
+        FdbVerb::Of(verb) => object::run::<FdbEntry>(verb, socket),
+        FdbVerb::Flush(args) => flush(args, socket),
+    }
+}
+
+fn flush(args: FlushArgs, socket: &Path) -> Result<(), Failure> {
+    let vtep = args.vtep.map(flush_fdb_request::Site::Vtep);
+    let port = args.port.map(flush_fdb_request::Site::Port);
+    let request = FlushFdbRequest {
+        network: args.filter.network,
+        site: vtep.or(port),
+    };
+    let reply = session(socket, async |channel| {
+        Ok(FdbServiceClient::new(channel).flush_fdb(request).await?)
+    })?;
+    let flushed = reply.into_inner().flushed;
+    if args.json {
+        return print::print_json(&json!({ "flushed": flushed }));
+    }
+    print::print(&format!("{flushed} forgotten\n"))
+}
 
 /// What `add` needs.
 #[derive(Debug, Args)]

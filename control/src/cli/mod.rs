@@ -30,7 +30,7 @@ use crate::{
     client::DEFAULT_SOCKET,
     demo, doctor,
     lab::one_packet_loop,
-    proto::{FdbEntry, Neighbour, Network, Port, Vtep},
+    proto::{Neighbour, Network, Port, Vtep},
 };
 
 /// Userspace overlay network dataplane.
@@ -74,7 +74,7 @@ enum Command {
     Neighbour(VerbOf<Neighbour>),
     /// Where the stations of bridged networks are.
     #[command(subcommand)]
-    Fdb(VerbOf<FdbEntry>),
+    Fdb(fdb::FdbVerb),
     /// How large packets to each far end may be, and why.
     Mtu(mtu::MtuArgs),
     /// Containers on networks.
@@ -110,7 +110,7 @@ pub fn main() -> ExitCode {
         Command::Vtep(verb) => object::run::<Vtep>(verb, &socket),
         Command::Route(verb) => route::run(verb, &socket),
         Command::Neighbour(verb) => object::run::<Neighbour>(verb, &socket),
-        Command::Fdb(verb) => object::run::<FdbEntry>(verb, &socket),
+        Command::Fdb(verb) => fdb::run(verb, &socket),
         Command::Mtu(args) => mtu::run(args, &socket),
         Command::Attachment(verb) => attachment::run(verb, &socket),
         Command::Stats(args) => stats::run(&args, &socket),

@@ -1,14 +1,21 @@
 //! `FdbService`.
 
+use tokio::sync::oneshot;
 use tonic::{Request, Response, Status, async_trait};
 
-use super::{backend::Backend, parse, status::not_found, view};
+use super::{
+    backend::Backend,
+    parse,
+    status::{internal, not_found},
+    view,
+};
 use crate::{
+    app::Engine,
     object::{FdbEntry, Key, Object},
     proto::{
         ApplyFdbEntryRequest, ApplyFdbEntryResponse, DeleteFdbEntryRequest, DeleteFdbEntryResponse,
-        GetFdbEntryRequest, GetFdbEntryResponse, ListFdbEntriesRequest, ListFdbEntriesResponse,
-        fdb_service_server::FdbService,
+        FlushFdbRequest, FlushFdbResponse, GetFdbEntryRequest, GetFdbEntryResponse,
+        ListFdbEntriesRequest, ListFdbEntriesResponse, fdb_service_server::FdbService,
     },
 };
 
@@ -86,5 +93,30 @@ impl FdbService for Backend {
         let key = Key::FdbEntry(parse::fdb_key(request.key)?);
         let instance = self.delete(source, key, request.missing_ok).await?;
         Ok(Response::new(DeleteFdbEntryResponse { instance }))
+    }
+
+    async fn flush_fdb(
+        &self,
+        request: Request<FlushFdbRequest>,
+    ) -> Result<Response<FlushFdbResponse>, Status> {
+        let request = request.into_inner();
+        let network = parse::network_filter(&request.network)?;
+        let site = parse::flushed_site(request.site)?;
+        let asked = network.clone();
+        self.read(move |engine| match asked.map(Key::Network) {
+            Some(key) if engine.rib().entry(&key).is_none() => Err(not_found(&key)),
+            _ => Ok(()),
+        })
+        .await??;
+        let (tell, told) = oneshot::channel();
+        let flush = move |engine: &mut Engine| {
+            let (flushed, done) = engine.flush_stations(network.as_ref(), site.as_ref());
+            // Nobody asks any more, or waits for it below.
+            let _ = tell.send(flushed as u64);
+            Ok(done)
+        };
+        let (instance, _) = self.change(flush).await?;
+        let flushed = told.await.map_err(internal)?;
+        Ok(Response::new(FlushFdbResponse { instance, flushed }))
     }
 }

@@ -210,6 +210,18 @@ pub(super) fn fdb(raw: Option<proto::FdbEntry>) -> Result<(Source, FdbEntry), St
     Ok((source(&raw.source)?, entry))
 }
 
+/// Where stations are that are to be forgotten.
+pub(super) fn flushed_site(
+    raw: Option<proto::flush_fdb_request::Site>,
+) -> Result<Option<Site>, Status> {
+    use proto::flush_fdb_request::Site as Raw;
+    Ok(match raw {
+        Some(Raw::Vtep(vtep)) => Some(Site::Vtep(text_field("vtep", &vtep)?)),
+        Some(Raw::Port(port)) => Some(Site::Port(text_field("port", &port)?)),
+        None => None,
+    })
+}
+
 /// An object of any kind. The source that it names is ignored: the request names it.
 pub(super) fn object(raw: proto::Object) -> Result<Object, Status> {
     use proto::object::Kind;

@@ -53,6 +53,54 @@ fn who_is_silent_is_forgotten_and_who_is_not_stays() {
 }
 
 #[test]
+fn what_was_learned_is_forgotten_on_request() {
+    let pair = Pair::create();
+    let [near, beside, far] = [1, 2, 3].map(|number| Guest::create(&pair, number));
+    let node = VXLAN.start(&pair, 0, &[&near, &beside]);
+    let _other = VXLAN.start(&pair, 1, &[&far]);
+    let fixed = "02:00:00:00:00:99";
+    node.ask(&format!("fdb add {fixed} --network blue --port g0"))
+        .unwrap();
+    let places = [
+        (&near, "port g0"),
+        (&beside, "port g1"),
+        (&far, "vtep 192.168.77.2"),
+    ];
+    let learn_all = || {
+        ping(&near.netns, beside.v4, 1);
+        ping(&near.netns, far.v4, 1);
+        for (guest, place) in places {
+            wait_until_known(&node, &guest.mac, place, "learned");
+        }
+    };
+    learn_all();
+    // Nobody may send by himself meanwhile.
+    for (guest, _) in places {
+        ip(&guest.netns, &format!("link set {DEVICE} down"));
+    }
+    let unknown = node.ask("fdb flush --network red").unwrap_err();
+    assert!(unknown.contains("does not exist"), "{unknown}");
+    let left = || places.map(|(guest, _)| known(&node, &guest.mac).is_some());
+    // A guest may have sent by the MAC address that its device was made with, too.
+    let flushed = |arguments: &str| {
+        let value = node.query(&format!("fdb flush {arguments}"));
+        value["flushed"].as_u64().unwrap()
+    };
+    assert!(flushed("--vtep 192.168.77.2") >= 1);
+    assert_eq!(left(), [true, true, false]);
+    assert!(flushed("--network blue --port g0") >= 1);
+    assert_eq!(left(), [false, true, false]);
+    assert!(flushed("") >= 1);
+    assert_eq!(left(), [false; 3]);
+    assert_eq!(node.ask("fdb flush").unwrap(), "0 forgotten\n");
+    assert!(known(&node, fixed).is_some());
+    for (guest, _) in places {
+        ip(&guest.netns, &format!("link set {DEVICE} up"));
+    }
+    learn_all();
+}
+
+#[test]
 fn no_more_stations_are_learned_than_allowed() {
     let pair = Pair::create();
     let [near, far] = [1, 2].map(|number| Guest::create(&pair, number));

@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use ringlay_dataplane::id::NetworkId;
 use ringlay_encap::MacAddr;
 
-use super::Engine;
+use super::{Done, Engine};
 use crate::{
     fdb::Stations,
     object::{FdbKey, Name, Site},
@@ -62,11 +63,30 @@ impl Engine {
         if changed.is_empty() {
             return;
         }
-        for id in changed {
+        self.pass_on(changed, now);
+    }
+
+    /// Forgets the learned stations of a network, or of all, that are at a site, or anywhere. Returns
+    /// how many there were.
+    pub fn flush_stations(&mut self, network: Option<&Name>, site: Option<&Site>) -> (usize, Done) {
+        let is_meant = |id| network.is_none_or(|it| self.compiler.network_name(id) == Some(it));
+        let bridges = self.compiler.bridges().map(|(id, _)| id);
+        let meant: Vec<_> = bridges.filter(|id| is_meant(*id)).collect();
+        let compiler = &self.compiler;
+        let is_there = |place| site.is_none_or(|it| compiler.site(place).as_ref() == Some(it));
+        let stations = &mut self.stations;
+        let flushed = meant.iter().map(|id| stations.flush(*id, is_there)).sum();
+        let tables = (flushed > 0).then(|| self.pass_on(meant, Instant::now()));
+        let delta = Delta::default();
+        (flushed, Done { delta, tables })
+    }
+
+    fn pass_on(&mut self, networks: impl IntoIterator<Item = NetworkId>, now: Instant) -> u64 {
+        for id in networks {
             let stations = self.stations.of(id, now);
             let learned = stations.map(|(mac, place, _)| (mac, place));
             self.compiler.learn_stations(&self.rib, id, learned);
         }
-        self.host.publish(self.compiler.tables());
+        self.host.publish(self.compiler.tables())
     }
 }
