@@ -40,6 +40,7 @@ use crate::tables::Tables;
 use crate::worker::{Command, Wiring, Worker};
 
 pub use self::error::{AttachError, StartError};
+pub use self::led::Led;
 use self::stages::Measurement;
 pub use crate::worker::PollMode;
 

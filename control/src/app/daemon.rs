@@ -273,7 +273,11 @@ fn start(
     tracing::info!(driver = %chosen.driver, reason = chosen.reason, "underlay");
     let uplinks = match chosen.driver {
         UnderlayDriver::TunnelGso => Uplinks::Cutting(local.link().index),
-        UnderlayDriver::AfXdp => Uplinks::Wire(Wire::new(local.link().name.clone(), local.address)),
+        UnderlayDriver::AfXdp => Uplinks::Wire(Wire::new(
+            local.link().name.clone(),
+            local.address,
+            config.settings.zero_copy,
+        )),
         UnderlayDriver::Auto | UnderlayDriver::Udp => Uplinks::None,
     };
     let host = Linux::new(runtime, uplinks, dont_fragment);

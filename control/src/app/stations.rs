@@ -27,12 +27,12 @@ use thiserror::Error;
 
 use super::{
     host::{HostError, OpenPort, Tended},
-    wire::{OpenError, describe, patiently},
+    wire::{Mode, OpenError, patiently},
 };
 use crate::{
     compile::LinkView,
     netlink::Device,
-    object::{Port, PortKind},
+    object::{Port, PortKind, ZeroCopy},
 };
 
 /// Devices that are looked at each time: that may take a thread for each.
@@ -65,6 +65,7 @@ struct Place {
     kind: PortKind,
     device: String,
     netns: Option<PathBuf>,
+    zero_copy: ZeroCopy,
     station: Station,
 }
 
@@ -120,6 +121,7 @@ impl Stations {
             kind: port.kind,
             device: port.device.to_string(),
             netns: port.netns.clone(),
+            zero_copy: port.zero_copy,
             station: Station {
                 mac: view.mac,
                 addresses: view.addresses.iter().map(IpNet::addr).collect(),
@@ -257,13 +259,16 @@ impl Place {
             device: self.device.clone(),
             index: seen.index,
             senders: runtime.workers(),
+            copying: self.zero_copy.copying(),
         };
         let opened = self.inside(|| wire::open(&config));
         let opened = opened.map_err(OpenError::Device)??;
-        let (mode, queues) = (describe(&opened), opened.sockets.len());
-        let program = runtime.add_link(id, opened)?;
-        let mode = format!("af_xdp, {mode}");
-        Ok((Hold::Program(program), queues, mode))
+        let (mode, queues) = (Mode::of(&opened), opened.sockets.len());
+        let led = runtime
+            .add_link(id, opened)
+            .map_err(OpenError::attach(self.zero_copy))?;
+        let mode = format!("af_xdp, {}", mode.describe(&led));
+        Ok((Hold::Program(led.program), queues, mode))
     }
 
     /// The same by packet sockets.
@@ -282,7 +287,8 @@ impl Place {
         let opened = self.inside(|| packet::open(&config));
         let opened = opened.map_err(OpenError::Device)??;
         let queues = opened.queues.len();
-        let membership = runtime.add_packet_port(id, opened)?;
+        let membership = runtime.add_packet_port(id, opened);
+        let membership = membership.map_err(OpenError::attach(ZeroCopy::Auto))?;
         let mode = "packet sockets, super-frames".to_owned();
         Ok((Hold::Membership(membership), queues, mode))
     }

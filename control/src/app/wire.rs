@@ -19,12 +19,13 @@ use ringlay_dataplane::{
         wire::{self, OpenWireError, WireConfig, WireDevice},
         xdp::{Selection, XdpProgram},
     },
-    runtime::{AttachError, Runtime},
+    runtime::{AttachError, Led, Runtime},
     sys::{bpf::XdpMode, ethtool, link},
 };
 use thiserror::Error;
 
 use super::host::HostError;
+use crate::object::ZeroCopy;
 
 /// How long the queues of a process that was killed may stay taken.
 const RELEASE_TIME: Duration = Duration::from_secs(1);
@@ -35,6 +36,7 @@ const RELEASE_POLL: Duration = Duration::from_millis(10);
 pub(super) struct Wire {
     device: String,
     local: IpAddr,
+    zero_copy: ZeroCopy,
     state: Mutex<State>,
 }
 
@@ -80,39 +82,48 @@ pub(super) enum OpenError {
          CAP_IPC_LOCK"
     )]
     Unpinned(#[source] AttachError),
+    #[error(
+        "its driver cannot do without copies, or not with this MTU: `zero_copy = \"auto\"` lets the \
+         kernel copy"
+    )]
+    Copied(#[source] AttachError),
     #[error(transparent)]
     Attach(AttachError),
     #[error("the XDP program cannot be replaced by one for other tunnel endpoints")]
     Select(#[source] io::Error),
 }
 
-impl From<AttachError> for OpenError {
-    fn from(error: AttachError) -> Self {
-        if error.is_unpinned() {
-            Self::Unpinned(error)
-        } else {
-            Self::Attach(error)
+impl OpenError {
+    /// What workers say to the queues of a device of which this is wanted.
+    pub(super) fn attach(zero_copy: ZeroCopy) -> impl FnOnce(AttachError) -> Self {
+        move |error| match error {
+            error if error.is_unpinned() => Self::Unpinned(error),
+            error if zero_copy == ZeroCopy::On && error.is_refused() => Self::Copied(error),
+            error => Self::Attach(error),
         }
     }
-}
 
-impl OpenError {
     /// Whether a process that has ended may be in the way.
     fn is_busy(&self) -> bool {
         match self {
             Self::Program(error) => matches!(error, OpenWireError::Taken { .. }),
             Self::Attach(error) => error.is_busy(),
-            Self::Device(_) | Self::Packet(_) | Self::Unpinned(_) | Self::Select(_) => false,
+            Self::Device(_)
+            | Self::Packet(_)
+            | Self::Unpinned(_)
+            | Self::Copied(_)
+            | Self::Select(_) => false,
         }
     }
 }
 
 impl Wire {
     /// Of this device, for endpoints with this address.
-    pub(super) fn new(device: String, local: IpAddr) -> Self {
+    pub(super) fn new(device: String, local: IpAddr, zero_copy: ZeroCopy) -> Self {
         Self {
             device,
             local,
+            zero_copy,
             state: Mutex::default(),
         }
     }
@@ -213,19 +224,23 @@ impl Wire {
             device: self.device.clone(),
             index: link::index(&self.device).map_err(OpenError::Device)?,
             senders: 0,
+            copying: self.zero_copy.copying(),
         };
         let opened = wire::open(&config)?;
         let index = config.index;
         let queues = opened.sockets.len() as u32; // as many as a device has
-        let mode = describe(&opened);
-        let program = runtime.add_wire(opened)?;
+        let mode = Mode::of(&opened);
+        let led = runtime
+            .add_wire(opened)
+            .map_err(OpenError::attach(self.zero_copy))?;
+        let mode = mode.describe(&led);
         tracing::info!(local = %self.local, device = self.device, queues, mode = mode.as_str(), "wire open");
         Ok(Open {
             index,
             queues,
             senders: wire::send_queues(&self.device),
             mode,
-            program,
+            program: led.program,
         })
     }
 
@@ -269,12 +284,33 @@ impl State {
     }
 }
 
-/// How the device hands packets over, in words.
-pub(super) fn describe(opened: &WireDevice) -> String {
-    let why = |error: &io::Error| format!("generic XDP, because of native: {error}");
-    match (opened.mode, &opened.not_native) {
-        (XdpMode::Native, _) => "native XDP, copied".to_owned(),
-        (XdpMode::Generic, Some(error)) => why(error),
-        (XdpMode::Generic, None) => "generic XDP".to_owned(),
+/// How a device hands packets over.
+#[derive(Debug)]
+pub(super) struct Mode {
+    program: String,
+    queues: usize,
+}
+
+impl Mode {
+    /// As far as that is known before workers serve it.
+    pub(super) fn of(opened: &WireDevice) -> Self {
+        let why = |error: &io::Error| format!("generic XDP, because of native: {error}");
+        let program = match (opened.mode, &opened.not_native) {
+            (XdpMode::Native, _) => "native XDP".to_owned(),
+            (XdpMode::Generic, Some(error)) => why(error),
+            (XdpMode::Generic, None) => "generic XDP".to_owned(),
+        };
+        let queues = opened.sockets.len();
+        Self { program, queues }
+    }
+
+    /// In words.
+    pub(super) fn describe(&self, led: &Led) -> String {
+        let Self { program, queues } = self;
+        match led.zero_copies {
+            0 => format!("{program}, copy"),
+            all if all == *queues => format!("{program}, zero-copy"),
+            some => format!("{program}, zero-copy on {some} of {queues} queues"),
+        }
     }
 }

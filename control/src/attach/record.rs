@@ -183,6 +183,7 @@ impl Record {
             },
             mac: None,
             proxy: self.kind.port().is_ethernet() && !self.bridged,
+            zero_copy: crate::object::ZeroCopy::Auto,
             queues: None,
             routes: false,
             guest: Some(Guest {

@@ -42,6 +42,15 @@ pub(super) struct PortArgs {
     /// With Ethernet: answer address resolution for whatever is routed elsewhere.
     #[arg(long)]
     proxy: bool,
+    /// With `af_xdp`: whether the device's driver moves frames without copies: `auto` (if it can), `on`
+    /// or `off`.
+    #[arg(
+        long,
+        value_name = "WHETHER",
+        default_value = "",
+        hide_default_value = true
+    )]
+    zero_copy: String,
     /// Queues of the device; one for each worker unless given.
     #[arg(long)]
     queues: Option<u32>,
@@ -77,6 +86,7 @@ impl Object for Port {
             addresses: described.addresses,
             mac: described.mac,
             proxy: described.proxy,
+            zero_copy: described.zero_copy,
             queues: described.queues,
             routes: described.no_routes.then_some(false),
             source,
@@ -125,6 +135,7 @@ impl Object for Port {
             .word("address", self.addresses.join(","))
             .word("mac", &status.mac)
             .flag("proxy", self.proxy)
+            .word("zero_copy", zero_copy(self).unwrap_or_default())
             .word("mtu", status.mtu)
             .word("queues", status.queues)
             .flag("routes", self.routes.unwrap_or(true))
@@ -154,6 +165,7 @@ impl Object for Port {
             "addresses": self.addresses,
             "mac": or_null(&status.mac),
             "proxy": self.proxy,
+            "zero_copy": zero_copy(self),
             "index": status.index,
             "mtu": status.mtu,
             "queues": status.queues,
@@ -163,6 +175,11 @@ impl Object for Port {
             "source": self.source,
         })
     }
+}
+
+/// What is wanted of the device's driver, if that can be said of this port.
+fn zero_copy(port: &Port) -> Option<&str> {
+    (port.kind == "af_xdp").then_some(port.zero_copy.as_str())
 }
 
 impl Listed for Port {

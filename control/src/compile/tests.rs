@@ -184,6 +184,7 @@ fn port(name: &str, network: &str, addresses: &[&str]) -> Object {
             .collect(),
         mac: None,
         proxy: false,
+        zero_copy: crate::object::ZeroCopy::Auto,
         queues: None,
         routes: true,
         guest: None,

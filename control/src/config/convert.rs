@@ -18,6 +18,7 @@ use super::{
 use crate::object::{
     DeviceName, Encap, EncapFault, EncapKeys, FdbEntry, HeaderKeys, Headers, Mode, ModeKeys,
     MssClamp, Name, Neighbour, Network, Object, Port, PortKind, Route, Site, Target, Vtep,
+    ZeroCopy,
 };
 
 /// Whoever wants more never wants to sleep: that is what `busy` is for.
@@ -91,6 +92,7 @@ fn settings(
         ("af_xdp", UnderlayDriver::AfXdp),
     ];
     let underlay_driver = word(&underlay.get_ref().driver, &underlay_driver, &[])?;
+    let zero_copy = wire_zero_copy(underlay.get_ref(), underlay_driver)?;
     let df = word(
         &underlay.get_ref().df,
         &[("set", Df::Set), ("clear", Df::Clear)],
@@ -113,10 +115,34 @@ fn settings(
         stages,
         local: local(underlay, places)?,
         underlay_driver,
+        zero_copy,
         df,
         probe,
         accept_unknown_vteps,
     })
+}
+
+/// Whether to copy on the underlay's device.
+fn wire_zero_copy(underlay: &raw::Underlay, driver: UnderlayDriver) -> Result<ZeroCopy, Fault> {
+    let setting = zero_copy(&underlay.zero_copy)?;
+    match &underlay.zero_copy {
+        Some(value) if driver != UnderlayDriver::AfXdp => {
+            let problem = format!(
+                "is of no use with driver = \"{driver}\"; remove it, or use driver = \"af_xdp\""
+            );
+            Err(Fault::new(value.span(), problem))
+        }
+        _ => Ok(setting),
+    }
+}
+
+fn zero_copy(value: &At<String>) -> Result<ZeroCopy, Fault> {
+    let words = [
+        ("auto", ZeroCopy::Auto),
+        ("on", ZeroCopy::On),
+        ("off", ZeroCopy::Off),
+    ];
+    word(value, &words, &[])
 }
 
 fn poll(word_at: &At<String>, spin: At<Value>) -> Result<Poll, Fault> {
@@ -445,6 +471,9 @@ fn port(fields: &mut Fields, raw: raw::Port) -> Result<Port, Fault> {
     for (key, value) in [("proxy", &raw.proxy), ("routes", &raw.routes)] {
         value.iter().for_each(|it| fields.note(key, it));
     }
+    raw.zero_copy
+        .iter()
+        .for_each(|it| fields.note("zero_copy", it));
     let flag = |value: At<bool>| value.map(Spanned::into_inner);
     Ok(Port {
         name,
@@ -455,6 +484,7 @@ fn port(fields: &mut Fields, raw: raw::Port) -> Result<Port, Fault> {
         addresses,
         mac: fields.optional("mac", raw.mac)?,
         proxy: flag(raw.proxy).unwrap_or(false),
+        zero_copy: zero_copy(&raw.zero_copy)?,
         queues,
         routes: flag(raw.routes).unwrap_or_else(|| !kind.is_ethernet()),
         guest: None,

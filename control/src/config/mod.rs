@@ -28,7 +28,7 @@ pub use self::{error::ConfigError, print::print};
 use self::{error::Fault, places::Places};
 use crate::{
     ipam::Pool,
-    object::{DeviceName, Object, Source},
+    object::{DeviceName, Object, Source, ZeroCopy},
     rib::{ApplyError, Operation, Rib},
 };
 
@@ -65,6 +65,8 @@ pub struct Settings {
     pub local: Local,
     /// How packets reach the underlay.
     pub underlay_driver: UnderlayDriver,
+    /// Whether AF_XDP on the underlay's device is without copies.
+    pub zero_copy: ZeroCopy,
     /// Whether outer packets may be fragmented.
     pub df: Df,
     /// How often to find out what really gets to far ends; never if absent.

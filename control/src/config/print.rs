@@ -7,6 +7,7 @@ use crate::{
     ipam::Pool,
     object::{
         Encap, FdbEntry, Headers, Neighbour, Network, Port, Route, Site, Source, Target, Vtep,
+        ZeroCopy,
     },
     rib::Rib,
 };
@@ -111,6 +112,9 @@ impl Printer {
             Local::Device(device) => self.word("device", device),
         }
         self.word("driver", settings.underlay_driver);
+        if settings.zero_copy != ZeroCopy::Auto {
+            self.word("zero_copy", settings.zero_copy);
+        }
         self.word("df", settings.df);
         match settings.probe {
             None => self.word("probe", "off"),
@@ -214,6 +218,9 @@ impl Printer {
         self.optional("mac", port.mac);
         if port.proxy {
             self.key("proxy", true);
+        }
+        if port.zero_copy != ZeroCopy::Auto {
+            self.word("zero_copy", port.zero_copy);
         }
         match port.queues {
             None => self.word("queues", "auto"),

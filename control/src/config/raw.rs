@@ -45,6 +45,7 @@ pub(super) struct Underlay {
     pub(super) address: At<String>,
     pub(super) device: At<String>,
     pub(super) driver: At<String>,
+    pub(super) zero_copy: At<String>,
     pub(super) df: At<String>,
     pub(super) probe: At<String>,
     pub(super) accept_unknown_vteps: Option<bool>,
@@ -86,6 +87,7 @@ pub(super) struct Port {
     pub(super) addresses: Vec<Spanned<String>>,
     pub(super) mac: At<String>,
     pub(super) proxy: At<bool>,
+    pub(super) zero_copy: At<String>,
     pub(super) queues: At<Value>,
     pub(super) routes: At<bool>,
 }

@@ -13,6 +13,7 @@ mod port;
 mod route;
 mod source;
 mod vtep;
+mod zero_copy;
 
 use std::{fmt, net::IpAddr};
 
@@ -29,6 +30,7 @@ pub use self::{
     route::{Path, Route, RouteKey, Target},
     source::{Source, UnknownSource},
     vtep::{Vtep, VtepKey},
+    zero_copy::{ZeroCopy, ZeroCopyError},
 };
 
 /// Whether an address is good on one link only (RFC 3927, RFC 4291 section 2.5.6).

@@ -5,7 +5,7 @@ use std::{fmt, path::PathBuf, str::FromStr};
 use ipnet::IpNet;
 use ringlay_encap::MacAddr;
 
-use super::{DeviceName, Guest, Kind, Name};
+use super::{DeviceName, Guest, Kind, Name, ZeroCopy};
 
 /// A device by which packets enter and leave a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct Port {
     /// Whether hosts on an Ethernet device may ask for the MAC address of whatever is routed
     /// elsewhere, and are told Ringlay's.
     pub proxy: bool,
+    /// Whether an AF_XDP device's driver moves frames without copies.
+    pub zero_copy: ZeroCopy,
     /// Queues of the device; one for each worker if absent.
     pub queues: Option<u16>,
     /// Whether the network's remote prefixes become kernel routes through the device.
@@ -59,6 +61,7 @@ impl Port {
             && self.netns == other.netns
             && self.queues == other.queues
             && self.guest == other.guest
+            && self.zero_copy == other.zero_copy
             && (!self.kind.is_station() || self.same_station(other))
     }
 

@@ -10,7 +10,7 @@ use ringlay_encap::{MacAddr, UdpChecksum};
 use super::{ApplyError, Change, Delta, Problem, Rib, RouteRef};
 use crate::object::{
     Encap, Headers, Inner, Key, Kind, Name, Neighbour, Network, Path, Port, PortKind, Route,
-    RouteKey, Site, Target, Vtep, VtepKey, is_link_local,
+    RouteKey, Site, Target, Vtep, VtepKey, ZeroCopy, is_link_local,
 };
 
 /// No address sorts before it.
@@ -296,6 +296,9 @@ fn port(rib: &Rib, port: &Port) -> Result<(), Fault> {
 
 /// Whether nothing is said of a port that is of no use for its kind.
 fn ethernet(port: &Port) -> Result<(), Fault> {
+    if port.kind != PortKind::AfXdp && port.zero_copy != ZeroCopy::Auto {
+        return Err(("zero_copy", Problem::NotAfXdp));
+    }
     if port.kind.is_ethernet() {
         if port.routes {
             return Err(("routes", Problem::NoKernelRoutes));

@@ -177,6 +177,9 @@ pub enum Problem {
     /// Queues are asked for on a device that has its own.
     #[error("are those that the device has")]
     OwnQueues,
+    /// Something about AF_XDP is said of another kind of port.
+    #[error("is of use only on a port with kind = \"af_xdp\"")]
+    NotAfXdp,
     /// Kernel routes are to lead to an Ethernet port.
     #[error("cannot be had on a port with Ethernet, whose hosts choose their routes themselves")]
     NoKernelRoutes,
@@ -241,6 +244,7 @@ impl Problem {
             Self::ViaNeedsOneVtep => "VIA_NEEDS_ONE_VTEP",
             Self::NoEthernetPort => "NO_ETHERNET_PORT",
             Self::OwnQueues => "OWN_QUEUES",
+            Self::NotAfXdp => "NOT_AF_XDP",
             Self::NoKernelRoutes => "NO_KERNEL_ROUTES",
             Self::DirectNeedsVteps => "DIRECT_NEEDS_VTEPS",
             Self::PlainFamily(_) => "PLAIN_FAMILY",
@@ -286,6 +290,7 @@ impl Problem {
             Self::ViaNeedsOneVtep => "name one vtep or a tap port, or leave out via",
             Self::NoEthernetPort => "remove it, or use another kind of port",
             Self::OwnQueues => "remove it, or change the device with `ethtool -L`",
+            Self::NotAfXdp => "remove it, or use kind = \"af_xdp\"",
             Self::NoKernelRoutes => "remove routes = true, or use kind = \"tun\"",
             Self::DirectNeedsVteps => "remove it, or lead the route to a vtep",
             Self::PlainFamily(_) => "use a prefix of that IP version, or an encapsulation",

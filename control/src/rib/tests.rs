@@ -43,6 +43,7 @@ fn port(text: &str, network: &str, address: &str) -> Object {
         addresses: vec![address.parse().unwrap()],
         mac: None,
         proxy: false,
+        zero_copy: crate::object::ZeroCopy::Auto,
         queues: None,
         routes: true,
         guest: None,

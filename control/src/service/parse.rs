@@ -110,6 +110,7 @@ pub(super) fn port(raw: Option<proto::Port>) -> Result<(Source, Port), Status> {
         addresses: addresses.collect::<Result<_, _>>()?,
         mac: optional("port.mac", &raw.mac)?,
         proxy: raw.proxy,
+        zero_copy: optional("port.zero_copy", &raw.zero_copy)?.unwrap_or_default(),
         queues: number("port.queues", raw.queues, 1..=256)?,
         routes: raw.routes.unwrap_or_else(|| !kind.is_ethernet()),
         guest: None,

@@ -96,6 +96,7 @@ pub(super) fn port(engine: &Engine, source: Source, port: &Port) -> proto::Port 
         addresses: port.addresses.iter().map(ToString::to_string).collect(),
         mac: text(port.mac),
         proxy: port.proxy,
+        zero_copy: port.zero_copy.to_string(),
         queues: port.queues.map(u32::from),
         routes: Some(port.routes),
         source: source.to_string(),

@@ -293,6 +293,42 @@ fn a_station_outlives_what_befalls_its_device_and_its_node() {
 }
 
 #[test]
+fn whoever_adds_a_port_says_whether_to_copy() {
+    let mut hosts = Hosts::new();
+    let guest = guest(&hosts);
+    join(&hosts, &guest);
+    route_there(&hosts);
+    hosts.start(0);
+    hosts.start(1);
+    let add = |way: &str| {
+        let common = "port add xp0 --kind af_xdp --network blue \
+                      --address 10.42.101.1/24,fd42:101::1/64";
+        format!("{common} --zero-copy {way}")
+    };
+    let refused = hosts.try_ringlay(0, &add("on"));
+    for told in [
+        "af_xdp cannot be set up on xp0",
+        "its driver cannot do without copies",
+    ] {
+        assert!(refused.contains(told), "{refused}");
+    }
+    assert!(!hosts.ip(0, "link show xp0").contains("xdp"));
+    assert!(hosts.try_ringlay(0, &add("perhaps")).contains("zero_copy"));
+    hosts.ringlay(0, &add("off"));
+    reach_and_talk(&hosts, &guest);
+    let shown = hosts.ringlay(0, "port show xp0");
+    for told in ["zero_copy off", "mode af_xdp, native XDP, copy"] {
+        assert!(shown.contains(told), "{shown}");
+    }
+    let shown = hosts.ringlay(0, "port show xp0 --json");
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(shown["zero_copy"], "off");
+    assert_eq!(shown["mode"], "af_xdp, native XDP, copy");
+    let config = hosts.ringlay(0, "show config");
+    assert!(config.contains("zero_copy = \"off\""), "{config}");
+}
+
+#[test]
 fn without_af_xdp_a_port_of_it_is_refused_and_the_others_are_served() {
     let mut hosts = Hosts::new();
     let guest = guest(&hosts);

@@ -64,7 +64,7 @@ fn tcp_crosses_between_wires() {
         let shown = hosts.ringlay(host, "show node");
         for line in [
             "underlay driver af_xdp (as configured)",
-            "underlay device eth0, 1 queue, native XDP, copied",
+            "underlay device eth0, 1 queue, native XDP, copy",
         ] {
             assert!(shown.contains(line), "{shown}");
         }
@@ -249,6 +249,27 @@ fn what_a_killed_node_had_is_free_for_the_next() {
         !hosts.ip(0, "link show eth0").contains("xdp"),
         "nothing stays"
     );
+}
+
+#[test]
+fn who_insists_on_zero_copy_is_told_that_a_driver_copies() {
+    let hosts = Hosts::new();
+    hosts.set(0, "underlay", "driver = \"af_xdp\"\nzero_copy = \"on\"");
+    let run = format!(
+        "{} run --config {}",
+        env!("CARGO_BIN_EXE_ringlay"),
+        hosts.config(0).display()
+    );
+    let refused = hosts.exec(0, &run);
+    assert_eq!(refused.status.code(), Some(1));
+    let stderr = String::from_utf8(refused.stderr).unwrap();
+    for told in [
+        "af_xdp cannot be set up on eth0",
+        "its driver cannot do without copies",
+    ] {
+        assert!(stderr.contains(told), "{stderr}");
+    }
+    assert!(!hosts.ip(0, "link show").contains("xdp"), "nothing is left");
 }
 
 #[test]

@@ -25,6 +25,7 @@ use crate::batch::Batch;
 use crate::counters::QueueCounters;
 use crate::frame::{Frame, Meta};
 use crate::id::{PortId, UnderlayId};
+use crate::sys::xdp::Copying;
 
 /// A worker's own queue of a port or of the underlay, handed to its driver.
 #[derive(Debug)]
@@ -74,6 +75,9 @@ pub enum Queue {
         /// The device does not send by it, or its driver added it for the XDP program: it is received
         /// from, in copies, and nothing is sent by it. See [`crate::port::wire::WireDevice::lasting`].
         added: bool,
+        /// Whether to insist on one way to move frames; otherwise without copies where the device's
+        /// driver can do so.
+        copying: Option<Copying>,
     },
     /// A worker's sockets of a local tunnel endpoint.
     Underlay {

@@ -3,13 +3,17 @@
 //!
 //! The kernel receives into small frames of the mempool and sends from them. All of those are
 //! therefore pinned: 32 MiB. What is in a large frame is copied, once, into a small one.
+//!
+//! With zero-copy the device itself does so, for the host's packets too: those stop when a queue has
+//! no slot left. It therefore has more than the ring of what was received takes, what is on its way
+//! out gets no more than a share either, and slots come back before they are missed.
 
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam::utils::CachePadded;
 
@@ -20,7 +24,7 @@ use crate::drop_reason::DropReason;
 use crate::frame::{Frame, Ingress};
 use crate::mempool::{Mempool, SMALL_FRAMES};
 use crate::sys::epoll::WatchSet;
-use crate::sys::xdp::{CHUNK, Copying, XdpConfig, XdpSocket};
+use crate::sys::xdp::{CHUNK, Closed, Copying, XdpConfig, XdpSocket};
 
 /// Names from here on are of AF_XDP queues; the other driver has fewer.
 const FIRST: u16 = 1 << 15;
@@ -41,6 +45,16 @@ const STREAK: u32 = 16;
 /// How long to wait when the kernel needs no packet but time, or frames, to go on.
 const STARVED_WAIT: Duration = Duration::from_millis(1);
 
+/// How long to wait at most with zero-copy: a device may run out of slots, and ask to be woken, just
+/// after that was looked at.
+const ASLEEP_WAIT: Duration = Duration::from_millis(100);
+
+/// After so many turns without a wait, what the kernel did not take is shown to it again.
+const PATIENCE: usize = 64;
+
+/// How long a device may use the slots of a socket that is closed.
+const LEAVE_TIME: Duration = Duration::from_secs(5);
+
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct XdpDriver<D> {
@@ -54,6 +68,8 @@ pub struct XdpDriver<D> {
     streak: u32,
     /// Whose turn it is to receive first.
     turn: usize,
+    /// What devices may still use, and since when they should no more.
+    leaving: Vec<(Instant, Closed)>,
 }
 
 #[derive(Debug)]
@@ -61,6 +77,8 @@ struct Attached {
     owner: Owner,
     socket: XdpSocket,
     counters: Arc<QueueCounters>,
+    /// Frames that it may have to send, with zero-copy.
+    sends: usize,
     /// It is in the set that the other driver watches.
     watched: bool,
     /// The device is gone.
@@ -78,6 +96,7 @@ impl<D: Driver> XdpDriver<D> {
             watched: None,
             streak: 0,
             turn: 0,
+            leaving: Vec::new(),
         }
     }
 
@@ -101,14 +120,34 @@ impl<D: Driver> XdpDriver<D> {
         for offset in 0..count {
             if let Some(queue) = &mut self.queues[(self.turn + offset) % count] {
                 queue.receive(&self.ledger, batch);
-                queue.replenish(&self.pool, share);
+                queue.replenish(&self.pool, &self.ledger, share);
             }
+        }
+        if self.turn.is_multiple_of(PATIENCE) {
+            self.push_on();
         }
         if batch.len() > before {
             self.streak = self.streak.saturating_add(1);
             if self.streak == STREAK {
                 self.unwatch();
             }
+        }
+    }
+
+    /// Has the kernel send what it did not take.
+    fn push_on(&mut self) {
+        for queue in self.queues.iter_mut().flatten() {
+            if queue.socket.has_backlog() {
+                queue.flush(&self.ledger);
+            }
+        }
+    }
+
+    /// Frees slots that no device can use any more.
+    fn reclaim(&mut self) {
+        if !self.leaving.is_empty() {
+            let is_there = |since: Instant| since.elapsed() < LEAVE_TIME;
+            self.leaving.retain(|(since, _)| is_there(*since));
         }
     }
 
@@ -182,12 +221,24 @@ impl Attached {
         }
     }
 
-    /// Takes back what was sent, and lends up to `share` slots, as long as others do not need them
-    /// more.
+    /// Whether the device reads and writes the slots itself.
     #[inline]
-    fn replenish(&mut self, pool: &Mempool, share: usize) {
+    fn is_shared(&self) -> bool {
+        self.socket.copying() == Copying::ZeroCopy
+    }
+
+    /// Takes back what was sent, and lends up to `share` slots, as long as others do not need them
+    /// more. Wakes the device if it waits for them.
+    #[inline]
+    fn replenish(&mut self, pool: &Mempool, ledger: &Ledger, share: usize) {
         self.socket.complete();
-        while self.socket.lent() < share && pool.available_small() > BATCH_SIZE {
+        self.sends = share;
+        let most = if self.is_shared() {
+            share + share / 4
+        } else {
+            share
+        };
+        while self.socket.lent() < most && pool.available_small() > BATCH_SIZE {
             let Some(frame) = pool.allocate_small() else {
                 break;
             };
@@ -196,7 +247,12 @@ impl Attached {
                 break;
             }
         }
-        self.socket.publish();
+        // Whether the device is down, or gone, those who send learn.
+        if let Ok(calls) = self.socket.advance_to_receive()
+            && calls > 0
+        {
+            ledger.system_calls(calls);
+        }
     }
 
     /// Has the other driver's wait end when a packet comes; false if that cannot be had.
@@ -214,13 +270,18 @@ impl Attached {
         if self.gone || !(1..=CHUNK).contains(&frame.len()) {
             return ledger.dropped(self.owner.refused(), &frame);
         }
-        if self.socket.is_full() {
+        if self.is_full() {
             self.flush(ledger);
         }
-        if self.socket.is_full() {
+        if self.is_full() {
             return ledger.dropped(self.owner.full(), &frame);
         }
-        let frame = match pool.shrink(frame) {
+        let shrunk = match pool.shrink(frame) {
+            // What was sent meanwhile makes room.
+            Err(frame) if self.socket.complete() > 0 => pool.shrink(frame),
+            shrunk => shrunk,
+        };
+        let frame = match shrunk {
             Ok(frame) => frame,
             Err(frame) => return ledger.dropped(DropReason::PoolExhausted, &frame),
         };
@@ -228,6 +289,13 @@ impl Attached {
         let (start, len) = (frame.headroom(), frame.len());
         let refused = self.socket.send(frame.into_slot(), start, len);
         debug_assert!(refused.is_ok(), "there is room, and it is one of the pool");
+    }
+
+    /// Whether there is no room for another frame. A device takes its time, as long as it likes if its
+    /// link is down.
+    #[inline]
+    fn is_full(&mut self) -> bool {
+        self.socket.is_full() || self.is_shared() && self.socket.in_flight() >= self.sends
     }
 
     /// Asks the kernel what it dropped of this queue.
@@ -250,7 +318,10 @@ impl Attached {
             Ok(calls) => ledger.system_calls(calls),
             // What is queued goes when the device is up again.
             Err(error) if error.raw_os_error() == Some(libc::ENETDOWN) => {}
-            Err(error) if error.raw_os_error().is_some_and(errors::is_gone) => {
+            // Devices say so too while they are set up anew.
+            Err(error)
+                if !self.is_shared() && error.raw_os_error().is_some_and(errors::is_gone) =>
+            {
                 self.gone = true;
                 tracing::warn!(owner = %self.owner, %error, "AF_XDP queue serves nothing any more");
             }
@@ -269,6 +340,7 @@ impl<D: Driver> Driver for XdpDriver<D> {
             socket,
             device,
             queue,
+            copying,
             ..
         } = queue
         else {
@@ -278,12 +350,15 @@ impl<D: Driver> Driver for XdpDriver<D> {
         let index = vacant.unwrap_or(self.queues.len());
         let name = u16::try_from(index).ok().and_then(|i| FIRST.checked_add(i));
         let name = name.ok_or(io::ErrorKind::QuotaExceeded)?;
+        self.reclaim();
+        let share = share(index + 1);
+        let spare = self.pool.available_small().saturating_sub(BATCH_SIZE);
         let config = XdpConfig {
             device,
             queue,
-            // With zero-copy, no packet may cross pages that the device sees apart.
-            copying: Some(Copying::Copy),
+            copying,
             entries: ENTRIES,
+            lent: share.min(spare),
         };
         let socket = XdpSocket::new(socket, Rc::clone(self.pool.shared()), config)?;
         self.watch_queue(&socket)?;
@@ -291,11 +366,12 @@ impl<D: Driver> Driver for XdpDriver<D> {
             owner,
             socket,
             counters,
+            sends: share,
             watched: true,
             gone: false,
         };
         attached.count_missed();
-        attached.replenish(&self.pool, share(index + 1));
+        attached.replenish(&self.pool, &self.ledger, share);
         if index == self.queues.len() {
             self.queues.push(None);
         }
@@ -315,6 +391,11 @@ impl<D: Driver> Driver for XdpDriver<D> {
         if let Some(watched) = &self.watched {
             // It was added, and closing it would do, unless others have a copy.
             let _ = watched.remove(queue.socket.as_fd());
+        }
+        let is_shared = queue.is_shared();
+        let closed = queue.socket.close();
+        if is_shared {
+            self.leaving.push((Instant::now(), closed));
         }
     }
 
@@ -354,19 +435,25 @@ impl<D: Driver> Driver for XdpDriver<D> {
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let mut longest = timeout;
         self.streak = 0;
+        self.reclaim();
         let share = share(self.queues.len());
         for queue in self.queues.iter_mut().flatten().filter(|queue| !queue.gone) {
-            queue.replenish(&self.pool, share);
+            queue.replenish(&self.pool, &self.ledger, share);
             let watched = queue.watch(self.watched.as_ref(), &self.ledger);
             if queue.socket.has_packets() {
                 return Ok(());
             }
-            if queue.socket.has_backlog() || queue.socket.lent() == 0 {
+            let limit = if queue.socket.has_backlog() || queue.socket.lent() == 0 {
                 queue.flush(&self.ledger);
-            } else if watched {
+                STARVED_WAIT
+            } else if !watched {
+                STARVED_WAIT
+            } else if queue.is_shared() {
+                ASLEEP_WAIT
+            } else {
                 continue;
-            }
-            longest = Some(timeout.map_or(STARVED_WAIT, |it| it.min(STARVED_WAIT)));
+            };
+            longest = Some(longest.map_or(limit, |it| it.min(limit)));
         }
         self.inner.wait(longest)
     }

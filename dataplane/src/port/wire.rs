@@ -12,6 +12,7 @@ use thiserror::Error;
 use super::xdp::{Selection, XdpProgram};
 use crate::sys::bpf::XdpMode;
 use crate::sys::rtnetlink::Rtnetlink;
+use crate::sys::xdp::Copying;
 use crate::sys::{ethtool, packet, xdp};
 
 /// What wire to make of which device.
@@ -25,6 +26,9 @@ pub struct WireConfig {
     pub index: u32,
     /// So many workers must be able to send, those beyond the queues by packet sockets.
     pub senders: usize,
+    /// Whether to insist on one way to move frames; otherwise without copies where the device's
+    /// driver can do so.
+    pub copying: Option<Copying>,
 }
 
 /// A device whose packets are led to sockets, as soon as [`lead`] is called.
@@ -45,6 +49,8 @@ pub struct WireDevice {
     pub mode: XdpMode,
     /// Why it does not run in the driver, if it does not.
     pub not_native: Option<io::Error>,
+    /// Whether to insist on one way to move frames.
+    pub copying: Option<Copying>,
     /// Leads the packets to the sockets.
     pub program: XdpProgram,
 }
@@ -72,6 +78,14 @@ pub enum OpenWireError {
         /// Its number, as far as that can be told.
         program: Option<u32>,
         /// Why it failed.
+        source: io::Error,
+    },
+    /// Frames are to be moved without copies.
+    #[error("the driver of {device} runs no XDP program, which zero-copy takes")]
+    NotNative {
+        /// The device.
+        device: String,
+        /// Why it does not.
         source: io::Error,
     },
     /// The program cannot be run.
@@ -139,10 +153,19 @@ fn open_queues(
         Err(error) if matches!(error.raw_os_error(), Some(libc::EBUSY | libc::EEXIST)) => {
             return Err(refused(error));
         }
+        Err(source) if config.copying == Some(Copying::ZeroCopy) => {
+            let device = config.device.clone();
+            return Err(OpenWireError::NotNative { device, source });
+        }
         Err(error) => {
             let program = attach(XdpMode::Generic).map_err(refused)?;
             (program, XdpMode::Generic, Some(error))
         }
+    };
+    // Where the kernel's stack begins, packets are not in memory of ours any more.
+    let copying = match mode {
+        XdpMode::Native => config.copying,
+        XdpMode::Generic => Some(Copying::Copy),
     };
     Ok(WireDevice {
         index: config.index,
@@ -151,6 +174,7 @@ fn open_queues(
         senders,
         mode,
         not_native,
+        copying,
         program,
     })
 }
@@ -173,6 +197,19 @@ fn numbered(program: Option<u32>) -> String {
 /// When the process has no descriptor left.
 pub fn copies(sockets: &[OwnedFd]) -> io::Result<Vec<OwnedFd>> {
     sockets.iter().map(OwnedFd::try_clone).collect()
+}
+
+/// How many of the sockets, which are bound, the device's driver serves without copies.
+///
+/// # Errors
+///
+/// What the kernel says.
+pub fn zero_copies(sockets: &[OwnedFd]) -> io::Result<usize> {
+    let mut count = 0;
+    for socket in sockets {
+        count += usize::from(xdp::copying(socket.as_fd())? == Copying::ZeroCopy);
+    }
+    Ok(count)
 }
 
 /// Leads the packets of each queue to its socket, which is bound. The copies are closed.

@@ -76,6 +76,12 @@ impl AttachError {
         self.errno() == Some(libc::EBUSY)
     }
 
+    /// Whether the device's driver, or the kernel for it, refused what was asked of a queue.
+    pub fn is_refused(&self) -> bool {
+        let refusals = [libc::EOPNOTSUPP, libc::EINVAL, libc::ENOENT];
+        self.errno().is_some_and(|errno| refusals.contains(&errno))
+    }
+
     /// Whether the workers may not pin the memory that they would share with the kernel.
     pub fn is_unpinned(&self) -> bool {
         self.errno() == Some(libc::ENOBUFS)

@@ -9,7 +9,17 @@ use crate::driver::{Owner, Queue};
 use crate::id::PortId;
 use crate::port::wire::{self, WireDevice};
 use crate::port::xdp::XdpProgram;
+use crate::sys::xdp::Copying;
 use crate::worker::Command;
+
+/// A device whose packets are led to the workers.
+#[derive(Debug)]
+pub struct Led {
+    /// Leads them there as long as it lives.
+    pub program: XdpProgram,
+    /// Queues on which frames are moved without copies.
+    pub zero_copies: usize,
+}
 
 /// Queues for each worker, the program that leads to them, and copies of their sockets for it.
 type Spread = (Vec<Vec<Queue>>, XdpProgram, Vec<OwnedFd>);
@@ -22,12 +32,11 @@ impl Runtime {
     /// # Errors
     ///
     /// See [`AttachError`]; then the wire is not served, and the sockets are.
-    pub fn add_wire(&self, device: WireDevice) -> Result<XdpProgram, AttachError> {
-        let (queues, program, copies) = self.spread(Owner::Wire, device)?;
-        match self.attach_led(queues, &program, copies) {
-            Ok(counters) => {
+    pub fn add_wire(&self, device: WireDevice) -> Result<Led, AttachError> {
+        match self.attach_led(self.spread(Owner::Wire, device)?) {
+            Ok((led, counters)) => {
                 self.queues().wire.extend(counters);
-                Ok(program)
+                Ok(led)
             }
             Err(error) => {
                 self.remove_wire();
@@ -49,7 +58,7 @@ impl Runtime {
     /// # Errors
     ///
     /// See [`AttachError`]; then the port is not served.
-    pub fn add_link(&self, id: PortId, mut device: WireDevice) -> Result<XdpProgram, AttachError> {
+    pub fn add_link(&self, id: PortId, mut device: WireDevice) -> Result<Led, AttachError> {
         if self.queues().ports.contains_key(&id) {
             return Err(AttachError::InUse);
         }
@@ -59,10 +68,10 @@ impl Runtime {
         for worker in queues.iter_mut().filter(|queues| !queues.iter().any(sends)) {
             worker.extend(senders.next().map(|fd| Queue::Tap { port: id, fd }));
         }
-        match self.attach_led(queues, &program, copies) {
-            Ok(counters) => {
+        match self.attach_led((queues, program, copies)) {
+            Ok((led, counters)) => {
                 self.queues().ports.insert(id, counters);
-                Ok(program)
+                Ok(led)
             }
             Err(error) => {
                 self.broadcast(|done| Command::DetachPort { id, done });
@@ -79,18 +88,21 @@ impl Runtime {
             sockets,
             lasting,
             program,
+            copying,
             ..
         } = device;
         let copies = wire::copies(&sockets).map_err(AttachError::Lead)?;
         let mut queues: Vec<_> = self.workers.iter().map(|_| Vec::new()).collect();
         for (queue, socket) in sockets.into_iter().enumerate() {
             let workers = queues.len();
+            let added = queue >= lasting;
             queues[queue % workers].push(Queue::Xdp {
                 owner,
                 socket,
                 device: index,
                 queue: queue as u32, // a device has some hundred at most
-                added: queue >= lasting,
+                added,
+                copying: if added { Some(Copying::Copy) } else { copying },
             });
         }
         Ok((queues, program, copies))
@@ -99,12 +111,15 @@ impl Runtime {
     /// Gives the workers their queues, and then leads packets there.
     fn attach_led(
         &self,
-        queues: Vec<Vec<Queue>>,
-        program: &XdpProgram,
-        copies: Vec<OwnedFd>,
-    ) -> Result<Vec<Arc<QueueCounters>>, AttachError> {
+        (queues, program, copies): Spread,
+    ) -> Result<(Led, Vec<Arc<QueueCounters>>), AttachError> {
         let counters = self.attach(queues.into_iter())?;
-        wire::lead(program, copies).map_err(AttachError::Lead)?;
-        Ok(counters)
+        let zero_copies = wire::zero_copies(&copies).map_err(AttachError::Lead)?;
+        wire::lead(&program, copies).map_err(AttachError::Lead)?;
+        let led = Led {
+            program,
+            zero_copies,
+        };
+        Ok((led, counters))
     }
 }

@@ -60,6 +60,7 @@ fn attach(
             device,
             queue: 0,
             added: false,
+            copying: None,
         };
         match rig.driver.attach(queue, counters.clone()) {
             Ok(queue) => {

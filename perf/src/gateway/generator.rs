@@ -250,6 +250,7 @@ fn open(namespace: &Namespace, device: &str, arena: &Rc<Arena>) -> Result<XdpSoc
             queue: 0,
             copying: Some(Copying::Copy),
             entries: SLOTS,
+            lent: 0,
         };
         match XdpSocket::new(socket, Rc::clone(arena), config) {
             Err(error)

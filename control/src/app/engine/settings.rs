@@ -23,6 +23,7 @@ impl Settings {
                 "underlay.driver",
                 self.underlay_driver != other.underlay_driver,
             ),
+            ("underlay.zero_copy", self.zero_copy != other.zero_copy),
             ("underlay.df", self.df != other.df),
             ("underlay.probe", self.probe != other.probe),
             (

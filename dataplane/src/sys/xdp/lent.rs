@@ -8,7 +8,7 @@ use super::CHUNK;
 use crate::sys::arena::Slot;
 
 /// The slots that one socket has lent, by their number.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Lent {
     slots: Box<[Option<Slot>]>,
     count: usize,

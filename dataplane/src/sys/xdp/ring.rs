@@ -207,7 +207,7 @@ impl<T: Copy> Consumer<T> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     const SIZE: u32 = 4;
@@ -224,8 +224,13 @@ mod tests {
 
     /// Both sides of one ring: ours, and what the kernel would be.
     fn pair() -> (Producer<u64>, Consumer<u64>) {
-        let producer = Producer::new(memory(), &OFFSETS, SIZE).unwrap();
-        let mut consumer = Consumer::new(memory(), &OFFSETS, SIZE).unwrap();
+        pair_of(SIZE)
+    }
+
+    /// Such a pair with `size` entries; the first has the memory.
+    pub(in crate::sys::xdp) fn pair_of(size: u32) -> (Producer<u64>, Consumer<u64>) {
+        let producer = Producer::new(memory(), &OFFSETS, size).unwrap();
+        let mut consumer = Consumer::new(memory(), &OFFSETS, size).unwrap();
         let Shared {
             producer: index,
             consumer: taken,
@@ -238,6 +243,13 @@ mod tests {
         consumer.ring.flags = flags;
         consumer.ring.entries = entries;
         (producer, consumer)
+    }
+
+    /// Has the kernel's side ask to be entered, or no more.
+    pub(in crate::sys::xdp) fn set_wakeup(ring: &Producer<u64>, on: bool) {
+        let flags = if on { NEED_WAKEUP } else { 0 };
+        // SAFETY: the flags of a mapping that a test owns.
+        unsafe { ring.ring.flags.as_ref() }.store(flags, Ordering::Relaxed);
     }
 
     #[test]
@@ -299,8 +311,7 @@ mod tests {
     fn the_kernel_asks_to_be_entered_by_a_flag() {
         let (producer, _) = pair();
         assert!(!producer.needs_wakeup());
-        // SAFETY: the flags of a mapping that this test owns.
-        unsafe { producer.ring.flags.as_ref() }.store(NEED_WAKEUP, Ordering::Relaxed);
+        set_wakeup(&producer, true);
         assert!(producer.needs_wakeup());
     }
 

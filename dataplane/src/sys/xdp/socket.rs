@@ -11,6 +11,7 @@ use std::mem;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
+use super::kick::{self, Kernel};
 use super::lent::Lent;
 use super::ring::{Consumer, Producer};
 use crate::sys::arena::{Arena, Slot};
@@ -45,8 +46,11 @@ pub struct XdpConfig {
     pub queue: u32,
     /// Whether to insist on one way; otherwise zero-copy where the driver has it.
     pub copying: Option<Copying>,
-    /// Entries of each ring, a power of two.
+    /// Entries of each ring, a power of two; the one of slots to receive into has twice as many.
     pub entries: u32,
+    /// So many slots are lent from the beginning, as far as the arena has them: a device that writes
+    /// into slots drops whatever comes, for the host too, as long as it has none.
+    pub lent: usize,
 }
 
 /// A bound socket.
@@ -62,7 +66,16 @@ pub struct XdpSocket {
     empty: Lent,
     /// Slots on their way out.
     full: Lent,
+    copying: Copying,
     arena: Rc<Arena>,
+}
+
+/// The slots that a closed socket had lent. A device may go on to read and write them for a moment:
+/// the kernel has it let go of them after the socket's end (`xp_release_deferred`). To be dropped
+/// when that is over.
+#[derive(Debug)]
+pub struct Closed {
+    _slots: [Lent; 2],
 }
 
 /// What the kernel counted of a socket.
@@ -95,51 +108,64 @@ impl XdpSocket {
     ///
     /// # Errors
     ///
-    /// `EBUSY` when another socket serves the queue, `EOPNOTSUPP` when the driver does not copy
-    /// as wanted, `EINVAL` when there is no such queue, `InvalidInput` when slots are not of that
+    /// `EBUSY` when another socket serves the queue, `EOPNOTSUPP`, or whatever the driver says, when
+    /// zero-copy is insisted on and not to be had, `EINVAL` when there is no such queue, `InvalidInput` when slots are not of that
     /// size, `ENODEV` when there is no such device, `ENOBUFS` when RLIMIT_MEMLOCK is too small for the arena.
     pub fn new(socket: OwnedFd, arena: Rc<Arena>, config: XdpConfig) -> io::Result<Self> {
         let fd = socket.as_fd();
         register_umem(fd, &arena)?;
-        for ring in [
-            libc::XDP_UMEM_FILL_RING,
-            libc::XDP_UMEM_COMPLETION_RING,
-            libc::XDP_RX_RING,
-            libc::XDP_TX_RING,
+        let entries = config.entries;
+        let fill_entries = entries.saturating_mul(2);
+        for (ring, entries) in [
+            (libc::XDP_UMEM_FILL_RING, fill_entries),
+            (libc::XDP_UMEM_COMPLETION_RING, entries),
+            (libc::XDP_RX_RING, entries),
+            (libc::XDP_TX_RING, entries),
         ] {
-            set(fd, ring, &config.entries)?;
+            set(fd, ring, &entries)?;
         }
         let offsets = mmap_offsets(fd)?;
-        let entries = config.entries;
-        let map = |parts: &libc::xdp_ring_offset, entry: usize, at: u64| {
+        let map = |parts: &libc::xdp_ring_offset, entry: usize, entries: u32, at: u64| {
             let len = parts.desc as usize + entries as usize * entry;
             Mapping::shared(fd, len, at as libc::off_t)
         };
         let address = size_of::<u64>();
         let descriptor = size_of::<libc::xdp_desc>();
-        let fill = map(&offsets.fr, address, libc::XDP_UMEM_PGOFF_FILL_RING)?;
-        let completion = map(&offsets.cr, address, libc::XDP_UMEM_PGOFF_COMPLETION_RING)?;
-        let receive = map(&offsets.rx, descriptor, libc::XDP_PGOFF_RX_RING as u64)?;
-        let transmit = map(&offsets.tx, descriptor, libc::XDP_PGOFF_TX_RING as u64)?;
-        let socket_rings = (
-            Producer::new(fill, &offsets.fr, entries)?,
-            Consumer::new(receive, &offsets.rx, entries)?,
-            Producer::new(transmit, &offsets.tx, entries)?,
-            Consumer::new(completion, &offsets.cr, entries)?,
-        );
-        bind(fd, &config)?;
-        let (fill, receive, transmit, completion) = socket_rings;
+        let fill = libc::XDP_UMEM_PGOFF_FILL_RING;
+        let fill = map(&offsets.fr, address, fill_entries, fill)?;
+        let completion = libc::XDP_UMEM_PGOFF_COMPLETION_RING;
+        let completion = map(&offsets.cr, address, entries, completion)?;
+        let receive = libc::XDP_PGOFF_RX_RING as u64;
+        let receive = map(&offsets.rx, descriptor, entries, receive)?;
+        let transmit = libc::XDP_PGOFF_TX_RING as u64;
+        let transmit = map(&offsets.tx, descriptor, entries, transmit)?;
         let lent = || Lent::new(arena.count());
-        Ok(Self {
+        let mut made = Self {
             empty: lent(),
             full: lent(),
+            fill: Producer::new(fill, &offsets.fr, fill_entries)?,
+            receive: Consumer::new(receive, &offsets.rx, entries)?,
+            transmit: Producer::new(transmit, &offsets.tx, entries)?,
+            completion: Consumer::new(completion, &offsets.cr, entries)?,
+            copying: Copying::Copy,
             socket,
-            fill,
-            receive,
-            transmit,
-            completion,
             arena,
-        })
+        };
+        while made.lent() < config.lent
+            && let Some(slot) = made.arena.take()
+            && made.lend(slot).is_ok()
+        {}
+        made.publish();
+        bind(made.as_fd(), &config)?;
+        made.copying = copying(made.as_fd())?;
+        Ok(made)
+    }
+
+    /// Closes the socket. Its slots are free when what is returned is dropped, which takes time with
+    /// zero-copy. Those of a socket that is merely dropped are lost then.
+    pub fn close(mut self) -> Closed {
+        let slots = [mem::take(&mut self.empty), mem::take(&mut self.full)];
+        Closed { _slots: slots }
     }
 
     /// Lends a slot to receive into; gives it back if it is of another arena or the ring is full.
@@ -205,12 +231,7 @@ impl XdpSocket {
     /// Takes back all slots whose packets are sent, and says how many.
     #[inline]
     pub fn complete(&mut self) -> usize {
-        let before = self.full.count();
-        while let Some(address) = self.completion.pop() {
-            drop(self.full.take(address));
-        }
-        self.completion.release();
-        before - self.full.count()
+        take_back(&mut self.completion, &mut self.full)
     }
 
     /// Shows the kernel what was lent and taken, without entering it.
@@ -231,24 +252,30 @@ impl XdpSocket {
     pub fn advance(&mut self) -> io::Result<u64> {
         self.publish();
         self.transmit.publish();
-        let mut calls = 0;
-        // In copy mode the kernel sends from within the call, a few packets each time.
-        while self.transmit.needs_wakeup() && self.transmit.waiting() > 0 {
-            calls += 1;
-            let before = self.transmit.waiting();
-            match self.enter_to_send() {
-                Err(error) if !is_transient(&error) => return Err(error),
-                // The completion ring may be full. A queue that the device does not send by is no error
-                // to the kernel.
-                _ if self.transmit.waiting() == before && self.complete() == 0 => break,
-                _ => {}
-            }
-        }
-        if self.fill.needs_wakeup() && self.fill.waiting() > 0 {
-            calls += 1;
-            self.enter_to_receive()?;
-        }
-        Ok(calls)
+        let Self {
+            socket,
+            completion,
+            full,
+            transmit,
+            ..
+        } = self;
+        let complete = || take_back(completion, full);
+        let calls = kick::send(&*socket, self.copying, transmit, complete)?;
+        Ok(calls + self.advance_to_receive()?)
+    }
+
+    /// Shows the kernel what was lent and taken. Enters it only if the device would not receive
+    /// otherwise.
+    ///
+    /// Returns the number of system calls.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::advance`].
+    #[inline]
+    pub fn advance_to_receive(&self) -> io::Result<u64> {
+        self.publish();
+        kick::receive(&self.socket, &self.fill)
     }
 
     /// Whether no packet can be queued now.
@@ -302,21 +329,49 @@ impl XdpSocket {
     }
 
     /// How the kernel moves packets.
-    ///
-    /// # Errors
-    ///
-    /// `ENOPROTOOPT` before Linux 5.3.
-    pub fn copying(&self) -> io::Result<Copying> {
-        let mut options = libc::xdp_options { flags: 0 };
-        read(self.socket.as_fd(), libc::XDP_OPTIONS, &mut options)?;
-        Ok(match options.flags & libc::XDP_OPTIONS_ZEROCOPY {
-            0 => Copying::Copy,
-            _ => Copying::ZeroCopy,
-        })
+    #[inline]
+    pub fn copying(&self) -> Copying {
+        self.copying
     }
+}
 
-    fn enter_to_send(&self) -> io::Result<()> {
-        let fd = self.socket.as_raw_fd();
+impl Drop for XdpSocket {
+    /// Loses the slots that a device may still have.
+    fn drop(&mut self) {
+        if self.copying == Copying::ZeroCopy {
+            mem::forget((mem::take(&mut self.empty), mem::take(&mut self.full)));
+        }
+    }
+}
+
+/// How the kernel moves the packets of a bound AF_XDP socket.
+///
+/// # Errors
+///
+/// `ENOPROTOOPT` before Linux 5.3.
+pub fn copying(socket: BorrowedFd<'_>) -> io::Result<Copying> {
+    let mut options = libc::xdp_options { flags: 0 };
+    read(socket, libc::XDP_OPTIONS, &mut options)?;
+    Ok(match options.flags & libc::XDP_OPTIONS_ZEROCOPY {
+        0 => Copying::Copy,
+        _ => Copying::ZeroCopy,
+    })
+}
+
+/// Takes slots back whose packets are sent, and says how many.
+#[inline]
+fn take_back(completion: &mut Consumer<u64>, full: &mut Lent) -> usize {
+    let before = full.count();
+    while let Some(address) = completion.pop() {
+        drop(full.take(address));
+    }
+    completion.release();
+    before - full.count()
+}
+
+impl Kernel for OwnedFd {
+    fn send(&self) -> io::Result<()> {
+        let fd = self.as_raw_fd();
         // SAFETY: no data and no address: a null pointer with a length of zero.
         let rc = unsafe {
             let no_bytes = std::ptr::null();
@@ -325,14 +380,11 @@ impl XdpSocket {
         check(rc < 0)
     }
 
-    fn enter_to_receive(&self) -> io::Result<()> {
-        let fd = self.socket.as_raw_fd();
+    fn receive(&self) -> io::Result<()> {
+        let fd = self.as_raw_fd();
         // SAFETY: as above, and no place for an address.
         let rc = unsafe { libc::recv(fd, std::ptr::null_mut(), 0, libc::MSG_DONTWAIT) };
-        match check(rc < 0) {
-            Err(error) if is_transient(&error) => Ok(()),
-            result => result,
-        }
+        check(rc < 0)
     }
 }
 
@@ -341,14 +393,6 @@ impl AsFd for XdpSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
-}
-
-/// Whether the kernel has done a part, or does it soon.
-fn is_transient(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::EAGAIN | libc::EBUSY | libc::ENOBUFS | libc::EINTR)
-    )
 }
 
 pub(super) fn register_umem(socket: BorrowedFd<'_>, arena: &Arena) -> io::Result<()> {
