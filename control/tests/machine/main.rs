@@ -45,7 +45,7 @@ fn assert_mode(guest: &Guest, expected: &str) {
 fn a_wire_serves_the_queues_of_a_real_device() {
     let guest = Guest::boot(VIRTIO);
     guest.start("");
-    assert_mode(&guest, "eth0, 2 queues, native XDP, copied");
+    assert_mode(&guest, "eth0, 2 queues, native XDP, zero-copy");
     talk(&guest);
     flood(&guest);
     let sent = underlay(&guest.stats(), "af_xdp")["tx_frames"].as_u64();
@@ -110,7 +110,7 @@ fn queues_that_a_driver_adds_for_programs_are_served() {
 fn a_driver_that_copies_is_left_to() {
     let guest = Guest::boot(VMXNET3);
     guest.start("");
-    assert_mode(&guest, "eth0, 2 queues, native XDP, copied");
+    assert_mode(&guest, "eth0, 2 queues, native XDP, copy");
     talk(&guest);
     flood(&guest);
 }
