@@ -39,7 +39,7 @@ const COMMAND_DEVICE: &str = "command0";
 const COMMANDS: &str = "192.168.99.1:23";
 const VXLAN_DEVICE: &str = "vx";
 
-/// The configuration of the node. `{underlay}` is for the test.
+/// The configuration of the node.
 const NODE: &str = r#"
 [node]
 name = "machine"
@@ -129,17 +129,21 @@ impl Guest {
         here(&|| link::add_address(VXLAN_DEVICE, "10.42.2.1/16".parse().unwrap()));
     }
 
-    /// Starts the node, with these settings of its underlay, and waits until it is ready.
+    /// Starts the node, with this setting of its underlay, and waits until it is ready.
     pub(crate) fn start(&self, underlay: &str) {
-        self.run(&format!(
-            "sed 's/^driver = .*/&\\n{underlay}/' {CONFIG} >/run/ringlay.toml; \
-             ringlay run --config /run/ringlay.toml >/run/log 2>&1 &"
-        ));
+        self.run(&node(underlay, "&"));
         self.wait_for("the node is ready", || {
             let log = self.log();
             assert!(!log.contains("Error") && !log.contains("error:"), "{log}");
             log.contains("ready")
         });
+    }
+
+    /// Tries to start the node, which must fail; returns what it writes.
+    pub(crate) fn refuse(&self, underlay: &str) -> String {
+        let refused = self.try_run(&node(underlay, ""));
+        assert!(refused.is_err(), "{}", self.log());
+        self.log()
     }
 
     /// Sends the node a signal, and waits until it is gone.
@@ -247,6 +251,14 @@ impl Guest {
             thread::sleep(Duration::from_millis(50));
         }
     }
+}
+
+/// The line of shell that runs the node.
+fn node(underlay: &str, end: &str) -> String {
+    format!(
+        "sed 's/^driver = .*/&\\n{underlay}/' {CONFIG} >/run/ringlay.toml; \
+         ringlay run --config /run/ringlay.toml >/run/log 2>&1 {end}"
+    )
 }
 
 /// Where `scripts/fetch-kernel` put the kernel.

@@ -11,7 +11,7 @@ use super::guest::CONFIG;
 /// What it has of this host besides the daemon and busybox.
 const PROGRAMS: [&str; 2] = ["ip", "ethtool"];
 
-/// In the order in which they are loaded. The third is the driver of the tested device.
+/// In the order in which they are loaded, each after those that it needs.
 const MODULES: [&str; 6] = [
     "failover",
     "net_failover",
@@ -21,8 +21,8 @@ const MODULES: [&str; 6] = [
     "veth",
 ];
 
-/// The first process. The device that is tested has the first MAC address, the one by which commands
-/// come the other.
+/// The first process, with the modules for `MODULES`. The device by which commands come is known by its
+/// MAC address.
 const INIT: &str = r#"#!/bin/busybox sh
 /bin/busybox --install -s /bin
 export PATH=/bin
@@ -31,7 +31,7 @@ mount -t sysfs sysfs /sys
 mount -t devtmpfs dev /dev
 mount -t tmpfs run /run
 mkdir -p /dev/net
-for module in failover net_failover virtio_net vmxnet3 tun veth; do insmod /modules/$module.ko; done
+for module in MODULES; do insmod /modules/$module.ko; done
 for device in eth0 eth1; do
     if grep -q 02:00:00:00:99:01 /sys/class/net/$device/address; then
         ip link set $device name command0
@@ -63,7 +63,8 @@ pub(crate) fn build(kernel: &Path, directory: &Path, config: &str) -> Vec<u8> {
     for folder in ["bin", "dev", "etc", "modules", "proc", "run", "sys"] {
         archive.folder(Path::new(folder));
     }
-    archive.file(Path::new("init"), 0o755, INIT.as_bytes());
+    let init = INIT.replace("MODULES", &MODULES.join(" "));
+    archive.file(Path::new("init"), 0o755, init.as_bytes());
     archive.file(Path::new("bin/obey"), 0o755, OBEY.as_bytes());
     archive.file(Path::new(&CONFIG[1..]), 0o644, config.as_bytes());
     for module in MODULES {

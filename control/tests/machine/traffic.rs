@@ -20,10 +20,10 @@ const ECHO: u16 = 7;
 
 /// Bytes of a connection, in each direction.
 const BULK: usize = 1 << 20;
-/// More echo requests than a worker has frames, twice over.
-const FLOOD: u32 = 20_000;
+/// More echo requests than a worker has small frames, all of which come by one queue.
+pub(crate) const FLOOD: u32 = 10_000;
 /// How long datagrams come faster than they can be taken.
-const STORM: Duration = Duration::from_secs(2);
+const STORM: Duration = Duration::from_secs(1);
 
 /// The overlay and the host beside it work: pings, and a stream both ways, every byte compared.
 pub(crate) fn talk(guest: &Guest) {
@@ -41,6 +41,14 @@ pub(crate) fn resolve(guest: &Guest) {
     flush.args(["neighbour", "flush", "dev", DEVICE]);
     assert!(output(&guest.namespace, &mut flush).status.success());
     ping(&guest.namespace, MACHINE.parse().unwrap(), 1);
+}
+
+/// The machine's own stack answers while the node does nothing and packets for it pile up.
+pub(crate) fn neglect(guest: &Guest) {
+    guest.run("killall -STOP ringlay");
+    storm(guest);
+    ping(&guest.namespace, MACHINE.parse().unwrap(), 50);
+    guest.run("killall -CONT ringlay");
 }
 
 fn connect(guest: &Guest, address: IpAddr) -> TcpStream {
