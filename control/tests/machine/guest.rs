@@ -178,6 +178,13 @@ impl Guest {
             .unwrap()
     }
 
+    /// All that may tell why traffic stopped.
+    pub(crate) fn report(&self) -> String {
+        let machine = "cat /run/log; ethtool -S eth0; cat /proc/net/tcp; dmesg | tail -n 30";
+        let stats = self.ringlay("stats --json --all");
+        format!("{stats}\n{}", self.run(machine))
+    }
+
     /// What iproute2 says of the tested device; busybox's `ip` knows less.
     pub(crate) fn link(&self) -> String {
         self.run("/bin/ip link show eth0")

@@ -64,13 +64,18 @@ fn echo(guest: &Guest, address: IpAddr, bytes: usize) {
     let stream = connect(guest, address);
     let sent = Random::new(7).bytes(bytes);
     let mut received = Vec::with_capacity(bytes);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            { &stream }.write_all(&sent).unwrap();
-            stream.shutdown(Shutdown::Write).unwrap();
+    let done = thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            { &stream }.write_all(&sent)?;
+            stream.shutdown(Shutdown::Write)
         });
-        { &stream }.read_to_end(&mut received).unwrap();
+        let read = { &stream }.read_to_end(&mut received);
+        writer.join().unwrap().and(read)
     });
+    if let Err(error) = done {
+        let len = received.len();
+        panic!("{address}: {error}, {len} bytes came\n{}", guest.report());
+    }
     assert!(received == sent, "{address}: {} bytes", received.len());
 }
 

@@ -68,10 +68,14 @@ impl Seen {
     fn take(&mut self, data: &[u8], mtu: usize) {
         let (header, packet) = data.split_first_chunk().unwrap();
         let offload = virtio::decode(header).unwrap();
-        let longest = match offload.gso {
+        let start = usize::from(offload.csum_start);
+        // How long the kernel says the headers are is a hint: it is what lies in one piece.
+        let headers = match offload.gso {
             Gso::None => packet.len(),
-            _ => usize::from(offload.header_len) + usize::from(offload.gso_size),
+            Gso::UdpL4 => start + 8,
+            _ => start + usize::from(packet[start + 12] >> 4) * 4,
         };
+        let longest = headers + usize::from(offload.gso_size);
         self.super_frames += usize::from(offload.gso != Gso::None);
         if longest > mtu {
             self.too_long.push(longest);
