@@ -12,6 +12,7 @@ mod keys;
 mod places;
 mod print;
 mod raw;
+mod settings;
 mod value;
 
 use std::{

@@ -1,6 +1,6 @@
 //! Reads single values of the configuration file. Knows no object.
 
-use std::{fmt::Display, net::IpAddr, ops::RangeInclusive, str::FromStr};
+use std::{fmt::Display, net::IpAddr, ops::RangeInclusive, path::PathBuf, str::FromStr};
 
 use toml::{Spanned, Value};
 
@@ -137,6 +137,16 @@ pub(super) fn address(value: &Spanned<String>) -> Result<IpAddr, Fault> {
         );
         Fault::new(value.span(), problem)
     })
+}
+
+/// Reads a path that must be absolute.
+pub(super) fn absolute(value: &Spanned<String>) -> Result<PathBuf, Fault> {
+    let path = PathBuf::from(value.get_ref());
+    if path.is_absolute() {
+        return Ok(path);
+    }
+    let problem = format!("{:?} is a relative path; begin it with /", value.get_ref());
+    Err(Fault::new(value.span(), problem))
 }
 
 fn within(
