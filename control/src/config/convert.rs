@@ -13,12 +13,12 @@ use super::{
     ipam,
     places::Places,
     raw::{self, At},
-    settings::{settings, zero_copy},
+    settings::settings,
     value::{Fields, absolute, parse, word},
 };
 use crate::object::{
     DeviceName, Encap, EncapFault, EncapKeys, FdbEntry, HeaderKeys, Headers, Mode, ModeKeys,
-    MssClamp, Neighbour, Network, Object, Port, PortKind, Route, Site, Target, Vtep,
+    MssClamp, Neighbour, Network, Object, Port, PortKind, Route, Site, Target, Vtep, ZeroCopy,
 };
 
 pub(super) fn convert(
@@ -249,13 +249,7 @@ fn mss_clamp(value: At<Value>) -> Result<MssClamp, Fault> {
 }
 
 fn port(fields: &mut Fields, raw: raw::Port) -> Result<Port, Fault> {
-    let kinds = [
-        ("tun", PortKind::Tun),
-        ("tap", PortKind::Tap),
-        ("af_xdp", PortKind::AfXdp),
-        ("packet", PortKind::Packet),
-    ];
-    let kind = word(&raw.kind, &kinds, &[])?;
+    let kind = word(&raw.kind, &PortKind::ALL)?;
     raw.kind.iter().for_each(|it| fields.note("kind", it));
     let network = fields.text("network", raw.network)?;
     let device_text = fields.required("device", raw.device)?;
@@ -290,7 +284,7 @@ fn port(fields: &mut Fields, raw: raw::Port) -> Result<Port, Fault> {
         addresses,
         mac: fields.optional("mac", raw.mac)?,
         proxy: flag(raw.proxy).unwrap_or(false),
-        zero_copy: zero_copy(&raw.zero_copy)?,
+        zero_copy: word(&raw.zero_copy, &ZeroCopy::ALL)?,
         queues,
         routes: flag(raw.routes).unwrap_or_else(|| !kind.is_ethernet()),
         guest: None,

@@ -32,12 +32,8 @@ pub(super) fn settings(
     underlay: Option<Spanned<raw::Underlay>>,
     places: &mut Places,
 ) -> Result<Settings, Fault> {
-    let driver = [
-        ("auto", Driver::Auto),
-        ("io_uring", Driver::IoUring),
-        ("epoll", Driver::Epoll),
-    ];
-    let driver = word(&dataplane.driver, &driver, &[])?;
+    let drivers = [Driver::Auto, Driver::IoUring, Driver::Epoll];
+    let driver = word(&dataplane.driver, &drivers)?;
     let poll = poll(&dataplane.poll, dataplane.spin)?;
     let stages = dataplane.stages;
     let workers = dataplane
@@ -47,19 +43,15 @@ pub(super) fn settings(
         let problem = "missing; add [underlay] with address or device, where the tunnels end";
         return Err(Fault::new(0..0, problem).with_key("underlay"));
     };
-    let underlay_driver = [
-        ("auto", UnderlayDriver::Auto),
-        ("udp", UnderlayDriver::Udp),
-        ("tunnel-gso", UnderlayDriver::TunnelGso),
-        ("af_xdp", UnderlayDriver::AfXdp),
+    let underlay_drivers = [
+        UnderlayDriver::Auto,
+        UnderlayDriver::Udp,
+        UnderlayDriver::TunnelGso,
+        UnderlayDriver::AfXdp,
     ];
-    let underlay_driver = word(&underlay.get_ref().driver, &underlay_driver, &[])?;
+    let underlay_driver = word(&underlay.get_ref().driver, &underlay_drivers)?;
     let zero_copy = wire_zero_copy(underlay.get_ref(), underlay_driver)?;
-    let df = word(
-        &underlay.get_ref().df,
-        &[("set", Df::Set), ("clear", Df::Clear)],
-        &[],
-    )?;
+    let df = word(&underlay.get_ref().df, &[Df::Set, Df::Clear])?;
     let probe = probe(&underlay.get_ref().probe)?;
     let accept_unknown_vteps = underlay.get_ref().accept_unknown_vteps.unwrap_or(false);
     Ok(Settings {
@@ -86,7 +78,7 @@ pub(super) fn settings(
 
 /// Whether to copy on the underlay's device.
 fn wire_zero_copy(underlay: &raw::Underlay, driver: UnderlayDriver) -> Result<ZeroCopy, Fault> {
-    let setting = zero_copy(&underlay.zero_copy)?;
+    let setting = word(&underlay.zero_copy, &ZeroCopy::ALL)?;
     match &underlay.zero_copy {
         Some(value) if driver != UnderlayDriver::AfXdp => {
             let problem = format!(
@@ -98,25 +90,11 @@ fn wire_zero_copy(underlay: &raw::Underlay, driver: UnderlayDriver) -> Result<Ze
     }
 }
 
-pub(super) fn zero_copy(value: &At<String>) -> Result<ZeroCopy, Fault> {
-    let words = [
-        ("auto", ZeroCopy::Auto),
-        ("on", ZeroCopy::On),
-        ("off", ZeroCopy::Off),
-    ];
-    word(value, &words, &[])
-}
-
 fn poll(word_at: &At<String>, spin: At<Value>) -> Result<Poll, Fault> {
     let adaptive = Poll::Adaptive {
         spin: PollMode::SPIN,
     };
-    let words = [
-        ("adaptive", adaptive),
-        ("busy", Poll::Busy),
-        ("interrupt", Poll::Interrupt),
-    ];
-    let poll = word(word_at, &words, &[])?;
+    let poll = word(word_at, &[adaptive, Poll::Busy, Poll::Interrupt])?;
     let Some(spin) = spin else { return Ok(poll) };
     if poll != adaptive {
         let problem =

@@ -166,28 +166,17 @@ fn within(
     })
 }
 
-/// One of a few words, of which this version may not support all.
-pub(super) fn word<T: Copy>(
-    value: &At<String>,
-    supported: &[(&'static str, T)],
-    planned: &[&str],
-) -> Result<T, Fault> {
+/// One of a few values, by the word that it is written as; the first unless given.
+pub(super) fn word<T: Copy + Display>(value: &At<String>, known: &[T]) -> Result<T, Fault> {
     let Some(value) = value else {
-        return Ok(supported[0].1);
+        return Ok(known[0]);
     };
-    let text = value.get_ref().as_str();
-    if let Some((_, meaning)) = supported.iter().find(|(word, _)| *word == text) {
-        return Ok(*meaning);
+    let text = value.get_ref();
+    if let Some(meant) = known.iter().find(|it| it.to_string() == *text) {
+        return Ok(*meant);
     }
-    let words: Vec<_> = supported
-        .iter()
-        .map(|(word, _)| format!("{word:?}"))
-        .collect();
-    let words = words.join(" or ");
-    let problem = if planned.contains(&text) {
-        format!("this version supports only {words}, not {text:?}")
-    } else {
-        format!("{text:?} is not known; use {words}")
-    };
+    let words = known.iter().map(|it| format!("{:?}", it.to_string()));
+    let words = words.collect::<Vec<_>>().join(" or ");
+    let problem = format!("{text:?} is not known; use {words}");
     Err(Fault::new(value.span(), problem))
 }
