@@ -4,19 +4,17 @@ use std::path::Path;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use tonic::transport::Channel;
 
 use super::{
     failure::Failure,
-    object::{self, Listed, Object, VerbOf},
+    object::{self, Object, VerbOf},
     print::{self, Line},
     session::session,
-    verbs::{DeleteOptions, NetworkFilter},
+    verbs::NetworkFilter,
 };
 use crate::proto::{
-    ApplyFdbEntryRequest, DeleteFdbEntryRequest, FdbEntry, FdbKey, FlushFdbRequest,
-    GetFdbEntryRequest, ListFdbEntriesRequest, fdb_entry::Site,
-    fdb_service_client::FdbServiceClient, flush_fdb_request,
+    FdbEntry, FdbKey, FlushFdbRequest, fdb_entry::Site, fdb_service_client::FdbServiceClient,
+    flush_fdb_request,
 };
 
 /// What to do with entries.
@@ -95,12 +93,9 @@ pub(super) struct MacArgs {
     network: String,
 }
 
-impl MacArgs {
-    fn key(self) -> FdbKey {
-        FdbKey {
-            network: self.network,
-            mac: self.mac,
-        }
+impl From<MacArgs> for FdbKey {
+    fn from(MacArgs { mac, network }: MacArgs) -> Self {
+        Self { network, mac }
     }
 }
 
@@ -118,39 +113,6 @@ impl Object for FdbEntry {
             source,
             ..Self::default()
         }
-    }
-
-    async fn find(channel: Channel, key: MacArgs) -> Result<Self, Failure> {
-        let request = GetFdbEntryRequest {
-            key: Some(key.key()),
-        };
-        let reply = FdbServiceClient::new(channel)
-            .get_fdb_entry(request)
-            .await?;
-        Ok(reply.into_inner().entry.unwrap_or_default())
-    }
-
-    async fn apply(self, channel: Channel, exist_ok: bool) -> Result<(), Failure> {
-        let request = ApplyFdbEntryRequest {
-            entry: Some(self),
-            exist_ok: Some(exist_ok),
-        };
-        FdbServiceClient::new(channel)
-            .apply_fdb_entry(request)
-            .await?;
-        Ok(())
-    }
-
-    async fn delete(channel: Channel, key: MacArgs, options: DeleteOptions) -> Result<(), Failure> {
-        let request = DeleteFdbEntryRequest {
-            key: Some(key.key()),
-            source: options.source,
-            missing_ok: options.missing_ok,
-        };
-        FdbServiceClient::new(channel)
-            .delete_fdb_entry(request)
-            .await?;
-        Ok(())
     }
 
     fn line(&self) -> String {
@@ -175,26 +137,6 @@ impl Object for FdbEntry {
             "age_seconds": self.status.as_ref().map(|it| it.age_seconds),
             "source": self.source,
         })
-    }
-}
-
-impl Listed for FdbEntry {
-    type Filter = NetworkFilter;
-
-    async fn list(
-        channel: Channel,
-        filter: NetworkFilter,
-        all_sources: bool,
-    ) -> Result<Vec<Self>, Failure> {
-        let network = filter.network;
-        let request = ListFdbEntriesRequest {
-            network,
-            all_sources,
-        };
-        let reply = FdbServiceClient::new(channel)
-            .list_fdb_entries(request)
-            .await?;
-        Ok(reply.into_inner().entries)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The `ringlay` command line: parses arguments and runs one subcommand.
 
+mod asks;
 mod attachment;
 mod check;
 mod failure;

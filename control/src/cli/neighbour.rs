@@ -2,18 +2,13 @@
 
 use clap::Args;
 use serde_json::{Value, json};
-use tonic::transport::Channel;
 
 use super::{
-    failure::Failure,
-    object::{Listed, Object},
+    object::Object,
     print::{Line, or_null},
-    verbs::{DeleteOptions, NetworkFilter},
+    verbs::AddressArgs,
 };
-use crate::proto::{
-    ApplyNeighbourRequest, DeleteNeighbourRequest, GetNeighbourRequest, ListNeighboursRequest,
-    Neighbour, NeighbourKey, neighbour_service_client::NeighbourServiceClient,
-};
+use crate::proto::{Neighbour, NeighbourKey};
 
 /// What `add` needs.
 #[derive(Debug, Args)]
@@ -31,22 +26,9 @@ pub(super) struct NeighbourArgs {
     mac: String,
 }
 
-/// Names one.
-#[derive(Debug, Args)]
-pub(super) struct AddressArgs {
-    /// Its address.
-    address: String,
-    /// Its network.
-    #[arg(long)]
-    network: String,
-}
-
-impl AddressArgs {
-    fn key(self) -> NeighbourKey {
-        NeighbourKey {
-            network: self.network,
-            address: self.address,
-        }
+impl From<AddressArgs> for NeighbourKey {
+    fn from(AddressArgs { address, network }: AddressArgs) -> Self {
+        Self { network, address }
     }
 }
 
@@ -63,43 +45,6 @@ impl Object for Neighbour {
             source,
             ..Self::default()
         }
-    }
-
-    async fn find(channel: Channel, key: AddressArgs) -> Result<Self, Failure> {
-        let request = GetNeighbourRequest {
-            key: Some(key.key()),
-        };
-        let reply = NeighbourServiceClient::new(channel)
-            .get_neighbour(request)
-            .await?;
-        Ok(reply.into_inner().neighbour.unwrap_or_default())
-    }
-
-    async fn apply(self, channel: Channel, exist_ok: bool) -> Result<(), Failure> {
-        let request = ApplyNeighbourRequest {
-            neighbour: Some(self),
-            exist_ok: Some(exist_ok),
-        };
-        NeighbourServiceClient::new(channel)
-            .apply_neighbour(request)
-            .await?;
-        Ok(())
-    }
-
-    async fn delete(
-        channel: Channel,
-        key: AddressArgs,
-        options: DeleteOptions,
-    ) -> Result<(), Failure> {
-        let request = DeleteNeighbourRequest {
-            key: Some(key.key()),
-            source: options.source,
-            missing_ok: options.missing_ok,
-        };
-        NeighbourServiceClient::new(channel)
-            .delete_neighbour(request)
-            .await?;
-        Ok(())
     }
 
     fn line(&self) -> String {
@@ -128,25 +73,5 @@ impl Object for Neighbour {
             "age_seconds": status.age_seconds,
             "source": self.source,
         })
-    }
-}
-
-impl Listed for Neighbour {
-    type Filter = NetworkFilter;
-
-    async fn list(
-        channel: Channel,
-        filter: NetworkFilter,
-        all_sources: bool,
-    ) -> Result<Vec<Self>, Failure> {
-        let network = filter.network;
-        let request = ListNeighboursRequest {
-            network,
-            all_sources,
-        };
-        let reply = NeighbourServiceClient::new(channel)
-            .list_neighbours(request)
-            .await?;
-        Ok(reply.into_inner().neighbours)
     }
 }

@@ -2,18 +2,13 @@
 
 use clap::Args;
 use serde_json::{Value, json};
-use tonic::transport::Channel;
 
 use super::{
-    failure::Failure,
-    object::{Listed, Object},
+    object::Object,
     print::{self, Line, or_null},
-    verbs::{DeleteOptions, NameArg, NoFilter},
+    verbs::NameArg,
 };
-use crate::proto::{
-    ApplyNetworkRequest, DeleteNetworkRequest, GetNetworkRequest, ListNetworksRequest, Network,
-    NetworkKey, network_service_client::NetworkServiceClient,
-};
+use crate::proto::{Network, NetworkKey};
 
 /// What `add` needs.
 #[derive(Debug, Args)]
@@ -82,9 +77,9 @@ pub(super) struct NetworkArgs {
     accept_unknown_vteps: Option<bool>,
 }
 
-impl NameArg {
-    fn key(self) -> NetworkKey {
-        NetworkKey { name: self.name }
+impl From<NameArg> for NetworkKey {
+    fn from(NameArg { name }: NameArg) -> Self {
+        Self { name }
     }
 }
 
@@ -119,39 +114,6 @@ impl Object for Network {
             source,
             ..Self::default()
         }
-    }
-
-    async fn find(channel: Channel, key: NameArg) -> Result<Self, Failure> {
-        let request = GetNetworkRequest {
-            key: Some(key.key()),
-        };
-        let reply = NetworkServiceClient::new(channel)
-            .get_network(request)
-            .await?;
-        Ok(reply.into_inner().network.unwrap_or_default())
-    }
-
-    async fn apply(self, channel: Channel, exist_ok: bool) -> Result<(), Failure> {
-        let request = ApplyNetworkRequest {
-            network: Some(self),
-            exist_ok: Some(exist_ok),
-        };
-        NetworkServiceClient::new(channel)
-            .apply_network(request)
-            .await?;
-        Ok(())
-    }
-
-    async fn delete(channel: Channel, key: NameArg, options: DeleteOptions) -> Result<(), Failure> {
-        let request = DeleteNetworkRequest {
-            key: Some(key.key()),
-            source: options.source,
-            missing_ok: options.missing_ok,
-        };
-        NetworkServiceClient::new(channel)
-            .delete_network(request)
-            .await?;
-        Ok(())
     }
 
     fn line(&self) -> String {
@@ -227,18 +189,6 @@ impl Object for Network {
             "warnings": status.warnings,
             "source": self.source,
         })
-    }
-}
-
-impl Listed for Network {
-    type Filter = NoFilter;
-
-    async fn list(channel: Channel, _: NoFilter, all_sources: bool) -> Result<Vec<Self>, Failure> {
-        let request = ListNetworksRequest { all_sources };
-        let reply = NetworkServiceClient::new(channel)
-            .list_networks(request)
-            .await?;
-        Ok(reply.into_inner().networks)
     }
 }
 

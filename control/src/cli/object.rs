@@ -1,18 +1,19 @@
 //! What the verbs do with an object of any kind.
 //!
-//! A kind says how its service is asked, and how one of it is shown; the rest is the same for all.
+//! A kind says how one of it is described and shown, and [`super::asks`] how its service is asked;
+//! the rest is the same for all.
 
 use std::path::Path;
 
 use clap::Args;
 use serde_json::Value;
-use tonic::transport::Channel;
 
 use super::{
+    asks::{Asked, Listed},
     failure::Failure,
     print,
     session::session,
-    verbs::{DeleteOptions, Verb, VerbOfOne},
+    verbs::{Verb, VerbOfOne},
 };
 
 /// A kind of object, one at a time.
@@ -25,19 +26,6 @@ pub(super) trait Object: Sized {
     /// The object that was described, of a source.
     fn new(described: Self::Add, source: String) -> Self;
 
-    /// Asks for one.
-    async fn find(channel: Channel, key: Self::Key) -> Result<Self, Failure>;
-
-    /// Creates it, or replaces the one that the source has already.
-    async fn apply(self, channel: Channel, exist_ok: bool) -> Result<(), Failure>;
-
-    /// Deletes one.
-    async fn delete(
-        channel: Channel,
-        key: Self::Key,
-        options: DeleteOptions,
-    ) -> Result<(), Failure>;
-
     /// It, on a line without an end.
     fn line(&self) -> String;
 
@@ -48,19 +36,6 @@ pub(super) trait Object: Sized {
 
     /// Both, as JSON.
     fn value(&self) -> Value;
-}
-
-/// A kind of which all fit one answer.
-pub(super) trait Listed: Object {
-    /// What limits a list.
-    type Filter: Args;
-
-    /// Asks for all that pass the filter.
-    async fn list(
-        channel: Channel,
-        filter: Self::Filter,
-        all_sources: bool,
-    ) -> Result<Vec<Self>, Failure>;
 }
 
 /// The verbs of a kind.
@@ -83,7 +58,7 @@ pub(super) fn run<T: Listed>(verb: VerbOf<T>, socket: &Path) -> Result<(), Failu
 }
 
 /// Does what the verb says to one object.
-pub(super) fn run_one<T: Object>(
+pub(super) fn run_one<T: Asked>(
     verb: VerbOfOne<T::Add, T::Key>,
     socket: &Path,
 ) -> Result<(), Failure> {

@@ -2,18 +2,13 @@
 
 use clap::Args;
 use serde_json::{Value, json};
-use tonic::transport::Channel;
 
 use super::{
-    failure::Failure,
-    object::{Listed, Object},
+    object::Object,
     print::{self, Line, or_null},
-    verbs::{DeleteOptions, NetworkFilter},
+    verbs::NameArg,
 };
-use crate::proto::{
-    ApplyPortRequest, DeletePortRequest, GetPortRequest, ListPortsRequest, Port, PortKey,
-    port_service_client::PortServiceClient,
-};
+use crate::proto::{Port, PortKey};
 
 /// What `add` needs.
 #[derive(Debug, Args)]
@@ -59,22 +54,15 @@ pub(super) struct PortArgs {
     no_routes: bool,
 }
 
-/// Names one port.
-#[derive(Debug, Args)]
-pub(super) struct PortName {
-    /// Its name.
-    name: String,
-}
-
-impl PortName {
-    fn key(self) -> PortKey {
-        PortKey { name: self.name }
+impl From<NameArg> for PortKey {
+    fn from(NameArg { name }: NameArg) -> Self {
+        Self { name }
     }
 }
 
 impl Object for Port {
     type Add = PortArgs;
-    type Key = PortName;
+    type Key = NameArg;
 
     fn new(described: PortArgs, source: String) -> Self {
         Self {
@@ -92,37 +80,6 @@ impl Object for Port {
             source,
             ..Self::default()
         }
-    }
-
-    async fn find(channel: Channel, key: PortName) -> Result<Self, Failure> {
-        let request = GetPortRequest {
-            key: Some(key.key()),
-        };
-        let reply = PortServiceClient::new(channel).get_port(request).await?;
-        Ok(reply.into_inner().port.unwrap_or_default())
-    }
-
-    async fn apply(self, channel: Channel, exist_ok: bool) -> Result<(), Failure> {
-        let request = ApplyPortRequest {
-            port: Some(self),
-            exist_ok: Some(exist_ok),
-        };
-        PortServiceClient::new(channel).apply_port(request).await?;
-        Ok(())
-    }
-
-    async fn delete(
-        channel: Channel,
-        key: PortName,
-        options: DeleteOptions,
-    ) -> Result<(), Failure> {
-        let request = DeletePortRequest {
-            key: Some(key.key()),
-            source: options.source,
-            missing_ok: options.missing_ok,
-        };
-        PortServiceClient::new(channel).delete_port(request).await?;
-        Ok(())
     }
 
     fn line(&self) -> String {
@@ -180,22 +137,4 @@ impl Object for Port {
 /// What is wanted of the device's driver, if that can be said of this port.
 fn zero_copy(port: &Port) -> Option<&str> {
     (port.kind == "af_xdp").then_some(port.zero_copy.as_str())
-}
-
-impl Listed for Port {
-    type Filter = NetworkFilter;
-
-    async fn list(
-        channel: Channel,
-        filter: NetworkFilter,
-        all_sources: bool,
-    ) -> Result<Vec<Self>, Failure> {
-        let network = filter.network;
-        let request = ListPortsRequest {
-            network,
-            all_sources,
-        };
-        let reply = PortServiceClient::new(channel).list_ports(request).await?;
-        Ok(reply.into_inner().ports)
-    }
 }

@@ -71,11 +71,21 @@ pub(super) struct DeleteOptions {
     pub(super) source: String,
 }
 
-/// A name.
+/// Names one by its name.
 #[derive(Debug, Args)]
 pub(super) struct NameArg {
     /// Its name.
     pub(super) name: String,
+}
+
+/// Names one by its address in a network.
+#[derive(Debug, Args)]
+pub(super) struct AddressArgs {
+    /// Its address.
+    pub(super) address: String,
+    /// Its network.
+    #[arg(long)]
+    pub(super) network: String,
 }
 
 /// No limit to a list.

@@ -2,18 +2,13 @@
 
 use clap::Args;
 use serde_json::{Value, json};
-use tonic::transport::Channel;
 
 use super::{
-    failure::Failure,
-    object::{Listed, Object},
+    object::Object,
     print::{self, Line, or_null},
-    verbs::{DeleteOptions, NetworkFilter},
+    verbs::AddressArgs,
 };
-use crate::proto::{
-    ApplyVtepRequest, DeleteVtepRequest, GetVtepRequest, ListVtepsRequest, Vtep, VtepKey,
-    vtep_service_client::VtepServiceClient,
-};
+use crate::proto::{Vtep, VtepKey};
 
 /// What `add` needs.
 #[derive(Debug, Args)]
@@ -28,22 +23,9 @@ pub(super) struct VtepArgs {
     mac: String,
 }
 
-/// Names one.
-#[derive(Debug, Args)]
-pub(super) struct AddressArgs {
-    /// Its address.
-    address: String,
-    /// Its network.
-    #[arg(long)]
-    network: String,
-}
-
-impl AddressArgs {
-    fn key(self) -> VtepKey {
-        VtepKey {
-            network: self.network,
-            address: self.address,
-        }
+impl From<AddressArgs> for VtepKey {
+    fn from(AddressArgs { address, network }: AddressArgs) -> Self {
+        Self { network, address }
     }
 }
 
@@ -60,37 +42,6 @@ impl Object for Vtep {
             source,
             ..Self::default()
         }
-    }
-
-    async fn find(channel: Channel, key: AddressArgs) -> Result<Self, Failure> {
-        let request = GetVtepRequest {
-            key: Some(key.key()),
-        };
-        let reply = VtepServiceClient::new(channel).get_vtep(request).await?;
-        Ok(reply.into_inner().vtep.unwrap_or_default())
-    }
-
-    async fn apply(self, channel: Channel, exist_ok: bool) -> Result<(), Failure> {
-        let request = ApplyVtepRequest {
-            vtep: Some(self),
-            exist_ok: Some(exist_ok),
-        };
-        VtepServiceClient::new(channel).apply_vtep(request).await?;
-        Ok(())
-    }
-
-    async fn delete(
-        channel: Channel,
-        key: AddressArgs,
-        options: DeleteOptions,
-    ) -> Result<(), Failure> {
-        let request = DeleteVtepRequest {
-            key: Some(key.key()),
-            source: options.source,
-            missing_ok: options.missing_ok,
-        };
-        VtepServiceClient::new(channel).delete_vtep(request).await?;
-        Ok(())
     }
 
     fn line(&self) -> String {
@@ -129,23 +80,5 @@ impl Object for Vtep {
             "warnings": status.warnings,
             "source": self.source,
         })
-    }
-}
-
-impl Listed for Vtep {
-    type Filter = NetworkFilter;
-
-    async fn list(
-        channel: Channel,
-        filter: NetworkFilter,
-        all_sources: bool,
-    ) -> Result<Vec<Self>, Failure> {
-        let network = filter.network;
-        let request = ListVtepsRequest {
-            network,
-            all_sources,
-        };
-        let reply = VtepServiceClient::new(channel).list_vteps(request).await?;
-        Ok(reply.into_inner().vteps)
     }
 }

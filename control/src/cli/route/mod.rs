@@ -7,7 +7,6 @@ use std::path::Path;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use tonic::transport::Channel;
 
 use self::{import::ImportArgs, list::RouteFilter};
 use super::{
@@ -15,12 +14,9 @@ use super::{
     object::{self, Object},
     print::{Line, or_null},
     session::session,
-    verbs::{DeleteOptions, Verb},
+    verbs::Verb,
 };
-use crate::proto::{
-    ApplyRouteRequest, DeleteRouteRequest, GetRouteRequest, Route, RouteKey, VtepList,
-    route::Target, route_service_client::RouteServiceClient,
-};
+use crate::proto::{Route, RouteKey, VtepList, route::Target};
 
 /// What to do with routes.
 #[derive(Debug, Subcommand)]
@@ -81,12 +77,9 @@ pub(super) struct PrefixArgs {
     network: String,
 }
 
-impl PrefixArgs {
-    fn key(self) -> RouteKey {
-        RouteKey {
-            network: self.network,
-            prefix: self.prefix,
-        }
+impl From<PrefixArgs> for RouteKey {
+    fn from(PrefixArgs { prefix, network }: PrefixArgs) -> Self {
+        Self { network, prefix }
     }
 }
 
@@ -122,41 +115,6 @@ impl Object for Route {
             direct: described.direct,
             source,
         }
-    }
-
-    async fn find(channel: Channel, key: PrefixArgs) -> Result<Self, Failure> {
-        let request = GetRouteRequest {
-            key: Some(key.key()),
-        };
-        let reply = RouteServiceClient::new(channel).get_route(request).await?;
-        Ok(reply.into_inner().route.unwrap_or_default())
-    }
-
-    async fn apply(self, channel: Channel, exist_ok: bool) -> Result<(), Failure> {
-        let request = ApplyRouteRequest {
-            route: Some(self),
-            exist_ok: Some(exist_ok),
-        };
-        RouteServiceClient::new(channel)
-            .apply_route(request)
-            .await?;
-        Ok(())
-    }
-
-    async fn delete(
-        channel: Channel,
-        key: PrefixArgs,
-        options: DeleteOptions,
-    ) -> Result<(), Failure> {
-        let request = DeleteRouteRequest {
-            key: Some(key.key()),
-            source: options.source,
-            missing_ok: options.missing_ok,
-        };
-        RouteServiceClient::new(channel)
-            .delete_route(request)
-            .await?;
-        Ok(())
     }
 
     fn line(&self) -> String {

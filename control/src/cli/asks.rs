@@ -1,0 +1,161 @@
+//! How the service of each kind of object is asked. Shows nothing: see [`super::object`].
+
+use tonic::transport::Channel;
+
+use super::{
+    failure::Failure,
+    object::Object,
+    verbs::{DeleteOptions, NetworkFilter, NoFilter},
+};
+use crate::proto::{self, FdbEntry, Neighbour, Network, Port, Route, Vtep};
+
+/// A kind whose service can be asked for one, to apply one, and to delete one.
+pub(super) trait Asked: Object {
+    /// Asks for one.
+    async fn find(channel: Channel, key: Self::Key) -> Result<Self, Failure>;
+
+    /// Creates it, or replaces the one that the source has already.
+    async fn apply(self, channel: Channel, exist_ok: bool) -> Result<(), Failure>;
+
+    /// Deletes one.
+    async fn delete(
+        channel: Channel,
+        key: Self::Key,
+        options: DeleteOptions,
+    ) -> Result<(), Failure>;
+}
+
+/// A kind of which all fit one answer.
+pub(super) trait Listed: Asked {
+    /// What limits a list.
+    type Filter: clap::Args;
+
+    /// Asks for all that pass the filter.
+    async fn list(
+        channel: Channel,
+        filter: Self::Filter,
+        all_sources: bool,
+    ) -> Result<Vec<Self>, Failure>;
+}
+
+/// Implements [`Asked`]: names the service's client, its methods with their requests, and the field
+/// that has the object, in a reply as in a request.
+macro_rules! asked {
+    ($kind:ident by $service:ident::$client:ident {
+        $find:ident($find_request:ident) -> $field:ident,
+        $apply:ident($apply_request:ident),
+        $delete:ident($delete_request:ident),
+    }) => {
+        impl Asked for $kind {
+            async fn find(channel: Channel, key: Self::Key) -> Result<Self, Failure> {
+                let request = proto::$find_request {
+                    key: Some(key.into()),
+                };
+                let mut client = proto::$service::$client::new(channel);
+                let reply = client.$find(request).await?;
+                Ok(reply.into_inner().$field.unwrap_or_default())
+            }
+
+            async fn apply(self, channel: Channel, exist_ok: bool) -> Result<(), Failure> {
+                let request = proto::$apply_request {
+                    $field: Some(self),
+                    exist_ok: Some(exist_ok),
+                };
+                let mut client = proto::$service::$client::new(channel);
+                client.$apply(request).await?;
+                Ok(())
+            }
+
+            async fn delete(
+                channel: Channel,
+                key: Self::Key,
+                options: DeleteOptions,
+            ) -> Result<(), Failure> {
+                let request = proto::$delete_request {
+                    key: Some(key.into()),
+                    source: options.source,
+                    missing_ok: options.missing_ok,
+                };
+                let mut client = proto::$service::$client::new(channel);
+                client.$delete(request).await?;
+                Ok(())
+            }
+        }
+    };
+}
+
+/// Implements [`Listed`]: names the client, its method with its request, what of that the filter
+/// says, and the field of the reply that has the objects.
+macro_rules! listed {
+    ($kind:ident by $service:ident::$client:ident {
+        $list:ident($list_request:ident, $filter:ident { $($limit:ident)? }) -> $field:ident,
+    }) => {
+        impl Listed for $kind {
+            type Filter = $filter;
+
+            async fn list(
+                channel: Channel,
+                filter: $filter,
+                all_sources: bool,
+            ) -> Result<Vec<Self>, Failure> {
+                let $filter { $($limit)? } = filter;
+                let request = proto::$list_request { $($limit,)? all_sources };
+                let mut client = proto::$service::$client::new(channel);
+                let reply = client.$list(request).await?;
+                Ok(reply.into_inner().$field)
+            }
+        }
+    };
+}
+
+asked!(Network by network_service_client::NetworkServiceClient {
+    get_network(GetNetworkRequest) -> network,
+    apply_network(ApplyNetworkRequest),
+    delete_network(DeleteNetworkRequest),
+});
+listed!(Network by network_service_client::NetworkServiceClient {
+    list_networks(ListNetworksRequest, NoFilter {}) -> networks,
+});
+
+asked!(Port by port_service_client::PortServiceClient {
+    get_port(GetPortRequest) -> port,
+    apply_port(ApplyPortRequest),
+    delete_port(DeletePortRequest),
+});
+listed!(Port by port_service_client::PortServiceClient {
+    list_ports(ListPortsRequest, NetworkFilter { network }) -> ports,
+});
+
+asked!(Vtep by vtep_service_client::VtepServiceClient {
+    get_vtep(GetVtepRequest) -> vtep,
+    apply_vtep(ApplyVtepRequest),
+    delete_vtep(DeleteVtepRequest),
+});
+listed!(Vtep by vtep_service_client::VtepServiceClient {
+    list_vteps(ListVtepsRequest, NetworkFilter { network }) -> vteps,
+});
+
+// No list: there may be many, so they come by a stream (`route::list`).
+asked!(Route by route_service_client::RouteServiceClient {
+    get_route(GetRouteRequest) -> route,
+    apply_route(ApplyRouteRequest),
+    delete_route(DeleteRouteRequest),
+});
+
+asked!(Neighbour by neighbour_service_client::NeighbourServiceClient {
+    get_neighbour(GetNeighbourRequest) -> neighbour,
+    apply_neighbour(ApplyNeighbourRequest),
+    delete_neighbour(DeleteNeighbourRequest),
+});
+listed!(Neighbour by neighbour_service_client::NeighbourServiceClient {
+    list_neighbours(ListNeighboursRequest, NetworkFilter { network }) -> neighbours,
+});
+
+asked!(FdbEntry by fdb_service_client::FdbServiceClient {
+    get_fdb_entry(GetFdbEntryRequest) -> entry,
+    apply_fdb_entry(ApplyFdbEntryRequest),
+    delete_fdb_entry(DeleteFdbEntryRequest),
+});
+listed!(FdbEntry by fdb_service_client::FdbServiceClient {
+    list_fdb_entries(ListFdbEntriesRequest, NetworkFilter { network }) -> entries,
+});
