@@ -9,6 +9,7 @@ use super::{
     failure::Failure,
     print::{self, Line, or_null},
     session::session,
+    verbs::NetworkFilter,
 };
 use crate::proto::{
     ListMtusRequest, PeerMtu, ProbeMtuRequest, mtu_service_client::MtuServiceClient,
@@ -17,9 +18,8 @@ use crate::proto::{
 /// What to show.
 #[derive(Debug, Args)]
 pub(super) struct MtuArgs {
-    /// Only those of this network.
-    #[arg(long, default_value = "", hide_default_value = true)]
-    network: String,
+    #[command(flatten)]
+    filter: NetworkFilter,
     /// Find out what really gets to the VTEP with this address, which is then in force.
     #[arg(long, value_name = "PEER", conflicts_with = "network")]
     probe: Option<IpAddr>,
@@ -33,7 +33,7 @@ pub(super) fn run(args: MtuArgs, socket: &Path) -> Result<(), Failure> {
         return probe(peer, args.json, socket);
     }
     let request = ListMtusRequest {
-        network: args.network,
+        network: args.filter.network,
     };
     let reply = session(socket, async |channel| {
         let mut client = MtuServiceClient::new(channel)

@@ -4,15 +4,14 @@ use std::{io, io::Write, path::Path};
 
 use clap::Args;
 
-use super::{Failure, Object, session};
+use super::{Failure, NetworkFilter, Object, session};
 use crate::proto::{ListRoutesRequest, Route, route_service_client::RouteServiceClient};
 
 /// Limits the list.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct RouteFilter {
-    /// Only those of this network.
-    #[arg(long, default_value = "", hide_default_value = true)]
-    network: String,
+    #[command(flatten)]
+    only: NetworkFilter,
     /// Only those within this prefix, itself included.
     #[arg(long, default_value = "", hide_default_value = true)]
     prefix: String,
@@ -33,7 +32,7 @@ pub(in crate::cli) struct RouteFilter {
 impl RouteFilter {
     pub(super) fn request(self, all_sources: bool) -> ListRoutesRequest {
         ListRoutesRequest {
-            network: self.network,
+            network: self.only.network,
             all_sources,
             prefix: self.prefix,
             address: self.address,

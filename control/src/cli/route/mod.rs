@@ -14,7 +14,7 @@ use super::{
     object::{self, Object},
     print::{Line, or_null},
     session::session,
-    verbs::Verb,
+    verbs::{NetworkFilter, Verb},
 };
 use crate::proto::{Route, RouteKey, VtepList, route::Target};
 
