@@ -59,7 +59,7 @@ impl AttachBackend {
             let _leaving;
             let (changed, instance, host) = {
                 let mut attachments = this.attachments();
-                let mut engine = this.engine();
+                let mut engine = this.backend.engine();
                 let changed = work(&mut attachments, &mut engine);
                 _leaving = engine.host().take_leaving();
                 (changed?, view::instance(&engine), Arc::clone(engine.host()))
@@ -74,11 +74,6 @@ impl AttachBackend {
 
     fn attachments(&self) -> MutexGuard<'_, Attachments> {
         let lock = self.attachments.lock();
-        lock.unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn engine(&self) -> MutexGuard<'_, Engine> {
-        let lock = self.backend.engine().lock();
         lock.unwrap_or_else(PoisonError::into_inner)
     }
 }

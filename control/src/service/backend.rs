@@ -1,7 +1,7 @@
 //! What the services share: the engine, used where blocking is allowed.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -34,8 +34,8 @@ impl Backend {
     }
 
     /// The engine, for use where blocking is allowed.
-    pub(super) fn engine(&self) -> &Mutex<Engine> {
-        &self.engine
+    pub(super) fn engine(&self) -> MutexGuard<'_, Engine> {
+        self.engine.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets `ask` look at the engine.
@@ -43,9 +43,8 @@ impl Backend {
         &self,
         ask: impl FnOnce(&mut Engine) -> T + Send + 'static,
     ) -> Result<T, Status> {
-        let engine = Arc::clone(&self.engine);
-        let answer =
-            spawn_blocking(move || ask(&mut engine.lock().unwrap_or_else(PoisonError::into_inner)));
+        let backend = self.clone();
+        let answer = spawn_blocking(move || ask(&mut backend.engine()));
         answer.await.map_err(internal)
     }
 
@@ -54,10 +53,10 @@ impl Backend {
         &self,
         change: impl FnOnce(&mut Engine) -> Result<Done, ChangeError> + Send + 'static,
     ) -> Result<(Option<Instance>, Done), Status> {
-        let engine = Arc::clone(&self.engine);
+        let backend = self.clone();
         let changed = spawn_blocking(move || {
             let (done, instance, host) = {
-                let mut engine = engine.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut engine = backend.engine();
                 let done = change(&mut engine)?;
                 (done, view::instance(&engine), Arc::clone(engine.host()))
             };

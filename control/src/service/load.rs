@@ -3,7 +3,7 @@
 
 use std::{
     net::{Ipv4Addr, Ipv6Addr},
-    sync::{Arc, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -129,10 +129,7 @@ async fn put_in_force(
 
 fn apply(backend: &Backend, load: &Load, replies: &Replies) -> Result<LoadResult, Status> {
     let (loaded, instance, host) = {
-        let mut engine = backend
-            .engine()
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut engine = backend.engine();
         let loaded = engine.load(load).map_err(load_status)?;
         (loaded, view::instance(&engine), Arc::clone(engine.host()))
     };
@@ -161,10 +158,7 @@ fn apply(backend: &Backend, load: &Load, replies: &Replies) -> Result<LoadResult
 
 fn foresee(backend: &Backend, load: &Load, replies: &Replies) -> Result<LoadResult, Status> {
     let (delta, instance) = {
-        let engine = backend
-            .engine()
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let engine = backend.engine();
         let delta = engine.rib().try_load(load).map_err(load_status)?;
         (delta, view::instance(&engine))
     };
@@ -177,18 +171,13 @@ fn foresee(backend: &Backend, load: &Load, replies: &Replies) -> Result<LoadResu
 
 /// Lets the kernel's routes follow, a few at a time, so that others are not kept waiting.
 fn sync_kernel_routes(backend: &Backend, delta: &RouteDelta) {
-    let lock = || {
-        backend
-            .engine()
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    };
-    if !lock().has_kernel_routes(&delta.network) {
+    if !backend.engine().has_kernel_routes(&delta.network) {
         return;
     }
     let prefixes: Vec<IpNet> = delta.iter().map(|change| change.prefix).collect();
     for some in prefixes.chunks(KERNEL_ROUTES_AT_ONCE) {
-        lock().sync_kernel_routes(&delta.network, some);
+        let mut engine = backend.engine();
+        engine.sync_kernel_routes(&delta.network, some);
     }
 }
 
