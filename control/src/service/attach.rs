@@ -7,13 +7,13 @@ use tokio::task::spawn_blocking;
 use tonic::{Code, Request, Response, Status, async_trait};
 
 use super::{
-    backend::{Backend, CONFIRM_TIMEOUT},
+    backend::{Backend, Changed},
     parse,
-    status::{internal, invalid, status, unconfirmed},
+    status::{internal, invalid, status},
     view,
 };
 use crate::{
-    app::{Done, Engine},
+    app::Engine,
     attach::{
         self, AttachError, Attachment, AttachmentKey, Attachments, CheckError, Record, inspect,
     },
@@ -31,12 +31,6 @@ use crate::{
 pub(super) struct AttachBackend {
     backend: Backend,
     attachments: Arc<Mutex<Attachments>>,
-}
-
-/// What a change of attachments came to.
-struct Changed<T> {
-    answer: T,
-    done: Option<Done>,
 }
 
 impl AttachBackend {
@@ -64,10 +58,7 @@ impl AttachBackend {
                 _leaving = engine.host().take_leaving();
                 (changed?, view::instance(&engine), Arc::clone(engine.host()))
             };
-            match changed.done.and_then(|done| done.tables) {
-                Some(tables) if !host.wait_confirmed(tables, CONFIRM_TIMEOUT) => Err(unconfirmed()),
-                _ => Ok((instance, changed.answer)),
-            }
+            Ok((instance, changed.confirmed(&*host)?))
         });
         worked.await.map_err(internal)?
     }
@@ -88,8 +79,10 @@ impl AttachService for AttachBackend {
         let (instance, attachment) = self
             .with(move |attachments, engine| {
                 let (attachment, done) = attachments.attach(engine, request)?;
-                let answer = show(engine, &attachment);
-                Ok(Changed { answer, done })
+                Ok(Changed {
+                    answer: show(engine, &attachment),
+                    tables: done.and_then(|done| done.tables),
+                })
             })
             .await?;
         let attachment = Some(attachment);
@@ -205,7 +198,10 @@ impl AttachService for AttachBackend {
 }
 
 fn unchanged<T>(answer: T) -> Result<Changed<T>, Status> {
-    Ok(Changed { answer, done: None })
+    Ok(Changed {
+        answer,
+        tables: None,
+    })
 }
 
 fn key(raw: Option<proto::AttachmentKey>) -> Result<AttachmentKey, Status> {

@@ -13,19 +13,44 @@ use super::{
     view,
 };
 use crate::{
-    app::{ChangeError, Done, Engine},
+    app::{Done, Engine, Host},
     object::{Key, Object, Source},
     proto::Instance,
-    rib::Operation,
+    rib::{Delta, Operation},
 };
 
 /// How long a reply waits for the workers.
-pub(super) const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The engine behind all services.
 #[derive(Clone, Debug)]
 pub(super) struct Backend {
     engine: Arc<Mutex<Engine>>,
+}
+
+/// What a change came to.
+pub(super) struct Changed<T> {
+    /// What to say of it.
+    pub(super) answer: T,
+    /// The tables to wait for, if there are new ones.
+    pub(super) tables: Option<u64>,
+}
+
+impl<T> Changed<T> {
+    /// What to say of it, once every worker goes by it.
+    pub(super) fn confirmed(self, host: &dyn Host) -> Result<T, Status> {
+        match self.tables {
+            Some(tables) if !host.wait_confirmed(tables, CONFIRM_TIMEOUT) => Err(unconfirmed()),
+            _ => Ok(self.answer),
+        }
+    }
+}
+
+impl From<Done> for Changed<Delta> {
+    fn from(Done { delta, tables }: Done) -> Self {
+        let answer = delta;
+        Self { answer, tables }
+    }
 }
 
 impl Backend {
@@ -48,22 +73,19 @@ impl Backend {
         answer.await.map_err(internal)
     }
 
-    /// Lets `change` change the engine; returns when every worker goes by it.
-    pub(super) async fn change(
+    /// Lets `change` change the engine; returns its answer when every worker goes by it.
+    pub(super) async fn change<T: Send + 'static>(
         &self,
-        change: impl FnOnce(&mut Engine) -> Result<Done, ChangeError> + Send + 'static,
-    ) -> Result<(Option<Instance>, Done), Status> {
+        change: impl FnOnce(&mut Engine) -> Result<Changed<T>, Status> + Send + 'static,
+    ) -> Result<(Option<Instance>, T), Status> {
         let backend = self.clone();
         let changed = spawn_blocking(move || {
-            let (done, instance, host) = {
+            let (changed, instance, host) = {
                 let mut engine = backend.engine();
-                let done = change(&mut engine)?;
-                (done, view::instance(&engine), Arc::clone(engine.host()))
+                let changed = change(&mut engine)?;
+                (changed, view::instance(&engine), Arc::clone(engine.host()))
             };
-            match done.tables {
-                Some(tables) if !host.wait_confirmed(tables, CONFIRM_TIMEOUT) => Err(unconfirmed()),
-                _ => Ok((instance, done)),
-            }
+            Ok((instance, changed.confirmed(&*host)?))
         });
         changed.await.map_err(internal)?
     }
@@ -79,10 +101,7 @@ impl Backend {
             object: object.into(),
             exist_ok: exist_ok.unwrap_or(true),
         };
-        let (instance, _) = self
-            .change(move |engine| engine.apply(source, vec![operation]))
-            .await?;
-        Ok(instance)
+        self.operate(source, vec![operation]).await
     }
 
     /// Deletes an object.
@@ -93,9 +112,17 @@ impl Backend {
         missing_ok: bool,
     ) -> Result<Option<Instance>, Status> {
         let operation = Operation::Delete { key, missing_ok };
-        let (instance, _) = self
-            .change(move |engine| engine.apply(source, vec![operation]))
-            .await?;
+        self.operate(source, vec![operation]).await
+    }
+
+    /// Does all of this to a source's objects, or nothing.
+    pub(super) async fn operate(
+        &self,
+        source: Source,
+        operations: Vec<Operation>,
+    ) -> Result<Option<Instance>, Status> {
+        let apply = move |engine: &mut Engine| Ok(engine.apply(source, operations)?.into());
+        let (instance, _): (_, Delta) = self.change(apply).await?;
         Ok(instance)
     }
 }

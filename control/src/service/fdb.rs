@@ -1,12 +1,11 @@
 //! `FdbService`.
 
-use tokio::sync::oneshot;
 use tonic::{Request, Response, Status, async_trait};
 
 use super::{
-    backend::Backend,
+    backend::{Backend, Changed},
     parse,
-    status::{internal, not_found},
+    status::not_found,
     view,
 };
 use crate::{
@@ -102,21 +101,17 @@ impl FdbService for Backend {
         let request = request.into_inner();
         let network = parse::network_filter(&request.network)?;
         let site = parse::flushed_site(request.site)?;
-        let asked = network.clone();
-        self.read(move |engine| match asked.map(Key::Network) {
+        let flush = move |engine: &mut Engine| match network.clone().map(Key::Network) {
             Some(key) if engine.rib().entry(&key).is_none() => Err(not_found(&key)),
-            _ => Ok(()),
-        })
-        .await??;
-        let (tell, told) = oneshot::channel();
-        let flush = move |engine: &mut Engine| {
-            let (flushed, done) = engine.flush_stations(network.as_ref(), site.as_ref());
-            // Nobody asks any more, or waits for it below.
-            let _ = tell.send(flushed as u64);
-            Ok(done)
+            _ => {
+                let (flushed, done) = engine.flush_stations(network.as_ref(), site.as_ref());
+                Ok(Changed {
+                    answer: flushed as u64,
+                    tables: done.tables,
+                })
+            }
         };
-        let (instance, _) = self.change(flush).await?;
-        let flushed = told.await.map_err(internal)?;
+        let (instance, flushed) = self.change(flush).await?;
         Ok(Response::new(FlushFdbResponse { instance, flushed }))
     }
 }

@@ -12,9 +12,9 @@ use tokio::{sync::mpsc, task::spawn_blocking};
 use tonic::{Code, Status, Streaming};
 
 use super::{
-    backend::{Backend, CONFIRM_TIMEOUT},
+    backend::{Backend, Changed},
     parse,
-    status::{apply_status, internal, invalid, status, unconfirmed},
+    status::{apply_status, internal, invalid, status},
     view,
 };
 use crate::{
@@ -141,9 +141,11 @@ fn apply(backend: &Backend, load: &Load, replies: &Replies) -> Result<LoadResult
     } = loaded;
     let _ = replies.blocking_send(Ok(progress(LoadStage::Published, load)));
     let waiting = Instant::now();
-    if tables.is_some_and(|tables| !host.wait_confirmed(tables, CONFIRM_TIMEOUT)) {
-        return Err(unconfirmed());
-    }
+    let changed = Changed {
+        answer: counts(&delta),
+        tables,
+    };
+    let counts = changed.confirmed(&*host)?;
     let confirming = waiting.elapsed();
     let _ = replies.blocking_send(Ok(progress(LoadStage::Confirmed, load)));
     sync_kernel_routes(backend, &delta);
@@ -152,7 +154,7 @@ fn apply(backend: &Backend, load: &Load, replies: &Replies) -> Result<LoadResult
         merge_us: micros(merging),
         compile_us: micros(compiling),
         confirm_us: micros(confirming),
-        ..counts(&delta)
+        ..counts
     })
 }
 

@@ -8,7 +8,7 @@ use tonic::{Code, Request, Response, Status, async_trait};
 
 use super::{backend::Backend, parse, status::status, view};
 use crate::{
-    app::{Done, Engine},
+    app::Engine,
     config,
     object::{Key, Source},
     proto::{
@@ -43,10 +43,11 @@ impl StateService for Backend {
             })
             .await??
         } else {
-            let apply =
-                move |engine: &mut Engine| engine.apply_snapshot(source, generation, objects);
-            let (instance, Done { delta, .. }) = self.change(apply).await?;
-            (instance, delta)
+            let apply = move |engine: &mut Engine| {
+                let done = engine.apply_snapshot(source, generation, objects)?;
+                Ok(done.into())
+            };
+            self.change(apply).await?
         };
         let difference = self
             .read(move |engine| difference(engine, source, &delta))
@@ -65,9 +66,7 @@ impl StateService for Backend {
         let source = parse::source(&request.source)?;
         let operations = request.operations.into_iter().map(parse::operation);
         let operations = operations.collect::<Result<_, _>>()?;
-        let (instance, _) = self
-            .change(move |engine| engine.apply(source, operations))
-            .await?;
+        let instance = self.operate(source, operations).await?;
         Ok(Response::new(BatchResponse { instance }))
     }
 
