@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     app::Engine,
-    object::{FdbEntry, Key, Object},
+    object::{Key, Object},
     proto::{
         ApplyFdbEntryRequest, ApplyFdbEntryResponse, DeleteFdbEntryRequest, DeleteFdbEntryResponse,
         FlushFdbRequest, FlushFdbResponse, GetFdbEntryRequest, GetFdbEntryResponse,
@@ -49,19 +49,15 @@ impl FdbService for Backend {
         let request = request.into_inner();
         let network = parse::network_filter(&request.network)?;
         self.read(move |engine| {
-            let in_force = engine.rib().fdb().map(|(source, it)| (source, it.clone()));
-            let all: Vec<(_, FdbEntry)> = view::list(engine, request.all_sources, in_force);
+            let network = network.as_ref();
+            let all = view::list(engine, request.all_sources, engine.rib().fdb());
             let mut entries: Vec<_> = all
                 .into_iter()
-                .filter(|(_, it)| {
-                    network
-                        .as_ref()
-                        .is_none_or(|network| it.network == *network)
-                })
+                .filter(|(_, it)| network.is_none_or(|network| it.network == *network))
                 .map(|(source, it)| view::fdb(source, &it))
                 .collect();
             for (_, it) in engine.rib().networks() {
-                if network.as_ref().is_none_or(|network| it.name == *network) {
+                if network.is_none_or(|network| it.name == *network) {
                     entries.extend(view::stations(engine, &it.name));
                 }
             }

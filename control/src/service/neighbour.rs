@@ -2,9 +2,9 @@
 
 use tonic::{Request, Response, Status, async_trait};
 
-use super::{backend::Backend, parse, status::not_found, view};
+use super::{backend::Backend, parse, view};
 use crate::{
-    object::{Key, Neighbour},
+    object::Key,
     proto::{
         ApplyNeighbourRequest, ApplyNeighbourResponse, DeleteNeighbourRequest,
         DeleteNeighbourResponse, GetNeighbourRequest, GetNeighbourResponse, ListNeighboursRequest,
@@ -20,10 +20,7 @@ impl NeighbourService for Backend {
     ) -> Result<Response<GetNeighbourResponse>, Status> {
         let key = Key::Neighbour(parse::neighbour_key(request.into_inner().key)?);
         self.read(move |engine| {
-            let Some((source, crate::object::Object::Neighbour(it))) = engine.rib().entry(&key)
-            else {
-                return Err(not_found(&key));
-            };
+            let (source, it) = view::find(engine, key)?;
             let instance = view::instance(engine);
             Ok(Response::new(GetNeighbourResponse {
                 instance,
@@ -40,22 +37,15 @@ impl NeighbourService for Backend {
         let request = request.into_inner();
         let network = parse::network_filter(&request.network)?;
         self.read(move |engine| {
-            let in_force = engine
-                .rib()
-                .neighbours()
-                .map(|(source, it)| (source, it.clone()));
-            let all: Vec<(_, Neighbour)> = view::list(engine, request.all_sources, in_force);
+            let network = network.as_ref();
+            let all = view::list(engine, request.all_sources, engine.rib().neighbours());
             let mut neighbours: Vec<_> = all
                 .into_iter()
-                .filter(|(_, it)| {
-                    network
-                        .as_ref()
-                        .is_none_or(|network| it.network == *network)
-                })
+                .filter(|(_, it)| network.is_none_or(|network| it.network == *network))
                 .map(|(source, it)| view::neighbour(source, &it))
                 .collect();
             for (_, it) in engine.rib().networks() {
-                if network.as_ref().is_none_or(|network| it.name == *network) {
+                if network.is_none_or(|network| it.name == *network) {
                     neighbours.extend(view::learned(engine, &it.name));
                 }
             }

@@ -2,9 +2,9 @@
 
 use tonic::{Request, Response, Status, async_trait};
 
-use super::{backend::Backend, parse, status::not_found, view};
+use super::{backend::Backend, parse, view};
 use crate::{
-    object::{Key, Network},
+    object::Key,
     proto::{
         ApplyNetworkRequest, ApplyNetworkResponse, DeleteNetworkRequest, DeleteNetworkResponse,
         GetNetworkRequest, GetNetworkResponse, ListNetworksRequest, ListNetworksResponse,
@@ -20,10 +20,7 @@ impl NetworkService for Backend {
     ) -> Result<Response<GetNetworkResponse>, Status> {
         let key = Key::Network(parse::network_key(request.into_inner().key)?);
         self.read(move |engine| {
-            let Some((source, crate::object::Object::Network(it))) = engine.rib().entry(&key)
-            else {
-                return Err(not_found(&key));
-            };
+            let (source, it) = view::find(engine, key)?;
             let instance = view::instance(engine);
             Ok(Response::new(GetNetworkResponse {
                 instance,
@@ -39,11 +36,7 @@ impl NetworkService for Backend {
     ) -> Result<Response<ListNetworksResponse>, Status> {
         let request = request.into_inner();
         self.read(move |engine| {
-            let in_force = engine
-                .rib()
-                .networks()
-                .map(|(source, it)| (source, it.clone()));
-            let all: Vec<(_, Network)> = view::list(engine, request.all_sources, in_force);
+            let all = view::list(engine, request.all_sources, engine.rib().networks());
             let networks = all
                 .into_iter()
                 .map(|(source, it)| view::network(engine, source, &it))

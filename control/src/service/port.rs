@@ -2,9 +2,9 @@
 
 use tonic::{Request, Response, Status, async_trait};
 
-use super::{backend::Backend, parse, status::not_found, view};
+use super::{backend::Backend, parse, view};
 use crate::{
-    object::{Key, Port},
+    object::Key,
     proto::{
         ApplyPortRequest, ApplyPortResponse, DeletePortRequest, DeletePortResponse, GetPortRequest,
         GetPortResponse, ListPortsRequest, ListPortsResponse, port_service_server::PortService,
@@ -19,9 +19,7 @@ impl PortService for Backend {
     ) -> Result<Response<GetPortResponse>, Status> {
         let key = Key::Port(parse::port_key(request.into_inner().key)?);
         self.read(move |engine| {
-            let Some((source, crate::object::Object::Port(it))) = engine.rib().entry(&key) else {
-                return Err(not_found(&key));
-            };
+            let (source, it) = view::find(engine, key)?;
             let instance = view::instance(engine);
             Ok(Response::new(GetPortResponse {
                 instance,
@@ -38,18 +36,11 @@ impl PortService for Backend {
         let request = request.into_inner();
         let network = parse::network_filter(&request.network)?;
         self.read(move |engine| {
-            let in_force = engine
-                .rib()
-                .ports()
-                .map(|(source, it)| (source, it.clone()));
-            let all: Vec<(_, Port)> = view::list(engine, request.all_sources, in_force);
+            let network = network.as_ref();
+            let all = view::list(engine, request.all_sources, engine.rib().ports());
             let ports = all
                 .into_iter()
-                .filter(|(_, it)| {
-                    network
-                        .as_ref()
-                        .is_none_or(|network| it.network == *network)
-                })
+                .filter(|(_, it)| network.is_none_or(|network| it.network == *network))
                 .map(|(source, it)| view::port(engine, source, &it))
                 .collect();
             Ok(Response::new(ListPortsResponse {

@@ -4,7 +4,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
-use super::{backend::Backend, listing::Listing, load, parse, status::not_found, view};
+use super::{backend::Backend, listing::Listing, load, parse, view};
 use crate::{
     object::Key,
     proto::{
@@ -25,9 +25,7 @@ impl RouteService for Backend {
     ) -> Result<Response<GetRouteResponse>, Status> {
         let key = Key::Route(parse::route_key(request.into_inner().key)?);
         self.read(move |engine| {
-            let Some((source, crate::object::Object::Route(it))) = engine.rib().entry(&key) else {
-                return Err(not_found(&key));
-            };
+            let (source, it) = view::find(engine, key)?;
             let instance = view::instance(engine);
             Ok(Response::new(GetRouteResponse {
                 instance,

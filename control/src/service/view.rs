@@ -2,7 +2,9 @@
 
 use ipnet::IpNet;
 use ringlay_encap::{MacAddr, Vni};
+use tonic::Status;
 
+use super::status::not_found;
 use crate::{
     app::Engine,
     compile::TunnelKey,
@@ -308,14 +310,21 @@ pub(super) fn key(of: &Key) -> proto::ObjectKey {
     proto::ObjectKey { kind: Some(kind) }
 }
 
+/// The object in force under a key.
+pub(super) fn find<T: TryFrom<Object>>(engine: &Engine, key: Key) -> Result<(Source, T), Status> {
+    let found = engine.rib().entry(&key);
+    let found = found.and_then(|(source, object)| Some((source, T::try_from(object).ok()?)));
+    found.ok_or_else(|| not_found(&key))
+}
+
 /// The objects of one kind: those in force, or of all sources.
-pub(super) fn list<T: Kind + TryFrom<Object>>(
+pub(super) fn list<'a, T: Kind + TryFrom<Object> + 'a>(
     engine: &Engine,
     all: bool,
-    in_force: impl Iterator<Item = (Source, T)>,
+    in_force: impl Iterator<Item = (Source, &'a T)>,
 ) -> Vec<(Source, T)> {
     if !all {
-        return in_force.collect();
+        return in_force.map(|(source, it)| (source, it.clone())).collect();
     }
     let objects = engine.rib().iter_all();
     objects
