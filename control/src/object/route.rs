@@ -55,6 +55,18 @@ impl Target {
     }
 }
 
+impl Route {
+    /// The network, the prefix, and all the rest.
+    pub fn into_parts(self) -> (Name, IpNet, Path) {
+        let path = Path {
+            target: self.target,
+            via: self.via,
+            direct: self.direct,
+        };
+        (self.network, self.prefix, path)
+    }
+}
+
 impl Path {
     /// The route of a prefix that goes this way.
     pub fn route(&self, network: &Name, prefix: IpNet) -> Route {

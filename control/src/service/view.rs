@@ -134,19 +134,8 @@ pub(super) fn vtep(engine: &Engine, source: Source, vtep: &Vtep) -> proto::Vtep 
 }
 
 pub(super) fn route(source: Source, route: &Route) -> proto::Route {
-    let Route {
-        network,
-        prefix,
-        target,
-        via,
-        direct,
-    } = route;
-    let path = Path {
-        target: target.clone(),
-        via: *via,
-        direct: *direct,
-    };
-    show_route(source.name(), network, *prefix, &path)
+    let (network, prefix, path) = route.clone().into_parts();
+    show_route(source.name(), &network, prefix, &path)
 }
 
 /// A route, where it is kept.

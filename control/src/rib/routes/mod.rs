@@ -59,19 +59,9 @@ impl RouteRef<'_> {
 impl Routes {
     /// Sets a source's route; returns the one it had under this key.
     pub(crate) fn put(&mut self, source: Source, route: Route) -> Option<Route> {
-        let Route {
-            network,
-            prefix,
-            target,
-            via,
-            direct,
-        } = route;
+        let (network, prefix, path) = route.into_parts();
         let routes = self.networks.entry(network.clone()).or_default();
-        let path = routes.paths.name(&Path {
-            target,
-            via,
-            direct,
-        });
+        let path = routes.paths.name(&path);
         routes.paths.add(path);
         let entry = Entry { path, source };
         let before = match prefix {
