@@ -98,17 +98,8 @@ impl Node {
 
     async fn prefixes(&self) -> Vec<String> {
         let request = ListRoutesRequest::default();
-        let mut pieces = self
-            .routes()
-            .list_routes(request)
-            .await
-            .unwrap()
-            .into_inner();
-        let mut prefixes = Vec::new();
-        while let Some(piece) = pieces.message().await.unwrap() {
-            prefixes.extend(piece.routes.into_iter().map(|route| route.prefix));
-        }
-        prefixes
+        let routes = self.list_routes(request).await;
+        routes.into_iter().map(|route| route.prefix).collect()
     }
 
     /// Where the tables in force send a packet.

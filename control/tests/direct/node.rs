@@ -17,18 +17,23 @@ use ringlay_control::{
     mtu::{Next, Paths, Way},
     object::Source,
     proto::{
-        ShowConfigRequest, attach_service_client::AttachServiceClient,
+        ListRoutesRequest, ListVtepsRequest, Route, ShowConfigRequest, Vtep, WatchRequest,
+        WatchResponse, attach_service_client::AttachServiceClient,
         neighbour_service_client::NeighbourServiceClient,
         network_service_client::NetworkServiceClient, node_service_client::NodeServiceClient,
         port_service_client::PortServiceClient, route_service_client::RouteServiceClient,
         state_service_client::StateServiceClient, vtep_service_client::VtepServiceClient,
+        watch_response::Event,
     },
     service,
 };
 use tempfile::TempDir;
 use tokio::{net::UnixListener, task::JoinHandle};
 use tokio_stream::wrappers::UnixListenerStream;
-use tonic::transport::{Channel, Server};
+use tonic::{
+    Streaming,
+    transport::{Channel, Server},
+};
 
 use super::fake_host::FakeHost;
 
@@ -121,6 +126,37 @@ impl Node {
         names.filter(|name| name != "lock").collect()
     }
 
+    /// The routes that are asked for, of all pieces.
+    pub(crate) async fn list_routes(&self, request: ListRoutesRequest) -> Vec<Route> {
+        let reply = self.routes().list_routes(request).await.unwrap();
+        let (mut pieces, mut routes) = (reply.into_inner(), Vec::new());
+        while let Some(piece) = pieces.message().await.unwrap() {
+            assert!(piece.instance.is_some());
+            routes.extend(piece.routes);
+        }
+        routes
+    }
+
+    /// Its far ends.
+    pub(crate) async fn list_vteps(&self) -> Vec<Vtep> {
+        let request = ListVtepsRequest::default();
+        let reply = self.vteps().list_vteps(request).await.unwrap();
+        reply.into_inner().vteps
+    }
+
+    /// Watches it from now on.
+    pub(crate) async fn watch(&self) -> Watch {
+        let reply = self.state().watch(WatchRequest {}).await.unwrap();
+        let (mut changes, mut present) = (reply.into_inner(), 0);
+        loop {
+            match next(&mut changes).await.event.unwrap() {
+                Event::Present(_) => present += 1,
+                Event::InitialEnd(_) => return Watch { present, changes },
+                removed => panic!("{removed:?}"),
+            }
+        }
+    }
+
     pub(crate) fn attachments(&self) -> AttachServiceClient<Channel> {
         AttachServiceClient::new(self.channel.clone())
     }
@@ -162,4 +198,23 @@ impl Node {
     pub(crate) fn state(&self) -> StateServiceClient<Channel> {
         StateServiceClient::new(self.channel.clone())
     }
+}
+
+/// What happens to a node's objects from some time on.
+pub(crate) struct Watch {
+    /// How many there were then.
+    pub(crate) present: usize,
+    changes: Streaming<WatchResponse>,
+}
+
+impl Watch {
+    /// The next change, once there is one.
+    pub(crate) async fn next(&mut self) -> WatchResponse {
+        next(&mut self.changes).await
+    }
+}
+
+async fn next(changes: &mut Streaming<WatchResponse>) -> WatchResponse {
+    let next = changes.message().await.unwrap();
+    next.expect("the node is there")
 }

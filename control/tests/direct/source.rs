@@ -72,13 +72,7 @@ async fn the_configuration_file_wins_over_clients() {
         all_sources: true,
         ..ListRoutesRequest::default()
     };
-    let mut pieces = node
-        .routes()
-        .list_routes(request)
-        .await
-        .unwrap()
-        .into_inner();
-    let routes = pieces.message().await.unwrap().unwrap().routes;
+    let routes = node.list_routes(request).await;
     let sources: Vec<_> = routes.iter().map(|route| route.source.as_str()).collect();
     assert_eq!(sources, ["static", "grpc"]);
 }

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use ringlay_control::proto::{
-    BatchRequest, DeleteRouteRequest, GetNodeRequest, ListNeighboursRequest, ListVtepsRequest,
-    ObjectKey, Vtep, WatchRequest, object::Kind, object_key, route::Target, watch_response,
+    BatchRequest, DeleteRouteRequest, GetNodeRequest, ListNeighboursRequest, ObjectKey, Vtep,
+    object::Kind, object_key, route::Target, watch_response,
 };
 use ringlay_dataplane::event::Event;
 
@@ -13,26 +13,13 @@ use super::{CONFIG, node::Node, put, route, route_key};
 #[tokio::test]
 async fn a_watch_begins_with_what_is_there_and_goes_on_with_changes() {
     let node = Node::start(CONFIG).await;
-    let mut watch = node
-        .state()
-        .watch(WatchRequest {})
-        .await
-        .unwrap()
-        .into_inner();
-    let mut initial = 0;
-    loop {
-        match watch.message().await.unwrap().unwrap().event.unwrap() {
-            watch_response::Event::Present(_) => initial += 1,
-            watch_response::Event::InitialEnd(_) => break,
-            removed => panic!("{removed:?}"),
-        }
-    }
-    assert_eq!(initial, 4);
+    let mut watch = node.watch().await;
+    assert_eq!(watch.present, 4);
     let generation = node
         .apply(route("10.9.0.0/16", Target::Drop(true)))
         .await
         .unwrap();
-    let message = watch.message().await.unwrap().unwrap();
+    let message = watch.next().await;
     assert_eq!(message.instance.unwrap().generation, generation);
     let Some(watch_response::Event::Present(object)) = message.event else {
         panic!()
@@ -50,7 +37,7 @@ async fn a_watch_begins_with_what_is_there_and_goes_on_with_changes() {
         ..DeleteRouteRequest::default()
     };
     node.routes().delete_route(request).await.unwrap();
-    let event = watch.message().await.unwrap().unwrap().event.unwrap();
+    let event = watch.next().await.event.unwrap();
     let kind = Some(object_key::Kind::Route(key.unwrap()));
     assert_eq!(event, watch_response::Event::Removed(ObjectKey { kind }));
 }
@@ -77,13 +64,7 @@ async fn far_ends_are_asked_for_learned_and_shown() {
         .host
         .with(|state| state.tables.tunnel(tunnel).unwrap().template.is_some());
     assert!(resolved);
-    let vteps = node
-        .vteps()
-        .list_vteps(ListVtepsRequest::default())
-        .await
-        .unwrap()
-        .into_inner();
-    let status = vteps.vteps[0].status.clone().unwrap();
+    let status = node.list_vteps().await[0].status.clone().unwrap();
     assert_eq!(
         (status.state.as_str(), status.mac.as_str()),
         ("reachable", "02:00:00:00:00:01")
@@ -112,14 +93,9 @@ async fn far_ends_are_asked_for_learned_and_shown() {
         })
         .await
         .unwrap();
-    let vteps = node
-        .vteps()
-        .list_vteps(ListVtepsRequest::default())
-        .await
-        .unwrap()
-        .into_inner();
+    let vteps = node.list_vteps().await;
     assert_eq!(
-        vteps.vteps[0].status.as_ref().unwrap().state,
+        vteps[0].status.as_ref().unwrap().state,
         "reachable",
         "static wins over cni"
     );

@@ -5,27 +5,12 @@ use ringlay_control::proto::{ListRoutesRequest, Route};
 use super::{CONFIG, generate, import::import, node::Node};
 
 impl Node {
-    async fn list(&self, request: ListRoutesRequest) -> Vec<Route> {
-        let mut pieces = self
-            .routes()
-            .list_routes(request)
-            .await
-            .unwrap()
-            .into_inner();
-        let mut routes = Vec::new();
-        while let Some(piece) = pieces.message().await.unwrap() {
-            assert!(piece.instance.is_some());
-            routes.extend(piece.routes);
-        }
-        routes
-    }
-
     async fn taken(&self, address: &str) -> Vec<(String, String)> {
         let request = ListRoutesRequest {
             address: address.to_owned(),
             ..ListRoutesRequest::default()
         };
-        let routes = self.list(request).await;
+        let routes = self.list_routes(request).await;
         routes
             .into_iter()
             .map(|route| (route.prefix, route.source))
@@ -49,11 +34,11 @@ async fn lists_are_complete_and_in_order_however_long() {
         &[],
     )
     .unwrap();
-    let routes = node.list(ListRoutesRequest::default()).await;
+    let routes = node.list_routes(ListRoutesRequest::default()).await;
     assert_eq!(routes.len(), 130_001);
     let prefix = |route: &Route| route.prefix.parse::<ipnet::IpNet>().unwrap();
     assert!(routes.is_sorted_by_key(prefix));
-    let part = node.list(within("64.16.0.0/12")).await;
+    let part = node.list_routes(within("64.16.0.0/12")).await;
     let net: ipnet::IpNet = "64.16.0.0/12".parse().unwrap();
     let expected: Vec<_> = routes
         .iter()
@@ -62,9 +47,9 @@ async fn lists_are_complete_and_in_order_however_long() {
         .collect();
     assert!(!expected.is_empty() && expected.len() < 10_000);
     assert_eq!(part, expected);
-    assert_eq!(node.list(within("2000::/3")).await.len(), 30_000);
-    assert_eq!(node.list(within("::/0")).await.len(), 30_000);
-    assert_eq!(node.list(within("0.0.0.0/0")).await.len(), 100_001);
+    assert_eq!(node.list_routes(within("2000::/3")).await.len(), 30_000);
+    assert_eq!(node.list_routes(within("::/0")).await.len(), 30_000);
+    assert_eq!(node.list_routes(within("0.0.0.0/0")).await.len(), 100_001);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -85,21 +70,24 @@ async fn filters_and_layers() {
         ..ListRoutesRequest::default()
     };
     assert_eq!(
-        sources(node.list(all.clone()).await),
+        sources(node.list_routes(all.clone()).await),
         [wide.clone(), ours.clone(), covered.clone()]
     );
     let of_import = ListRoutesRequest {
         source: "import".to_owned(),
         ..all
     };
-    assert_eq!(sources(node.list(of_import).await), [wide.clone(), covered]);
-    let inside = sources(node.list(within("10.0.2.0/24")).await);
+    assert_eq!(
+        sources(node.list_routes(of_import).await),
+        [wide.clone(), covered]
+    );
+    let inside = sources(node.list_routes(within("10.0.2.0/24")).await);
     assert_eq!(inside, std::slice::from_ref(&ours));
     let red = ListRoutesRequest {
         network: "red".to_owned(),
         ..ListRoutesRequest::default()
     };
-    assert_eq!(node.list(red).await, []);
+    assert_eq!(node.list_routes(red).await, []);
     assert_eq!(node.taken("10.0.2.77").await, [ours]);
     assert_eq!(node.taken("10.200.2.77").await, [wide]);
     assert_eq!(

@@ -4,8 +4,8 @@ use ringlay_control::{
     client::error_detail,
     proto::{
         LoadBegin, LoadCommit, LoadDifference, LoadPiece, LoadResult, LoadRoutesRequest, LoadStage,
-        Route, RoutePath, VtepList, WatchRequest, load_routes_request::Part,
-        load_routes_response::Event, route::Target, route_path, watch_response,
+        Route, RoutePath, VtepList, load_routes_request::Part, load_routes_response::Event,
+        route::Target, route_path, watch_response,
     },
 };
 use ringlay_dataplane::tables::NextHop;
@@ -146,24 +146,14 @@ async fn all_routes_of_a_stream_come_in_force_with_one_set_of_tables() {
     assert_eq!(node.goes([10, 1, 2, 1]), "192.0.2.2");
     assert_eq!(node.goes([10, 3, 2, 1]), "192.0.2.2");
     // The same once more changes nothing, and nobody is bothered.
-    let again = node
-        .load(vec![
-            begin(true),
-            piece(&["192.0.2.1"], &[record([10, 2, 0, 0], 16, 0)]),
-            commit(),
-        ])
-        .await
-        .unwrap();
+    let one = || {
+        let only = piece(&["192.0.2.1"], &[record([10, 2, 0, 0], 16, 0)]);
+        vec![begin(true), only, commit()]
+    };
+    let again = node.load(one()).await.unwrap();
     assert_eq!(again.counts(), [0, 0, 1, 3, 0]);
     let tables = node.tables();
-    let again = node
-        .load(vec![
-            begin(true),
-            piece(&["192.0.2.1"], &[record([10, 2, 0, 0], 16, 0)]),
-            commit(),
-        ])
-        .await
-        .unwrap();
+    let again = node.load(one()).await.unwrap();
     assert_eq!(again.counts(), [0, 0, 1, 0, 0]);
     assert_eq!(node.tables(), tables);
     assert_eq!(node.goes([10, 3, 2, 1]), "no route");
@@ -372,18 +362,7 @@ async fn a_dry_run_says_what_would_change_and_changes_nothing() {
 #[tokio::test]
 async fn watchers_see_each_route_of_a_load() {
     let node = Node::start(CONFIG).await;
-    let mut watch = node
-        .state()
-        .watch(WatchRequest {})
-        .await
-        .unwrap()
-        .into_inner();
-    loop {
-        let event = watch.message().await.unwrap().unwrap().event.unwrap();
-        if matches!(event, watch_response::Event::InitialEnd(_)) {
-            break;
-        }
-    }
+    let mut watch = node.watch().await;
     let records: Vec<_> = (0..5000u32)
         .map(|number| {
             let [_, b, c, _] = (number << 8).to_be_bytes();
@@ -393,7 +372,7 @@ async fn watchers_see_each_route_of_a_load() {
     let parts = vec![begin(false), piece(&["192.0.2.1"], &records), commit()];
     node.load(parts).await.unwrap();
     for _ in 0..records.len() {
-        let event = watch.message().await.unwrap().unwrap().event.unwrap();
+        let event = watch.next().await.event.unwrap();
         assert!(
             matches!(event, watch_response::Event::Present(_)),
             "{event:?}"
@@ -401,7 +380,7 @@ async fn watchers_see_each_route_of_a_load() {
     }
     node.load(vec![begin(true), commit()]).await.unwrap();
     for _ in 0..records.len() {
-        let event = watch.message().await.unwrap().unwrap().event.unwrap();
+        let event = watch.next().await.event.unwrap();
         assert!(
             matches!(event, watch_response::Event::Removed(_)),
             "{event:?}"
