@@ -11,7 +11,7 @@ use ringlay_dataplane::{
     },
 };
 
-use super::{bulk::exchange, hosts::Hosts};
+use super::{bulk::talk, hosts::Hosts, overlay};
 
 /// What is said of another driver whichever was chosen.
 const NO_WIRE: &str = "af_xdp, which has no super-frames, is taken by name alone";
@@ -20,13 +20,6 @@ const WHOLE: (&str, &str) = (
     "tunnel-gso",
     "eth0 segments UDP tunnels (tx-udp_tnl-csum-segmentation)",
 );
-
-fn overlay() -> Hosts {
-    let mut hosts = Hosts::new();
-    hosts.start(0);
-    hosts.start(1);
-    hosts
-}
 
 /// That a host's node says that it chose this driver for this reason, wherever it says so.
 fn assert_chose(hosts: &Hosts, host: usize, (driver, reason): (&str, &str)) {
@@ -43,14 +36,6 @@ fn assert_chose(hosts: &Hosts, host: usize, (driver, reason): (&str, &str)) {
     assert!(log.contains(reason), "{log}");
     let uplink = hosts.ip(host, "link show").contains("rluplink");
     assert_eq!(uplink, driver == "tunnel-gso");
-}
-
-/// Bulk in both directions and both IP versions.
-fn talk(hosts: &Hosts) {
-    for address in ["10.42.2.1", "fd42:2::1"] {
-        assert!(hosts.pings(address));
-        exchange(hosts, address);
-    }
 }
 
 /// How many classifiers there are on a host's underlay device.

@@ -54,6 +54,14 @@ pub(crate) fn exchange_between(from: &Path, to: &Path, address: &str) {
     });
 }
 
+/// Pings and such bulk between the nodes in both IP versions.
+pub(crate) fn talk(hosts: &Hosts) {
+    for address in ["10.42.2.1", "fd42:2::1"] {
+        assert!(hosts.pings(address), "{address}");
+        exchange(hosts, address);
+    }
+}
+
 fn pattern(seed: u32) -> Vec<u8> {
     let mut state = seed;
     let step = |_| {

@@ -1,7 +1,7 @@
 //! Two nodes that talk by each encapsulation, over each version of IP.
 
 use super::{
-    bulk::exchange,
+    bulk,
     hosts::Hosts,
     ping::{each_answered, patiently},
 };
@@ -44,17 +44,9 @@ fn overlay_of(keys: &str, version: u8, drivers: [&str; 2]) -> Hosts {
 
 /// Pings and bulk in both directions and both IP versions, after which nothing was dropped.
 fn talk(hosts: &Hosts) {
-    for address in ["10.42.2.1", "fd42:2::1"] {
-        assert!(hosts.pings(address));
-        exchange(hosts, address);
-    }
+    bulk::talk(hosts);
     let reasons = ["underlay_bad_checksum", "ip_malformed", "ip_bad_checksum"];
-    for (host, reason) in [0, 1]
-        .into_iter()
-        .flat_map(|host| reasons.map(|it| (host, it)))
-    {
-        assert_eq!(hosts.drops(host, reason), 0, "{reason}");
-    }
+    (0..2).for_each(|host| hosts.assert_no_drops(host, &reasons));
 }
 
 #[test]

@@ -13,6 +13,7 @@ use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
     SeccompRule,
 };
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::ping;
@@ -235,24 +236,51 @@ impl Hosts {
         String::from_utf8(output.stderr).unwrap()
     }
 
+    /// All that a host's node counts.
+    pub(crate) fn stats(&self, host: usize) -> Value {
+        serde_json::from_str(&self.ringlay(host, "stats --json --all")).unwrap()
+    }
+
     /// How many frames a host's node dropped for a reason.
     pub(crate) fn drops(&self, host: usize, reason: &str) -> u64 {
-        let stats: serde_json::Value =
-            serde_json::from_str(&self.ringlay(host, "stats --json --all")).unwrap();
+        let stats = self.stats(host);
         stats["drops"][reason]
             .as_u64()
             .unwrap_or_else(|| panic!("no {reason} in {stats:#}"))
     }
 
+    /// Fails if a host's node dropped anything for one of these reasons.
+    pub(crate) fn assert_no_drops(&self, host: usize, reasons: &[&str]) {
+        let stats = self.stats(host);
+        for reason in reasons {
+            assert_eq!(stats["drops"][reason], 0, "{reason} of host {host}");
+        }
+    }
+
+    /// What a host's node counts at a port.
+    pub(crate) fn port_stats(&self, host: usize, name: &str) -> Value {
+        let stats = self.stats(host);
+        let mut ports = stats["ports"].as_array().unwrap().iter();
+        let found = ports.find(|port| port["name"] == name);
+        found
+            .unwrap_or_else(|| panic!("no {name} in {stats:#}"))
+            .clone()
+    }
+
+    /// What it counts at the tunnel endpoint whose name ends so, or at `af_xdp`.
+    pub(crate) fn underlay_stats(&self, host: usize, kind: &str) -> Value {
+        let stats = self.stats(host);
+        let mut underlays = stats["underlays"].as_array().unwrap().iter();
+        let found = underlays.find(|it| it["local"].as_str().unwrap().ends_with(kind));
+        found
+            .unwrap_or_else(|| panic!("no {kind} in {stats:#}"))
+            .clone()
+    }
+
     /// What a host's node received and sent by the tunnel endpoint whose name ends so, or `af_xdp`.
     pub(crate) fn underlay(&self, host: usize, kind: &str) -> [u64; 2] {
-        let stats: serde_json::Value =
-            serde_json::from_str(&self.ringlay(host, "stats --json --all")).unwrap();
-        let of_kind = |it: &&serde_json::Value| it["local"].as_str().unwrap().ends_with(kind);
-        let underlays = stats["underlays"].as_array().unwrap();
-        let found = underlays.iter().find(of_kind);
-        let found = found.unwrap_or_else(|| panic!("no {kind} in {underlays:?}"));
-        ["rx_frames", "tx_frames"].map(|key| found[key].as_u64().unwrap())
+        let stats = self.underlay_stats(host, kind);
+        ["rx_frames", "tx_frames"].map(|key| stats[key].as_u64().unwrap())
     }
 
     /// Waits until a host's packets to an address leave by its AF_XDP sockets.
@@ -278,7 +306,7 @@ impl Hosts {
     /// Which underlay driver a host's node runs, and why.
     pub(crate) fn underlay_driver(&self, host: usize) -> (String, String) {
         let shown = self.ringlay(host, "show node --json");
-        let node: serde_json::Value = serde_json::from_str(&shown).unwrap();
+        let node: Value = serde_json::from_str(&shown).unwrap();
         let text = |key: &str| node[key].as_str().unwrap().to_owned();
         (text("underlay_driver"), text("underlay_driver_reason"))
     }
@@ -344,6 +372,13 @@ fn forbid_af_xdp() {
     );
     let program: BpfProgram = filter.unwrap().try_into().unwrap();
     seccompiler::apply_filter(&program).unwrap();
+}
+
+/// Frames that found no room where they came in, by what a node counts there.
+pub(crate) fn missed(stats: &Value) -> u64 {
+    let reasons = ["ring_full", "no_slot"];
+    let counts = reasons.map(|it| stats["missed"][it].as_u64().unwrap());
+    counts.iter().sum()
 }
 
 /// Runs a command that must succeed; returns its output.

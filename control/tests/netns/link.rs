@@ -6,7 +6,7 @@ use std::fs;
 use super::{
     Netns,
     bulk::exchange_between,
-    hosts::Hosts,
+    hosts::{Hosts, missed},
     ping::{BRIEFLY, each_answered, patiently},
 };
 
@@ -73,16 +73,13 @@ pub(crate) fn talk(hosts: &Hosts, guest: &Netns) {
         exchange_between(&guest, &pod, far);
         exchange_between(&pod, &guest, near);
     }
-    for host in 0..2 {
-        for reason in [
-            "ip_malformed",
-            "ip_bad_checksum",
-            "ether_malformed",
-            "ip_too_big",
-        ] {
-            assert_eq!(hosts.drops(host, reason), 0, "{reason}");
-        }
-    }
+    let reasons = [
+        "ip_malformed",
+        "ip_bad_checksum",
+        "ether_malformed",
+        "ip_too_big",
+    ];
+    (0..2).for_each(|host| hosts.assert_no_drops(host, &reasons));
 }
 
 #[test]
@@ -352,16 +349,7 @@ fn what_comes_while_a_node_does_not_look_is_counted() {
     join(&hosts, &guest);
     let hosts = overlay(hosts, STATION);
     reach_and_talk(&hosts, &guest);
-    let missed = || -> u64 {
-        let stats = hosts.ringlay(0, "stats --json");
-        let stats: serde_json::Value = serde_json::from_str(&stats).unwrap();
-        let ports = stats["ports"].as_array().unwrap();
-        let port = ports.iter().find(|port| port["name"] == "xp0").unwrap();
-        let missed = &port["missed"];
-        ["ring_full", "no_slot"].map(|it| missed[it].as_u64().unwrap())[..]
-            .iter()
-            .sum()
-    };
+    let missed = || missed(&hosts.port_stats(0, "xp0"));
     let before = missed();
     hosts.signal(0, "STOP");
     guest.exec("ping -q -c 4000 -l 4000 -W 1 10.42.101.1");
@@ -419,11 +407,10 @@ fn a_station_and_the_kernels_vxlan_device_understand_each_other() {
     hosts.wait_for(0, "pings are answered", || answers(&guest, "10.42.2.1"));
     exchange_between(&guest.path(), &hosts.netns_path(1), "10.42.2.1");
     exchange_between(&hosts.netns_path(1), &guest.path(), "10.42.101.9");
-    for reason in [
+    let reasons = [
         "underlay_bad_checksum",
         "ip_bad_checksum",
         "vxlan_malformed",
-    ] {
-        assert_eq!(hosts.drops(0, reason), 0, "{reason}");
-    }
+    ];
+    hosts.assert_no_drops(0, &reasons);
 }

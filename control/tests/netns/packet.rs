@@ -7,12 +7,11 @@ use std::{
 };
 
 use ringlay_dataplane::sys::netns::run_in;
-use serde_json::Value;
 
 use super::{
     Netns,
     bulk::exchange_between,
-    hosts::Hosts,
+    hosts::{Hosts, missed},
     link::{answers, guest, join, overlay, pings, reach_and_talk, route_there, talk},
     ping::{each_answered, patiently},
 };
@@ -28,19 +27,10 @@ fn with_guest(driver: &str) -> (Hosts, Netns) {
     (overlay(hosts, STATION), guest)
 }
 
-/// What the first node counted at its port on the link.
-fn port(hosts: &Hosts, counter: &str) -> u64 {
-    let stats: Value = serde_json::from_str(&hosts.ringlay(0, "stats --json")).unwrap();
-    let ports = stats["ports"].as_array().unwrap().iter();
-    let mut ports = ports.filter(|it| it["name"] == "xp0");
-    ports.next().unwrap()[counter].as_u64().unwrap()
-}
-
 /// Fails unless every frame that the first node took or made went by exactly one way.
 fn assert_balanced(hosts: &Hosts) {
     let balance = || {
-        let text = hosts.ringlay(0, "stats --json --all");
-        let stats: Value = serde_json::from_str(&text).unwrap();
+        let stats = hosts.stats(0);
         let workers = stats["workers"].as_array().unwrap().iter();
         let sum = |key: &str| -> u64 { workers.clone().map(|it| it[key].as_u64().unwrap()).sum() };
         let came = sum("received") + sum("originated") + sum("segmented");
@@ -75,9 +65,10 @@ fn super_frames_cross_a_pair_of_devices_both_ways() {
             shown.contains("kind packet") && shown.contains("packet sockets"),
             "{shown}"
         );
+        let counted = hosts.port_stats(0, "xp0");
         for direction in ["rx", "tx"] {
-            let [bytes, frames] =
-                ["bytes", "frames"].map(|it| port(&hosts, &format!("{direction}_{it}")));
+            let counted = |what| counted[format!("{direction}_{what}")].as_u64().unwrap();
+            let [bytes, frames] = ["bytes", "frames"].map(counted);
             // Acknowledgements are among them.
             assert!(bytes / frames > 3_000, "{direction}: {bytes} in {frames}");
         }
@@ -190,13 +181,7 @@ fn what_comes_while_a_node_does_not_look_is_counted() {
     for driver in ["io_uring", "epoll"] {
         let (hosts, guest) = with_guest(driver);
         reach_and_talk(&hosts, &guest);
-        let missed = || {
-            let stats = hosts.ringlay(0, "stats --json");
-            let stats: Value = serde_json::from_str(&stats).unwrap();
-            let ports = stats["ports"].as_array().unwrap();
-            let port = ports.iter().find(|port| port["name"] == "xp0").unwrap();
-            port["missed"]["ring_full"].as_u64().unwrap()
-        };
+        let missed = || missed(&hosts.port_stats(0, "xp0"));
         let before = missed();
         let socket = run_in(&guest.path(), || UdpSocket::bind("10.42.101.9:0"));
         let socket = socket.unwrap().unwrap();
@@ -295,12 +280,11 @@ fn a_station_and_the_kernels_vxlan_device_understand_each_other() {
     hosts.wait_for(0, "pings are answered", || answers(&guest, "10.42.2.1"));
     exchange_between(&guest.path(), &hosts.netns_path(1), "10.42.2.1");
     exchange_between(&hosts.netns_path(1), &guest.path(), "10.42.101.9");
-    for reason in [
+    let reasons = [
         "underlay_bad_checksum",
         "ip_bad_checksum",
         "ip_malformed",
         "vxlan_malformed",
-    ] {
-        assert_eq!(hosts.drops(0, reason), 0, "{reason}");
-    }
+    ];
+    hosts.assert_no_drops(0, &reasons);
 }

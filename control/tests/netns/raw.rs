@@ -292,9 +292,5 @@ fn odd_packets_for_a_station_are_forwarded_and_tagged_ones_are_not() {
 
 /// Frames that came by the first host's station.
 fn by_station(hosts: &Hosts) -> u64 {
-    let stats = hosts.ringlay(0, "stats --json");
-    let stats: Value = serde_json::from_str(&stats).unwrap();
-    let ports = stats["ports"].as_array().unwrap();
-    let port = ports.iter().find(|port| port["name"] == "xp0").unwrap();
-    port["rx_frames"].as_u64().unwrap()
+    hosts.port_stats(0, "xp0")["rx_frames"].as_u64().unwrap()
 }

@@ -20,7 +20,7 @@ fn frames(shown: &Value, name: &str) -> u64 {
 
 /// Frames that the workers of a node received.
 fn received(hosts: &Hosts, host: usize) -> u64 {
-    let stats: Value = serde_json::from_str(&hosts.ringlay(host, "stats --json")).unwrap();
+    let stats = hosts.stats(host);
     let workers = stats["workers"].as_array().unwrap().iter();
     workers.map(|it| it["received"].as_u64().unwrap()).sum()
 }

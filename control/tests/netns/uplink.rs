@@ -4,33 +4,22 @@ use std::{fs, path::PathBuf};
 
 use ringlay_dataplane::sys::netns::run_in;
 
-use super::{bulk::exchange, hosts::Hosts};
+use super::{bulk, hosts::Hosts, wire};
 
 /// Two nodes that run, each with its underlay driver.
 fn overlay(drivers: [&str; 2]) -> Hosts {
-    let mut hosts = Hosts::new();
-    for (host, driver) in drivers.into_iter().enumerate() {
-        hosts.set(host, "underlay", &format!("driver = \"{driver}\""));
-        hosts.start(host);
-    }
-    hosts
+    wire::overlay(drivers, |_| ())
 }
 
 /// Bulk in both directions and both IP versions, after which nothing was dropped as damaged.
 fn talk(hosts: &Hosts) {
-    for address in ["10.42.2.1", "fd42:2::1"] {
-        assert!(hosts.pings(address));
-        exchange(hosts, address);
-    }
-    for host in 0..2 {
-        for reason in [
-            "underlay_bad_checksum",
-            "vxlan_malformed",
-            "ip_bad_checksum",
-        ] {
-            assert_eq!(hosts.drops(host, reason), 0);
-        }
-    }
+    bulk::talk(hosts);
+    let reasons = [
+        "underlay_bad_checksum",
+        "vxlan_malformed",
+        "ip_bad_checksum",
+    ];
+    (0..2).for_each(|host| hosts.assert_no_drops(host, &reasons));
 }
 
 #[test]

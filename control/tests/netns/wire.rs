@@ -14,7 +14,12 @@ use std::{
 use ringlay_dataplane::sys::netns::run_in;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::{beside::Ends, bulk::exchange, hosts::Hosts, ping::each_answered};
+use super::{
+    beside::Ends,
+    bulk::{self, exchange},
+    hosts::{Hosts, missed},
+    ping::each_answered,
+};
 
 /// Makes two hosts, each with its underlay driver, and starts the nodes after `prepare`.
 pub(crate) fn overlay(drivers: [&str; 2], prepare: impl FnOnce(&Hosts)) -> Hosts {
@@ -31,24 +36,20 @@ pub(crate) fn overlay(drivers: [&str; 2], prepare: impl FnOnce(&Hosts)) -> Hosts
 
 /// Bulk in both directions, after which nothing was dropped as damaged.
 pub(crate) fn talk(hosts: &Hosts) {
-    for address in ["10.42.2.1", "fd42:2::1"] {
-        assert!(hosts.pings(address));
-        exchange(hosts, address);
-    }
+    bulk::talk(hosts);
     for host in 0..2 {
         assert_undamaged(hosts, host);
     }
 }
 
 fn assert_undamaged(hosts: &Hosts, host: usize) {
-    for reason in [
+    let reasons = [
         "underlay_bad_checksum",
         "vxlan_malformed",
         "ip_bad_checksum",
         "uplink_foreign",
-    ] {
-        assert_eq!(hosts.drops(host, reason), 0, "{reason}");
-    }
+    ];
+    hosts.assert_no_drops(host, &reasons);
 }
 
 #[test]
@@ -195,15 +196,7 @@ fn what_comes_while_a_node_does_not_look_is_counted() {
     let hosts = overlay(["af_xdp", "af_xdp"], |_| ());
     assert!(hosts.pings("10.42.2.1"));
     hosts.wait_for_wire(0, "10.42.2.1");
-    let missed = || -> u64 {
-        let stats = hosts.ringlay(0, "stats --json --all");
-        let stats: serde_json::Value = serde_json::from_str(&stats).unwrap();
-        let underlays = stats["underlays"].as_array().unwrap();
-        let wire = underlays.iter().find(|it| it["local"] == "af_xdp").unwrap();
-        let reasons = ["ring_full", "no_slot"];
-        let missed = reasons.map(|it| wire["missed"][it].as_u64().unwrap());
-        missed.iter().sum()
-    };
+    let missed = || missed(&hosts.underlay_stats(0, "af_xdp"));
     let before = missed();
     let socket = run_in(&hosts.netns_path(1), || UdpSocket::bind("192.168.77.2:0"));
     let socket = socket.unwrap().unwrap();
