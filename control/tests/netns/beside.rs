@@ -13,9 +13,8 @@ use std::{
 use ringlay_dataplane::sys::netns::run_in;
 
 use super::{
-    Netns,
     hosts::Hosts,
-    link::{answers, guest, join, route_there},
+    link::{add_port, answers, route_there, with_guest},
     wire::{NETWORKS, add_networks},
 };
 
@@ -167,19 +166,12 @@ fn a_connection_beside_a_wire_goes_on() {
 /// The guest's connection is to the host, past the station on the same device, and with the
 /// super-frames that it has of its own.
 fn beside_a_station(kind: &str, (mode, mtu): (&str, u32)) {
-    let mut hosts = Hosts::new();
-    let guest: Netns = guest(&hosts);
-    join(&hosts, &guest);
+    let (mut hosts, guest) = with_guest();
     hosts.ip(0, &format!("link set xp0 mtu {mtu}"));
     guest.ip(&format!("link set eth9 mtu {mtu}"));
     hosts.ip(0, "address add 10.99.0.1/24 dev xp0");
     guest.ip("address add 10.99.0.2/24 dev eth9");
-    let mut config = std::fs::read_to_string(hosts.config(0)).unwrap();
-    config.push_str(&format!(
-        "[[port]]\nnetwork = \"blue\"\nkind = \"{kind}\"\ndevice = \"xp0\"\n\
-         addresses = [\"10.42.101.1/24\"]\n"
-    ));
-    std::fs::write(hosts.config(0), config).unwrap();
+    add_port(&hosts, &format!("kind = \"{kind}\"\ndevice = \"xp0\""));
     route_there(&hosts);
     hosts.start(1);
     let (from, to) = (guest.path(), hosts.netns_path(0));

@@ -24,7 +24,7 @@ use rtnetlink::{
 
 use super::{
     hosts::Hosts,
-    link::{STATION, guest, join, overlay as station, reach_and_talk, route_there},
+    link::{STATION, overlay as station, reach_and_talk, route_there, with_guest},
     wire::{overlay, talk},
 };
 
@@ -176,9 +176,7 @@ fn a_wire_leaves_a_device_with_a_program_alone() {
 #[test]
 fn a_station_leaves_a_device_with_a_program_alone() {
     for way in WAYS {
-        let mut hosts = Hosts::new();
-        let guest = guest(&hosts);
-        join(&hosts, &guest);
+        let (mut hosts, guest) = with_guest();
         route_there(&hosts);
         hosts.start(0);
         hosts.start(1);
@@ -234,9 +232,7 @@ fn nobody_who_comes_later_takes_the_place_of_a_wire() {
 
 #[test]
 fn nobody_who_comes_later_takes_the_place_of_a_station() {
-    let hosts = Hosts::new();
-    let guest = guest(&hosts);
-    join(&hosts, &guest);
+    let (hosts, guest) = with_guest();
     let hosts = station(hosts, STATION);
     reach_and_talk(&hosts, &guest);
     assert_kept(&hosts, "xp0");

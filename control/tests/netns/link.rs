@@ -13,16 +13,21 @@ use super::{
 /// Starts the nodes, of which the first has an Ethernet port besides, with the keys `port`. The
 /// second knows what is there.
 pub(crate) fn overlay(mut hosts: Hosts, port: &str) -> Hosts {
+    add_port(&hosts, port);
+    route_there(&hosts);
+    hosts.start(0);
+    hosts.start(1);
+    hosts
+}
+
+/// Adds a port with these keys to the configuration of the first node.
+pub(crate) fn add_port(hosts: &Hosts, port: &str) {
     let mut config = fs::read_to_string(hosts.config(0)).unwrap();
     config.push_str(&format!(
         "[[port]]\nnetwork = \"blue\"\n{port}\n\
          addresses = [\"10.42.101.1/24\", \"fd42:101::1/64\"]\n"
     ));
     fs::write(hosts.config(0), config).unwrap();
-    route_there(&hosts);
-    hosts.start(0);
-    hosts.start(1);
-    hosts
 }
 
 /// Tells the second node where hosts on the link are.
@@ -37,12 +42,12 @@ pub(crate) fn route_there(hosts: &Hosts) {
 }
 
 /// A namespace for a host on the link.
-pub(crate) fn guest(hosts: &Hosts) -> Netns {
+fn guest(hosts: &Hosts) -> Netns {
     Netns::new(&hosts.netns(0).replace('a', "g"))
 }
 
 /// Makes a device of a namespace the host's way to everything.
-pub(crate) fn furnish(guest: &Netns, device: &str) {
+fn furnish(guest: &Netns, device: &str) {
     guest.ip(&format!("link set {device} up"));
     guest.ip(&format!("address add 10.42.101.9/24 dev {device}"));
     guest.ip(&format!("address add fd42:101::9/64 dev {device} nodad"));
@@ -189,6 +194,14 @@ pub(crate) fn join(hosts: &Hosts, guest: &Netns) {
     furnish(guest, "eth9");
 }
 
+/// Two hosts, and one on the link of the first; no node runs yet.
+pub(crate) fn with_guest() -> (Hosts, Netns) {
+    let hosts = Hosts::new();
+    let guest = guest(&hosts);
+    join(&hosts, &guest);
+    (hosts, guest)
+}
+
 /// Waits until the guest is reached, and lets it talk.
 pub(crate) fn reach_and_talk(hosts: &Hosts, guest: &Netns) {
     hosts.wait_for(0, "pings are answered", || answers(guest, "10.42.2.1"));
@@ -207,9 +220,7 @@ fn a_host_on_a_veth_pair_talks_to_a_pod() {
         // With such packets a veth refuses programs of its own.
         ("ip link set xp0 mtu 3800", "generic XDP"),
     ] {
-        let hosts = Hosts::new();
-        let guest = guest(&hosts);
-        join(&hosts, &guest);
+        let (hosts, guest) = with_guest();
         if !prepare.is_empty() {
             assert!(hosts.exec(0, prepare).status.success(), "{prepare}");
         }
@@ -233,9 +244,7 @@ fn a_host_on_a_veth_pair_talks_to_a_pod() {
 
 #[test]
 fn the_host_keeps_what_it_has_on_the_device() {
-    let hosts = Hosts::new();
-    let guest = guest(&hosts);
-    join(&hosts, &guest);
+    let (hosts, guest) = with_guest();
     for (address, version) in [("10.99.0", "-4"), ("fd99::", "-6")] {
         let (dot, len) = if version == "-4" { (".", 24) } else { ("", 64) };
         let nodad = if version == "-4" { "" } else { "nodad" };
@@ -261,9 +270,7 @@ fn the_host_keeps_what_it_has_on_the_device() {
 
 #[test]
 fn a_station_outlives_what_befalls_its_device_and_its_node() {
-    let hosts = Hosts::new();
-    let guest = guest(&hosts);
-    join(&hosts, &guest);
+    let (hosts, guest) = with_guest();
     let mut hosts = overlay(hosts, STATION);
     reach_and_talk(&hosts, &guest);
     hosts.ip(0, "link set xp0 down");
@@ -291,9 +298,7 @@ fn a_station_outlives_what_befalls_its_device_and_its_node() {
 
 #[test]
 fn whoever_adds_a_port_says_whether_to_copy() {
-    let mut hosts = Hosts::new();
-    let guest = guest(&hosts);
-    join(&hosts, &guest);
+    let (mut hosts, guest) = with_guest();
     route_there(&hosts);
     hosts.start(0);
     hosts.start(1);
@@ -327,9 +332,7 @@ fn whoever_adds_a_port_says_whether_to_copy() {
 
 #[test]
 fn without_af_xdp_a_port_of_it_is_refused_and_the_others_are_served() {
-    let mut hosts = Hosts::new();
-    let guest = guest(&hosts);
-    join(&hosts, &guest);
+    let (mut hosts, _guest) = with_guest();
     hosts.without_af_xdp(|hosts| hosts.start(0));
     hosts.start(1);
     let add = "port add xp0 --kind af_xdp --network blue --address 10.42.101.1/24";
@@ -344,9 +347,7 @@ fn without_af_xdp_a_port_of_it_is_refused_and_the_others_are_served() {
 
 #[test]
 fn what_comes_while_a_node_does_not_look_is_counted() {
-    let hosts = Hosts::new();
-    let guest = guest(&hosts);
-    join(&hosts, &guest);
+    let (hosts, guest) = with_guest();
     let hosts = overlay(hosts, STATION);
     reach_and_talk(&hosts, &guest);
     let missed = || missed(&hosts.port_stats(0, "xp0"));
@@ -365,9 +366,7 @@ fn what_comes_while_a_node_does_not_look_is_counted() {
 
 #[test]
 fn a_station_may_live_in_another_namespace_and_come_and_go() {
-    let mut hosts = Hosts::new();
-    let guest = guest(&hosts);
-    join(&hosts, &guest);
+    let (mut hosts, guest) = with_guest();
     let other = Netns::new(&hosts.netns(0).replace('a', "o"));
     let name = hosts.netns(0).replace('a', "o");
     hosts.ip(0, &format!("link set xp0 netns {name}"));
@@ -393,9 +392,7 @@ fn a_station_may_live_in_another_namespace_and_come_and_go() {
 /// On a pair of virtual devices the kernel finishes no checksum, on either side.
 #[test]
 fn a_station_and_the_kernels_vxlan_device_understand_each_other() {
-    let mut hosts = Hosts::new();
-    let guest = guest(&hosts);
-    join(&hosts, &guest);
+    let (mut hosts, guest) = with_guest();
     hosts.set(0, "underlay", "driver = \"af_xdp\"");
     let mut config = fs::read_to_string(hosts.config(0)).unwrap();
     config.push_str(&format!(

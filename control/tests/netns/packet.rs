@@ -12,17 +12,15 @@ use super::{
     Netns,
     bulk::exchange_between,
     hosts::{Hosts, missed},
-    link::{answers, guest, join, overlay, pings, reach_and_talk, route_there, talk},
+    link::{answers, join, overlay, pings, reach_and_talk, route_there, talk, with_guest},
     ping::{each_answered, patiently},
 };
 
 const STATION: &str = "kind = \"packet\"\ndevice = \"xp0\"";
 
 /// Two nodes, and a host on the link of the first.
-fn with_guest(driver: &str) -> (Hosts, Netns) {
-    let hosts = Hosts::new();
-    let guest = guest(&hosts);
-    join(&hosts, &guest);
+fn station(driver: &str) -> (Hosts, Netns) {
+    let (hosts, guest) = with_guest();
     hosts.set(0, "dataplane", &format!("driver = \"{driver}\""));
     (overlay(hosts, STATION), guest)
 }
@@ -55,7 +53,7 @@ fn forwarded(hosts: &Hosts) -> u64 {
 #[test]
 fn super_frames_cross_a_pair_of_devices_both_ways() {
     for driver in ["io_uring", "epoll"] {
-        let (hosts, guest) = with_guest(driver);
+        let (hosts, guest) = station(driver);
         for address in ["10.42.101.1", "fd42:101::1"] {
             assert!(pings(&guest, address), "{address}");
         }
@@ -83,9 +81,7 @@ fn super_frames_cross_a_pair_of_devices_both_ways() {
 
 #[test]
 fn a_host_that_forwards_passes_nothing_on_a_second_time() {
-    let hosts = Hosts::new();
-    let guest = guest(&hosts);
-    join(&hosts, &guest);
+    let (hosts, guest) = with_guest();
     // An uplink would have the host pass outer packets on.
     for host in 0..2 {
         hosts.set(host, "underlay", "driver = \"udp\"");
@@ -108,7 +104,7 @@ fn a_host_that_forwards_passes_nothing_on_a_second_time() {
 
 #[test]
 fn the_host_keeps_what_it_has_on_the_device() {
-    let (mut hosts, guest) = with_guest("auto");
+    let (mut hosts, guest) = station("auto");
     hosts.ip(0, "address add 10.99.0.1/24 dev xp0");
     guest.ip("address add 10.99.0.2/24 dev eth9");
     reach_and_talk(&hosts, &guest);
@@ -124,7 +120,7 @@ fn the_host_keeps_what_it_has_on_the_device() {
 fn datagrams_of_many_flows_return_in_order() {
     const FLOWS: usize = 24;
     const DATAGRAMS: u32 = 40;
-    let (hosts, guest) = with_guest("auto");
+    let (hosts, guest) = station("auto");
     for (near, far) in [("10.42.101.9", "10.42.2.1"), ("fd42:101::9", "fd42:2::1")] {
         assert!(pings(&guest, far), "{far}");
         let bind = |address: &str| UdpSocket::bind((address, 0)).unwrap();
@@ -155,7 +151,7 @@ fn datagrams_of_many_flows_return_in_order() {
 
 #[test]
 fn a_station_outlives_what_befalls_its_device_and_its_node() {
-    let (mut hosts, guest) = with_guest("auto");
+    let (mut hosts, guest) = station("auto");
     reach_and_talk(&hosts, &guest);
     hosts.ip(0, "link set xp0 down");
     assert!(!answers(&guest, "10.42.2.1"));
@@ -179,7 +175,7 @@ fn a_station_outlives_what_befalls_its_device_and_its_node() {
 #[test]
 fn what_comes_while_a_node_does_not_look_is_counted() {
     for driver in ["io_uring", "epoll"] {
-        let (hosts, guest) = with_guest(driver);
+        let (hosts, guest) = station(driver);
         reach_and_talk(&hosts, &guest);
         let missed = || missed(&hosts.port_stats(0, "xp0"));
         let before = missed();
@@ -208,9 +204,7 @@ fn what_comes_while_a_node_does_not_look_is_counted() {
 
 #[test]
 fn larger_packets_cross_a_device_with_a_larger_mtu() {
-    let hosts = Hosts::new();
-    let guest = guest(&hosts);
-    join(&hosts, &guest);
+    let (hosts, guest) = with_guest();
     for host in 0..2 {
         hosts.ip(host, "link set eth0 mtu 9000");
     }
@@ -232,9 +226,7 @@ fn larger_packets_cross_a_device_with_a_larger_mtu() {
 
 #[test]
 fn a_station_may_live_in_another_namespace_and_come_and_go() {
-    let mut hosts = Hosts::new();
-    let guest = guest(&hosts);
-    join(&hosts, &guest);
+    let (mut hosts, guest) = with_guest();
     let name = hosts.netns(0).replace('a', "o");
     let other = Netns::new(&name);
     hosts.ip(0, &format!("link set xp0 netns {name}"));
@@ -267,9 +259,7 @@ fn a_station_may_live_in_another_namespace_and_come_and_go() {
 
 #[test]
 fn a_station_and_the_kernels_vxlan_device_understand_each_other() {
-    let mut hosts = Hosts::new();
-    let guest = guest(&hosts);
-    join(&hosts, &guest);
+    let (mut hosts, guest) = with_guest();
     let mut config = fs::read_to_string(hosts.config(0)).unwrap();
     config.push_str(&format!(
         "[[port]]\nnetwork = \"blue\"\n{STATION}\naddresses = [\"10.42.101.1/24\"]\n"

@@ -22,7 +22,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{
     hosts::Hosts,
-    link::{STATION, guest, join, overlay as station},
+    link::{STATION, overlay as station, with_guest},
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -251,9 +251,7 @@ fn odd_packets_of_a_tunnel_right_above_ip_go_the_way_of_the_host() {
 #[test]
 fn odd_packets_for_a_station_are_forwarded_and_tagged_ones_are_not() {
     for (mode, mtu) in MTUS {
-        let hosts = Hosts::new();
-        let guest = guest(&hosts);
-        join(&hosts, &guest);
+        let (hosts, guest) = with_guest();
         hosts.ip(0, &format!("link set xp0 mtu {mtu}"));
         guest.ip(&format!("link set eth9 mtu {mtu}"));
         let hosts = station(hosts, &format!("{STATION}\nmac = \"{NODE}\""));
