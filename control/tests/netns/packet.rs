@@ -12,7 +12,10 @@ use super::{
     Netns,
     bulk::exchange_between,
     hosts::{Hosts, missed},
-    link::{answers, join, overlay, pings, reach_and_talk, route_there, talk, with_guest},
+    link::{
+        answers, come_and_go_elsewhere, outlive_an_interruption, outlive_device_and_node, overlay,
+        pings, reach_and_talk, talk, talk_to_the_kernels_vxlan_device, with_guest,
+    },
     ping::{each_answered, patiently},
 };
 
@@ -153,22 +156,8 @@ fn datagrams_of_many_flows_return_in_order() {
 fn a_station_outlives_what_befalls_its_device_and_its_node() {
     let (mut hosts, guest) = station("auto");
     reach_and_talk(&hosts, &guest);
-    hosts.ip(0, "link set xp0 down");
-    assert!(!answers(&guest, "10.42.2.1"));
-    hosts.ip(0, "link set xp0 up");
-    hosts.wait_for(0, "it is up", || answers(&guest, "10.42.2.1"));
-    hosts.ip(0, "link delete xp0");
-    hosts.wait_for(0, "it is missed", || {
-        hosts
-            .ringlay(0, "port show xp0")
-            .contains("warning: xp0 is gone")
-    });
-    join(&hosts, &guest);
-    reach_and_talk(&hosts, &guest);
-    hosts.signal(0, "KILL");
-    assert_eq!(hosts.wait(0), None);
-    hosts.start(0);
-    reach_and_talk(&hosts, &guest);
+    outlive_an_interruption(&hosts, &guest);
+    outlive_device_and_node(&mut hosts, &guest);
 }
 
 /// The kernel begins to count anew whenever it is asked.
@@ -226,55 +215,23 @@ fn larger_packets_cross_a_device_with_a_larger_mtu() {
 
 #[test]
 fn a_station_may_live_in_another_namespace_and_come_and_go() {
-    let (mut hosts, guest) = with_guest();
-    let name = hosts.netns(0).replace('a', "o");
-    let other = Netns::new(&name);
-    hosts.ip(0, &format!("link set xp0 netns {name}"));
-    other.ip("link set xp0 up");
-    route_there(&hosts);
+    come_and_go_elsewhere("packet");
+}
+
+#[test]
+fn more_queues_than_there_are_workers_are_refused() {
+    let (mut hosts, _guest) = with_guest();
     hosts.start(0);
-    hosts.start(1);
-    let add = format!(
-        "port add xp0 --kind packet --network blue --netns /run/netns/{name} \
-         --address 10.42.101.1/24,fd42:101::1/64"
+    let add = "port add xp0 --kind packet --network blue --queues 7";
+    let refused = hosts.try_ringlay(0, add);
+    assert!(
+        refused.contains("queues: 7 asked for, but there are"),
+        "{refused}"
     );
-    hosts.ringlay(0, &add);
-    reach_and_talk(&hosts, &guest);
-    let shown = hosts.ringlay(0, "show config");
-    assert!(shown.contains("kind = \"packet\""), "{shown}");
-    hosts.ringlay(0, "port delete xp0");
-    assert!(!answers(&guest, "10.42.2.1"));
-    for (arguments, reason) in [
-        (
-            "",
-            "packet cannot be set up on xp9: there is no such device",
-        ),
-        ("--queues 7", "queues: 7 asked for, but there are"),
-    ] {
-        let add = format!("port add xp9 --kind packet --network blue {arguments}");
-        let refused = hosts.try_ringlay(0, &add);
-        assert!(refused.contains(reason), "{refused}");
-    }
 }
 
 #[test]
 fn a_station_and_the_kernels_vxlan_device_understand_each_other() {
-    let (mut hosts, guest) = with_guest();
-    let mut config = fs::read_to_string(hosts.config(0)).unwrap();
-    config.push_str(&format!(
-        "[[port]]\nnetwork = \"blue\"\n{STATION}\naddresses = [\"10.42.101.1/24\"]\n"
-    ));
-    fs::write(hosts.config(0), config).unwrap();
-    hosts.start(0);
-    hosts.add_kernel_vxlan();
-    hosts.wait_for(0, "pings are answered", || answers(&guest, "10.42.2.1"));
-    exchange_between(&guest.path(), &hosts.netns_path(1), "10.42.2.1");
-    exchange_between(&hosts.netns_path(1), &guest.path(), "10.42.101.9");
-    let reasons = [
-        "underlay_bad_checksum",
-        "ip_bad_checksum",
-        "ip_malformed",
-        "vxlan_malformed",
-    ];
-    hosts.assert_no_drops(0, &reasons);
+    let (hosts, guest) = with_guest();
+    talk_to_the_kernels_vxlan_device(hosts, &guest, STATION);
 }

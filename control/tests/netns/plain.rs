@@ -250,6 +250,19 @@ fn direct_routes_use_the_tunnel_while_a_router_is_between() {
     assert_eq!(hosts.drops(0, "next_hop_off_link"), 0);
 }
 
+/// Fails unless the first node warns, wherever it shows the far end, in words with this among them.
+fn assert_warned(hosts: &Hosts, word: &str) {
+    for shown in [
+        "network show blue",
+        "vtep show 192.168.77.2 --network blue",
+        "show node",
+    ] {
+        let shown = hosts.ringlay(0, shown);
+        let warned = shown.contains("warning: ") && shown.contains(word);
+        assert!(warned, "{shown}");
+    }
+}
+
 #[test]
 fn without_encapsulation_nothing_is_sent_to_a_router() {
     let hosts = plain(&V4, "udp");
@@ -258,17 +271,7 @@ fn without_encapsulation_nothing_is_sent_to_a_router() {
     hosts.wait_for(0, "it is seen", || vtep(&hosts)["on_link"] == false);
     assert!(!hosts.answers("10.42.2.1"));
     assert!(hosts.drops(0, "next_hop_off_link") >= 3);
-    for shown in [
-        "network show blue",
-        "vtep show 192.168.77.2 --network blue",
-        "show node",
-    ] {
-        let shown = hosts.ringlay(0, shown);
-        assert!(
-            shown.contains("warning: ") && shown.contains("192.168.77.254"),
-            "{shown}"
-        );
-    }
+    assert_warned(&hosts, "192.168.77.254");
     assert!(hosts.log(0).contains("is behind the router 192.168.77.254"));
     // What is known beforehand is refused, in words.
     let check = format!(
@@ -315,17 +318,7 @@ fn a_tunnel_that_is_routed_into_itself_is_said_so() {
     hosts.wait_for(0, "it is seen", || vtep(&hosts)["link"] == "rl0");
     assert!(!hosts.answers("10.42.2.1"));
     assert!(hosts.drops(0, "tunnel_loop") > 0);
-    for shown in [
-        "network show blue",
-        "vtep show 192.168.77.2 --network blue",
-        "show node",
-    ] {
-        let shown = hosts.ringlay(0, shown);
-        assert!(
-            shown.contains("warning: ") && shown.contains("tunnel_loop"),
-            "{shown}"
-        );
-    }
+    assert_warned(&hosts, "tunnel_loop");
     let node: Value = serde_json::from_str(&hosts.ringlay(0, "show node --json")).unwrap();
     assert_eq!(node["warnings"].as_array().map(Vec::len), Some(1));
     assert!(hosts.log(0).contains("back into network blue"));
