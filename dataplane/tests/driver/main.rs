@@ -18,6 +18,7 @@ mod lifecycle;
 mod packet;
 mod raw;
 mod rig;
+mod train;
 mod tun;
 mod underlay;
 #[path = "../veth/mod.rs"]

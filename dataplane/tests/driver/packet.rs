@@ -1,28 +1,27 @@
 //! Frames by packet sockets on one end of a veth pair, whose other end the host has.
 
 use std::io::Write;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-use std::os::fd::{AsFd, OwnedFd};
+use std::net::{Ipv4Addr, UdpSocket};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ringlay_dataplane::batch::Batch;
 use ringlay_dataplane::counters::QueueCounters;
 use ringlay_dataplane::driver::{DriverKind, Queue, QueueId};
 use ringlay_dataplane::drop_reason::DropReason;
-use ringlay_dataplane::frame::{Frame, Gso, Ingress};
+use ringlay_dataplane::frame::{Frame, Ingress};
 use ringlay_dataplane::id::PortId;
 use ringlay_dataplane::port::packet::{self, OpenPacketError, PacketConfig};
 use ringlay_dataplane::port::station::Station;
 use ringlay_dataplane::port::tap;
 use ringlay_dataplane::port::tun::{Life, TunConfig, TunOffloads};
 use ringlay_dataplane::sys::link;
-use ringlay_dataplane::sys::mmsg::SendArray;
 use ringlay_encap::MacAddr;
 
-use crate::counting::allocations;
+use crate::allocations::assert_moves_without;
 use crate::ip::ip;
 use crate::rig::{FRAMES, Rig, pattern, sizes};
+use crate::train::{Train, connected};
 use crate::veth::with_pair;
 
 crate::scenarios!(
@@ -89,11 +88,7 @@ impl Served {
 
 /// A host at the far end.
 fn host_socket() -> UdpSocket {
-    let socket = UdpSocket::bind((THERE, 0)).unwrap();
-    let patience = Duration::from_secs(10);
-    socket.set_read_timeout(Some(patience)).unwrap();
-    socket.connect((HERE, 9)).unwrap();
-    socket
+    connected(THERE, HERE)
 }
 
 /// Runs a test with the far device as that of a host who knows us.
@@ -112,13 +107,7 @@ fn is_ours(frame: &Frame) -> bool {
 }
 
 fn next_packet(rig: &mut Rig) -> Frame {
-    loop {
-        let mut packets: Vec<_> = rig.next().into_iter().filter(is_ours).collect();
-        if let Some(packet) = packets.pop() {
-            assert!(packets.is_empty(), "more than one packet");
-            return packet;
-        }
-    }
+    rig.next_of(is_ours)
 }
 
 /// Turns a packet round; its checksums stay as they are.
@@ -164,24 +153,13 @@ fn super_frames_pass_both_ways(kind: DriverKind) {
         let mut rig = Rig::new(kind);
         let served = Served::new(&mut rig, "near", 1);
         let socket = host_socket();
-        let data = pattern(3, 43 * 1_400 + 100);
-        let mut train = rig.frame(&data, SocketAddr::from((HERE, 9)));
-        train.meta.segment_size = 1_400;
-        SendArray::new(1).send(socket.as_fd(), &[train]).unwrap();
+        let train = Train::send(&rig, &socket, HERE);
         let mut packet = next_packet(&mut rig);
-        assert_eq!(&packet.data()[HEADERS..], data);
-        let offload = packet.meta.offload;
-        assert_eq!((offload.gso, offload.gso_size), (Gso::UdpL4, 1_400));
-        assert!(offload.needs_checksum);
-        assert_eq!((offload.csum_start, offload.csum_offset), (34, 6));
+        train.assert_whole(&packet, HEADERS);
         reflect(&mut packet);
         rig.driver.send(served.senders[0], packet);
         rig.driver.flush();
-        let mut buffer = [0; 2_000];
-        for segment in data.chunks(1_400) {
-            let len = socket.recv(&mut buffer).unwrap();
-            assert_eq!(&buffer[..len], segment);
-        }
+        train.assert_cut(&socket);
     });
 }
 
@@ -222,13 +200,7 @@ fn a_device_that_is_down_is_quiet(kind: DriverKind) {
             rig.driver.wait(Some(Duration::from_millis(1))).unwrap();
             rig.poll();
         }
-        let before = rig.counters.syscalls.value();
-        for _ in 0..5 {
-            rig.driver.wait(Some(Duration::from_millis(10))).unwrap();
-            assert!(rig.poll().is_empty());
-        }
-        let calls = rig.counters.syscalls.value() - before;
-        assert!(calls <= 10, "{calls} system calls while nothing happens");
+        rig.assert_waits();
         let frame = rig.frame(&pattern(1, 100), (HERE, 9).into());
         rig.driver.send(served.senders[0], frame);
         rig.driver.flush();
@@ -320,24 +292,7 @@ fn moving_frames_allocates_nothing(kind: DriverKind) {
         });
         let mut data = [&MAC.0[..], &[2, 0, 0, 0, 0, 8, 8, 0, 0x45, 0]].concat();
         data.extend(pattern(1, 1_000));
-        let mut batch = Batch::new();
-        let mut round = |rig: &mut Rig| {
-            for _ in 0..48 {
-                let frame = rig.frame(&data, (HERE, 9).into());
-                rig.driver.send(out, frame);
-            }
-            rig.driver.flush();
-            rig.driver.wait(Some(Duration::from_secs(1))).unwrap();
-            rig.driver.receive(&mut batch);
-            batch.drain().filter(|frame| frame.data() == data).count()
-        };
-        for _ in 0..10 {
-            round(&mut rig);
-        }
-        let before = allocations();
-        let arrived: usize = (0..100).map(|_| round(&mut rig)).sum();
-        assert_eq!(allocations() - before, 0);
-        assert!(arrived > 2_000, "{arrived} frames arrived");
+        assert_moves_without(&mut rig, out, &data);
         assert!(served.received(0) + served.received(1) > 2_000);
     });
 }

@@ -114,6 +114,29 @@ impl Rig {
         frames
     }
 
+    /// The next frame that the kernel did not make by itself: none other comes with it.
+    pub(crate) fn next_of(&mut self, is_ours: impl Fn(&Frame) -> bool) -> Frame {
+        loop {
+            let mut frames = self.next();
+            frames.retain(&is_ours);
+            if let Some(frame) = frames.pop() {
+                assert!(frames.is_empty(), "more than one packet");
+                return frame;
+            }
+        }
+    }
+
+    /// Fails unless it waits as long as it is told, and does little besides.
+    pub(crate) fn assert_waits(&mut self) {
+        let before = self.counters.syscalls.value();
+        for _ in 0..5 {
+            self.driver.wait(Some(Duration::from_millis(10))).unwrap();
+            assert!(self.poll().is_empty());
+        }
+        let calls = self.counters.syscalls.value() - before;
+        assert!(calls <= 10, "{calls} system calls while nothing happens");
+    }
+
     /// Waits until `count` frames were sent or dropped: io_uring may report a
     /// refusal only when the driver enters the kernel again.
     pub(crate) fn settle(&mut self, count: u64) {

@@ -1,8 +1,7 @@
 //! Packets through TUN devices, in a network namespace of the test's own.
 
 use std::io::Read;
-use std::net::{SocketAddr, UdpSocket};
-use std::os::fd::AsFd;
+use std::net::UdpSocket;
 use std::time::Duration;
 
 use ringlay_dataplane::driver::{DriverKind, QueueId};
@@ -11,11 +10,11 @@ use ringlay_dataplane::frame::{Frame, Gso, Ingress};
 use ringlay_dataplane::id::PortId;
 use ringlay_dataplane::mempool::HEADROOM;
 use ringlay_dataplane::port::tun::TunOffloads;
-use ringlay_dataplane::sys::mmsg::SendArray;
 use ringlay_dataplane::sys::{link, netns};
 use socket2::{Domain, Socket, Type};
 
 use crate::rig::{FRAMES, HERE, Rig, THERE, pattern, port, sizes, tun_device};
+use crate::train::{Train, connected};
 
 /// IPv4 and UDP headers.
 const HEADERS: usize = 28;
@@ -35,12 +34,7 @@ fn in_namespace(test: impl FnOnce() + Send) {
 
 /// A socket of the host whose datagrams to [`THERE`] leave by the device.
 fn host_socket() -> UdpSocket {
-    let socket = UdpSocket::bind((HERE, 0)).unwrap();
-    socket
-        .set_read_timeout(Some(Duration::from_secs(10)))
-        .unwrap();
-    socket.connect((THERE, 9)).unwrap();
-    socket
+    connected(HERE, THERE)
 }
 
 /// Whether it is one of the test's packets and no noise of the kernel's.
@@ -59,13 +53,7 @@ fn reflect(frame: &mut Frame) {
 }
 
 fn next_packet(rig: &mut Rig) -> Frame {
-    loop {
-        let mut packets: Vec<_> = rig.next().into_iter().filter(is_ours).collect();
-        if let Some(packet) = packets.pop() {
-            assert!(packets.is_empty(), "more than one packet");
-            return packet;
-        }
-    }
+    rig.next_of(is_ours)
 }
 
 fn every_size_passes_both_ways(kind: DriverKind) {
@@ -112,24 +100,13 @@ fn super_frames_pass_both_ways(kind: DriverKind) {
         assert_eq!(device.offloads, wanted, "refused: {:?}", device.refused);
         let (queue, _) = rig.attach(port(7, &mut device));
         let socket = host_socket();
-        let data = pattern(3, 43 * 1_400 + 100);
-        let mut train = rig.frame(&data, SocketAddr::from((THERE, 9)));
-        train.meta.segment_size = 1_400;
-        SendArray::new(1).send(socket.as_fd(), &[train]).unwrap();
+        let train = Train::send(&rig, &socket, THERE);
         let mut packet = next_packet(&mut rig);
-        assert_eq!(&packet.data()[HEADERS..], data);
-        let offload = packet.meta.offload;
-        assert_eq!((offload.gso, offload.gso_size), (Gso::UdpL4, 1_400));
-        assert!(offload.needs_checksum);
-        assert_eq!((offload.csum_start, offload.csum_offset), (20, 6));
+        train.assert_whole(&packet, HEADERS);
         reflect(&mut packet);
         rig.driver.send(queue, packet);
         rig.driver.flush();
-        let mut buffer = [0; 2_000];
-        for segment in data.chunks(1_400) {
-            let len = socket.recv(&mut buffer).unwrap();
-            assert_eq!(&buffer[..len], segment);
-        }
+        train.assert_cut(&socket);
     });
 }
 
@@ -191,13 +168,7 @@ fn a_deleted_device_is_quiet_and_refuses_packets(kind: DriverKind) {
             rig.driver.wait(Some(Duration::from_millis(1))).unwrap();
             assert!(rig.poll().iter().all(|frame| !is_ours(frame)));
         }
-        let before = rig.counters.syscalls.value();
-        for _ in 0..5 {
-            rig.driver.wait(Some(Duration::from_millis(10))).unwrap();
-            assert!(rig.poll().is_empty());
-        }
-        let calls = rig.counters.syscalls.value() - before;
-        assert!(calls <= 10, "{calls} system calls while nothing happens");
+        rig.assert_waits();
         for _ in 0..3 {
             let frame = rig.pool.copy_of(&[0x45; 100]).unwrap();
             rig.driver.send(queue, frame);
