@@ -61,7 +61,7 @@ fn frame(message: &impl Message) -> Bytes {
     let mut bytes = BytesMut::with_capacity(PREFIX_LEN + len);
     bytes.put_u8(0);
     bytes.put_u32(len as u32); // attachments by the million would fit
-    bytes.put_slice(&message.encode_to_vec());
+    message.encode(&mut bytes).expect("it grows as it must");
     bytes.freeze()
 }
 
