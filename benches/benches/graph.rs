@@ -19,7 +19,7 @@ use ringlay_dataplane::mempool::Mempool;
 use ringlay_dataplane::node::{Context, Graph, Output};
 use ringlay_dataplane::tables::{Fib, Network, NextHop, Port, Tables, Tunnel};
 use ringlay_encap::template::{Inner, Template};
-use ringlay_encap::{DscpPolicy, EtherType, GreKey, MacAddr, TunnelKey, UdpChecksum, Vni};
+use ringlay_encap::{EtherType, GreKey, MacAddr, TunnelKey, UdpChecksum, Vni};
 
 const OURS: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 const THEIRS: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2));
@@ -73,21 +73,12 @@ fn tables(key: TunnelKey, inner: Inner) -> Tables {
     };
     tables.insert_underlay(UnderlayId(0), endpoint);
     let network = Network {
-        underlay: UnderlayId(0),
-        port: udp_port,
-        key,
         mac: OUR_MAC,
-        shared_mac: None,
-        ttl: None,
-        dscp: DscpPolicy::default(),
-        encap_limit: None,
-        accept_unknown_vteps: false,
         vteps: vec![THEIRS],
         mtu: 1450,
-        mss_clamp: false,
-        fragment: false,
         addresses: vec![INSIDE],
         fib,
+        ..Network::new(UnderlayId(0), key)
     };
     tables.insert_network(NETWORK, network);
     tables.insert_port(PortId(0), Port { network: NETWORK });

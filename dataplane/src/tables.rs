@@ -154,6 +154,29 @@ impl Tunnel {
 }
 
 impl Network {
+    /// A network by this key at a local tunnel endpoint, with the usual port of its encapsulation: it
+    /// has no MAC address, far end, address of its own or route yet, lets packets be as long as they
+    /// are, and does nothing that it need not do.
+    pub fn new(underlay: UnderlayId, key: TunnelKey) -> Self {
+        Self {
+            underlay,
+            port: key.encapsulation().udp_port().unwrap_or(0),
+            key,
+            mac: MacAddr::ZERO,
+            shared_mac: None,
+            mtu: usize::MAX,
+            mss_clamp: false,
+            fragment: false,
+            ttl: None,
+            dscp: DscpPolicy::default(),
+            encap_limit: None,
+            accept_unknown_vteps: false,
+            vteps: Vec::new(),
+            addresses: Vec::new(),
+            fib: Fib::default(),
+        }
+    }
+
     /// Whether `address` is a VTEP of this network.
     #[inline]
     pub fn knows_vtep(&self, address: IpAddr) -> bool {

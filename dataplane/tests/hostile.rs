@@ -24,7 +24,7 @@ use ringlay_dataplane::tables::{
     Bridge, FdbEntry, Fib, Link, Network, NextHop, Place, Port, Tables, Tunnel,
 };
 use ringlay_encap::template::{Inner, Template};
-use ringlay_encap::{DscpPolicy, Encapsulation, GreKey, MacAddr, TunnelKey, UdpChecksum, Vni};
+use ringlay_encap::{Encapsulation, GreKey, MacAddr, TunnelKey, UdpChecksum, Vni};
 
 /// Frames by each encapsulation.
 const FRAMES: usize = 60_000;
@@ -214,21 +214,15 @@ fn tables() -> Tables {
         let mut kinds = Encapsulation::ALL.iter();
         let kind = kinds.position(|kind| *kind == key.encapsulation());
         let network = Network {
-            underlay: UnderlayId(kind.unwrap() as u16),
-            port: key.encapsulation().udp_port().unwrap_or(0),
-            key,
             mac: MacAddr([2, 0, 0, 0, subnet, 0x0b]),
-            shared_mac: None,
             mtu: 1450,
             mss_clamp: true,
             fragment: true,
-            ttl: None,
-            dscp: DscpPolicy::default(),
-            encap_limit: None,
             accept_unknown_vteps: true,
             vteps: vec![remote],
             addresses: vec!["10.42.0.1".parse().unwrap(), "fd42::1".parse().unwrap()],
             fib,
+            ..Network::new(UnderlayId(kind.unwrap() as u16), key)
         };
         tables.insert_network(NetworkId(id), network);
     }

@@ -23,7 +23,7 @@ use ringlay_dataplane::tables::{
     Bridge, FdbEntry, Fib, Link, Network, NextHop, Place, Port, Tables, Tunnel,
 };
 use ringlay_encap::template::{Inner, Template};
-use ringlay_encap::{DscpPolicy, Encapsulation, Ipv4Packet, MacAddr, TunnelKey, UdpChecksum, Vni};
+use ringlay_encap::{Encapsulation, Ipv4Packet, MacAddr, TunnelKey, UdpChecksum, Vni};
 
 use self::counting::allocations;
 
@@ -48,21 +48,14 @@ fn tables() -> Tables {
     fib.v4.insert("10.42.5.0/24".parse().unwrap(), direct);
     fib.v4.insert("10.42.6.0/24".parse().unwrap(), off_link);
     let network = Network {
-        underlay: UnderlayId(0),
-        port: 4789,
-        key: TunnelKey::Vxlan(vni),
         mac: OUR_MAC,
-        shared_mac: None,
         mtu: 1450,
         mss_clamp: true,
         fragment: true,
-        ttl: None,
-        dscp: DscpPolicy::default(),
-        encap_limit: None,
-        accept_unknown_vteps: false,
         vteps: vec![vtep],
         addresses: vec!["10.42.1.1".parse().unwrap()],
         fib,
+        ..Network::new(UnderlayId(0), TunnelKey::Vxlan(vni))
     };
     let builder = Template::builder("192.168.77.1".parse().unwrap(), vtep);
     let template = builder.vxlan(vni, PEER_MAC, OUR_MAC).unwrap();

@@ -23,7 +23,7 @@ use ringlay_dataplane::stats::{Stats, WorkerStats};
 use ringlay_dataplane::sys::netns;
 use ringlay_dataplane::tables::{Fib, Network, NextHop, Port, Tables, Tunnel};
 use ringlay_encap::template::Template;
-use ringlay_encap::{DscpPolicy, Encapsulation, MacAddr, TunnelKey, UdpChecksum, Vni};
+use ringlay_encap::{Encapsulation, MacAddr, TunnelKey, UdpChecksum, Vni};
 
 use crate::ip::ip;
 
@@ -47,21 +47,12 @@ fn tables(resolved: bool, routed: bool) -> Tables {
         fib.v4.insert("10.42.2.0/24".parse().unwrap(), peer);
     }
     let network = Network {
-        underlay: UnderlayId(0),
-        port: VXLAN_PORT,
-        key: TunnelKey::Vxlan(vni),
         mac: OUR_MAC,
-        shared_mac: None,
         mtu: 1450,
-        mss_clamp: false,
-        fragment: false,
-        ttl: None,
-        dscp: DscpPolicy::default(),
-        encap_limit: None,
-        accept_unknown_vteps: false,
         vteps: vec![IpAddr::V4(PEER_VTEP)],
         addresses: vec!["10.42.1.1".parse().unwrap()],
         fib,
+        ..Network::new(UnderlayId(0), TunnelKey::Vxlan(vni))
     };
     let endpoint = Endpoint {
         checksum: UdpChecksum::On,

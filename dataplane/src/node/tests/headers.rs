@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU8;
 
-use ringlay_encap::{Dscp, EcnMode, TtlPolicy};
+use ringlay_encap::{Dscp, DscpPolicy, EcnMode, TtlPolicy};
 
 use super::super_frames::{bytes, super_frame, tcp};
 use super::*;

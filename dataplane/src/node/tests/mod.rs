@@ -28,7 +28,7 @@ use crossbeam::channel::{Receiver, Sender, unbounded};
 use crossbeam::utils::CachePadded;
 use etherparse::PacketBuilder;
 use ringlay_encap::template::Template;
-use ringlay_encap::{DscpPolicy, Encapsulation, MacAddr, TunnelKey, UdpChecksum, Vni};
+use ringlay_encap::{Encapsulation, MacAddr, TunnelKey, UdpChecksum, Vni};
 use ringlay_lpm::Prefix;
 
 use super::{Context, Graph, Output};
@@ -78,21 +78,12 @@ fn tables() -> Tables {
     fib.v6.insert("fd42:1::/64".parse().unwrap(), port);
     fib.v6.insert("fd42:2::/64".parse().unwrap(), peer);
     let network = Network {
-        underlay: UNDERLAY,
-        port: 4789,
-        key: TunnelKey::Vxlan(Vni::new(VNI).unwrap()),
         mac: OUR_MAC,
-        shared_mac: None,
         mtu: MTU,
-        mss_clamp: false,
-        fragment: false,
-        ttl: None,
-        dscp: DscpPolicy::default(),
-        encap_limit: None,
-        accept_unknown_vteps: false,
         vteps: vec![IpAddr::V4(PEER_VTEP), IpAddr::V4(STRANGER_VTEP)],
         addresses: vec!["10.42.1.1".parse().unwrap(), "fd42:1::1".parse().unwrap()],
         fib,
+        ..Network::new(UNDERLAY, TunnelKey::Vxlan(Vni::new(VNI).unwrap()))
     };
     tables.insert_underlay(UNDERLAY, endpoint(Encapsulation::Vxlan));
     tables.insert_network(NET, network);
