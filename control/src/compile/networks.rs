@@ -9,9 +9,9 @@ use std::{
 use ringlay_dataplane::{
     endpoint::Endpoint,
     id::{NetworkId, UnderlayId},
-    tables::{self, Fib},
+    tables,
 };
-use ringlay_encap::{DscpPolicy, EcnMode, Encapsulation, MacAddr, TtlPolicy, UdpChecksum};
+use ringlay_encap::{EcnMode, Encapsulation, MacAddr, TtlPolicy, UdpChecksum};
 
 use super::{
     Compiler, Environment,
@@ -110,23 +110,7 @@ impl Compiler {
                 ecn: network.headers.ecn,
                 checksum: network.headers.udp_checksum,
                 bridge: None,
-                table: tables::Network {
-                    underlay,
-                    key,
-                    port,
-                    mac: MacAddr::ZERO,
-                    shared_mac: None,
-                    mtu: usize::MAX,
-                    mss_clamp: false,
-                    fragment: false,
-                    ttl: None,
-                    dscp: DscpPolicy::default(),
-                    encap_limit: None,
-                    accept_unknown_vteps: false,
-                    vteps: Vec::new(),
-                    addresses: Vec::new(),
-                    fib: Fib::default(),
-                },
+                table: tables::Network::new(underlay, key),
             });
         let before = known.then(|| entry.carrier());
         entry.inner = network.encap.inner();
