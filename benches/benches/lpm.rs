@@ -21,18 +21,14 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use prefix_trie::PrefixMap;
 use ringlay_benches::addresses::{announced, anywhere, hot};
 use ringlay_benches::routes::Route;
+use ringlay_benches::sized;
 use ringlay_lpm::{Prefix, Table};
 
 use contender::{BURST, Contender, answers};
 
-/// Routes in a table. The largest are for measuring: without optimisation they take a minute, and
-/// run through nothing that the others do not.
-const SIZES: &[usize] = if cfg!(debug_assertions) {
-    &[10, 1_000, 100_000]
-} else {
-    &[10, 1_000, 100_000, 1_000_000]
-};
-const ADDRESSES: usize = 1 << 16;
+/// Routes in a table.
+const SIZES: [usize; 4] = [10, 1_000, sized(100_000, 5_000), sized(1_000_000, 10_000)];
+const ADDRESSES: usize = sized(1 << 16, 1 << 12);
 const UPDATES: usize = 1_000;
 
 /// An address family with the network type `prefix-trie` takes for it.
@@ -56,7 +52,7 @@ fn peer<A: Family>(routes: &[Route<A>]) -> PrefixMap<A::Net, u32> {
 }
 
 fn bench_lookup<A: Family>(criterion: &mut Criterion) {
-    for &size in SIZES {
+    for size in SIZES {
         let routes = A::routes(size);
         let contenders = A::contenders(&routes);
         let patterns = [
@@ -111,7 +107,7 @@ fn chained<A: Family>(
 
 /// Takes out and puts back routes that are there: the whole table stays as it is.
 fn bench_update<A: Family>(criterion: &mut Criterion) {
-    for &size in SIZES {
+    for size in SIZES {
         let routes = A::routes(size);
         let changed = &routes[..size.min(UPDATES)];
         let mut group = criterion.benchmark_group(format!("{}/update", A::NAME));
@@ -154,7 +150,7 @@ fn replace<A: Family>(
 fn bench_build<A: Family>(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group(format!("{}/build", A::NAME));
     group.sample_size(10);
-    for &size in SIZES {
+    for size in SIZES {
         let routes = A::routes(size);
         group.throughput(Throughput::Elements(size as u64));
         group.bench_function(BenchmarkId::new("table", size), |bencher| {

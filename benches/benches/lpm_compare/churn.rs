@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use ringlay_benches::addresses::announced;
 use ringlay_benches::routes::Route;
+use ringlay_benches::sized;
 use ringlay_lpm::Table;
 
 use crate::contender::{BURST, Family};
@@ -20,7 +21,7 @@ const RATE: f64 = 1e6;
 /// Updates between two snapshots.
 const BATCHES: [usize; 2] = [1_000, 10_000];
 
-const ROUND: Duration = Duration::from_millis(500);
+const ROUND: Duration = Duration::from_millis(sized(500, 20) as u64);
 
 /// A table on its way to readers: the protocol of the data plane's publisher.
 struct Published<A, V> {

@@ -9,6 +9,7 @@ use prefix_trie::PrefixMap;
 use ringlay_benches::addresses::Draw;
 use ringlay_benches::dir24::Dir24;
 use ringlay_benches::routes::{Route, ipv4_routes, ipv6_routes};
+use ringlay_benches::sized;
 use ringlay_lpm::{Prefix, Table};
 
 /// Addresses handed over at once, as many as `dpdk-test-fib` does.
@@ -104,7 +105,7 @@ pub(crate) trait Family: Draw {
 
 impl Family for Ipv4Addr {
     const NAME: &str = "ipv4";
-    const ROUTES: usize = 1_000_000;
+    const ROUTES: usize = sized(1_000_000, 10_000);
 
     fn routes(count: usize) -> Vec<Route<Self>> {
         ipv4_routes(count)
@@ -131,7 +132,7 @@ impl Family for Ipv4Addr {
 
 impl Family for Ipv6Addr {
     const NAME: &str = "ipv6";
-    const ROUTES: usize = 250_000;
+    const ROUTES: usize = sized(250_000, 10_000);
 
     fn routes(count: usize) -> Vec<Route<Self>> {
         ipv6_routes(count)

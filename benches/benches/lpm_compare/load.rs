@@ -8,6 +8,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use ringlay_benches::routes::Route;
+use ringlay_benches::sized;
 use ringlay_lpm::Table;
 
 use crate::contender::Family;
@@ -61,7 +62,7 @@ fn millis<T>(build: impl FnOnce() -> T) -> f64 {
 /// Removes random routes and puts them back with another value; takes a snapshot after each
 /// `batch`, while the one before is alive.
 fn rate<A: Family>(table: &mut Table<A, u32>, routes: &[Route<A>], batch: usize) -> f64 {
-    const UPDATES: usize = 200_000;
+    const UPDATES: usize = sized(200_000, 20_000);
     let mut published = table.clone();
     let start = Instant::now();
     let mut done = 0;

@@ -4,6 +4,7 @@ use std::hint::black_box;
 
 use ringlay_benches::addresses::{announced, anywhere, hot};
 use ringlay_benches::routes::Route;
+use ringlay_benches::sized;
 use ringlay_dataplane::sys::tsc;
 use ringlay_lpm::Table;
 
@@ -13,7 +14,7 @@ use crate::plot::{Bar, Chart};
 use crate::stats::{median, mib};
 
 /// Addresses looked up in a round: as many as `dpdk-test-fib` is given.
-const ADDRESSES: usize = 1 << 20;
+const ADDRESSES: usize = sized(1 << 20, 1 << 14);
 
 /// Every structure gives the same answers.
 pub(crate) fn agree<A: Family>(count: usize) {
@@ -72,7 +73,7 @@ pub(crate) fn sizes<A: Family>(rounds: usize) {
         "{:>10} {:>8} {:>8} {:>10} {:>12}",
         "routes", "batch", "single", "dependent", "memory KiB"
     );
-    for count in [10, 1_000, 100_000, 1_000_000] {
+    for count in [10, 1_000, sized(100_000, 5_000), sized(1_000_000, 10_000)] {
         let routes = A::routes(count);
         let table: Table<A, u32> = routes.iter().copied().collect();
         let contenders = ours(&routes);

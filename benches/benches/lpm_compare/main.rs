@@ -4,7 +4,8 @@
 //!
 //! Options: `--dpdk COMMAND` (a `dpdk-test-fib`), `--rounds N`, `--svg FILE`, `--only ipv4|ipv6`, `--updates`
 //! (no lookups).
-//! As a test (`--test`) it compares answers in small tables, and measures nothing.
+//! With `--test` it compares answers in small tables, and measures nothing. Without optimisation, as
+//! `cargo test` runs it, it does all of this with small tables.
 
 #![allow(clippy::unwrap_used, reason = "a measurement may fail loudly")]
 
@@ -19,6 +20,8 @@ mod stats;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
+
+use ringlay_benches::sized;
 
 use contender::Family;
 
@@ -36,7 +39,7 @@ impl Options {
     fn parse(mut args: impl Iterator<Item = String>) -> Self {
         let mut options = Self {
             dpdk: None,
-            rounds: 5,
+            rounds: sized(5, 1),
             svg: None,
             only: None,
             updates: false,
