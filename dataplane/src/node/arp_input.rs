@@ -7,13 +7,19 @@ use ringlay_encap::EtherType;
 use ringlay_encap::arp::{self, ArpOperation, ArpRepr};
 use ringlay_encap::eth::{self, EthernetRepr};
 
+use super::hold::Hold;
 use super::side::{Side, Told};
 use super::{Context, Edges};
 use crate::batch::Batch;
 use crate::drop_reason::DropReason;
 use crate::frame::Frame;
 
-pub(super) fn process(input: &mut Batch, edges: &mut Edges, context: &Context<'_>) {
+pub(super) fn process(
+    input: &mut Batch,
+    edges: &mut Edges,
+    context: &Context<'_>,
+    held: &mut Hold,
+) {
     for mut frame in input.drain() {
         let Ok(request) = ArpRepr::parse(frame.data()) else {
             context.discard(frame, DropReason::ArpMalformed);
@@ -36,10 +42,10 @@ pub(super) fn process(input: &mut Batch, edges: &mut Edges, context: &Context<'_
             answered: request.operation == ArpOperation::Reply,
             to_us,
         };
-        side.learn(&frame, &told, context);
+        let awaited = side.learn(&frame, &told, context);
         if to_us {
             write_reply(&mut frame, &side, &request);
-            side.reply(frame, edges, context);
+            side.reply(frame, awaited, held, edges, context);
         }
     }
 }

@@ -1,11 +1,13 @@
 //! Keeps packets for tunnels whose far end's MAC address is being resolved, so
 //! that the first packets of a conversation are not lost. For hosts on Ethernet ports
-//! `hold_host` does the same, in the same place.
+//! `hold_host` does the same, in the same place, where answers to those hosts wait, too, that have
+//! moved to another MAC address.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use ringlay_encap::MacAddr;
 use ringlay_encap::ipv4::Ipv4Packet;
 use ringlay_encap::ipv6::Ipv6Packet;
 
@@ -40,6 +42,8 @@ pub(super) enum Awaited {
     FarEnd(TunnelId),
     /// That of a host on an Ethernet port.
     Host(PortId, IpAddr),
+    /// That such a host has now, in the place of the one that it had.
+    Moved(PortId, IpAddr, MacAddr),
 }
 
 impl Awaited {
@@ -50,6 +54,10 @@ impl Awaited {
             Self::Host(port, host) => tables
                 .link(port)
                 .is_some_and(|link| link.neighbours.mac(host).is_none()),
+            Self::Moved(port, host, mac) => tables
+                .link(port)
+                .and_then(|link| link.neighbours.mac(host))
+                .is_some_and(|known| known != mac),
         }
     }
 }
@@ -82,6 +90,22 @@ impl Hold {
         });
     }
 
+    /// Keeps an answer to a host until the tables know the host by the MAC address that it asked from:
+    /// what it sends after that is answered to this one. Without room it goes at once.
+    pub(super) fn keep_answer(
+        &mut self,
+        frame: Frame,
+        awaited: Awaited,
+        edges: &mut Edges,
+        context: &Context<'_>,
+    ) {
+        if self.frames.len() == BATCH_SIZE {
+            edges.leave_by_port(frame, context);
+        } else {
+            self.keep(frame, awaited, context);
+        }
+    }
+
     /// Lets the packets go on whose far end or host is resolved, or gone. The others keep their
     /// place and their deadline.
     pub(super) fn release(&mut self, tables: &Tables, edges: &mut Edges) {
@@ -96,6 +120,7 @@ impl Hold {
             let edge = match waiting.awaited {
                 Awaited::FarEnd(_) => &mut edges.tunnel_encap,
                 Awaited::Host(..) => &mut edges.ether_output,
+                Awaited::Moved(..) => &mut edges.port_output,
             };
             put(edge, waiting.frame);
         }
@@ -106,12 +131,15 @@ impl Hold {
         self.frames.drain(..).map(|waiting| waiting.frame)
     }
 
-    /// Refuses the packets whose time is over.
+    /// Refuses the packets whose time is over, and lets answers go.
     pub(super) fn expire(&mut self, now: Instant, edges: &mut Edges) {
         while self.deadline().is_some_and(|deadline| deadline <= now)
             && let Some(waiting) = self.frames.pop_front()
         {
-            edges.refuse(waiting.frame, DropReason::NeighbourUnresolved);
+            match waiting.awaited {
+                Awaited::Moved(..) => put(&mut edges.port_output, waiting.frame),
+                _ => edges.refuse(waiting.frame, DropReason::NeighbourUnresolved),
+            }
         }
     }
 }

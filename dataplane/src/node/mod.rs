@@ -412,8 +412,8 @@ impl Graph {
             &mut self.idents,
             self.hash_seed
         );
-        run!(arp_input);
-        run!(ndisc_input);
+        run!(arp_input, &mut self.held);
+        run!(ndisc_input, &mut self.held);
         run!(probe_input);
         run!(ip_input, self.hash_seed);
         run!(mss_clamp);

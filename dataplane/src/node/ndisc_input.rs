@@ -8,6 +8,7 @@ use ringlay_encap::ipv6::{self, Ipv6Packet, Ipv6Repr};
 use ringlay_encap::ndisc::{self, NeighbourAdvert, NeighbourSolicit};
 use ringlay_encap::{EtherType, IpProtocol, MacAddr};
 
+use super::hold::{Awaited, Hold};
 use super::side::{Side, Told};
 use super::{Context, Edges};
 use crate::batch::Batch;
@@ -26,7 +27,12 @@ enum Message {
     Advert(NeighbourAdvert),
 }
 
-pub(super) fn process(input: &mut Batch, edges: &mut Edges, context: &Context<'_>) {
+pub(super) fn process(
+    input: &mut Batch,
+    edges: &mut Edges,
+    context: &Context<'_>,
+    held: &mut Hold,
+) {
     for mut frame in input.drain() {
         let Some(message) = parse(frame.data()) else {
             context.discard(frame, DropReason::NdiscMalformed);
@@ -49,9 +55,9 @@ pub(super) fn process(input: &mut Batch, edges: &mut Edges, context: &Context<'_
                 let target = IpAddr::V6(solicit.target);
                 let to_us = side.answers_for(context.tables, target, source.into());
                 let heard = (source, solicit.source_mac);
-                learn(&frame, &side, heard, (false, to_us), context);
+                let awaited = learn(&frame, &side, heard, (false, to_us), context);
                 if to_us && answer(&mut frame, &side, source, &solicit) {
-                    side.reply(frame, edges, context);
+                    side.reply(frame, awaited, held, edges, context);
                 }
             }
         }
@@ -73,16 +79,14 @@ fn learn(
     (address, mac): (Ipv6Addr, Option<MacAddr>),
     (answered, to_us): (bool, bool),
     context: &Context<'_>,
-) {
-    if let Some(mac) = mac {
-        let told = Told {
-            address: IpAddr::V6(address),
-            mac,
-            answered,
-            to_us,
-        };
-        side.learn(frame, &told, context);
-    }
+) -> Option<Awaited> {
+    let told = Told {
+        address: IpAddr::V6(address),
+        mac: mac?,
+        answered,
+        to_us,
+    };
+    side.learn(frame, &told, context)
 }
 
 /// Turns a solicitation into the advertisement that answers it. A probe for a duplicate of an

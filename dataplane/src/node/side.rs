@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use ringlay_encap::{EtherType, MacAddr};
 
+use super::hold::{Awaited, Hold};
 use super::{Context, Edges, answers_for, decap, frame_output, way_to};
 use crate::drop_reason::DropReason;
 use crate::event::Event;
@@ -81,8 +82,14 @@ impl<'a> Side<'a> {
         }
     }
 
-    /// Passes on what a neighbour said, if it may be believed and is of use.
-    pub(super) fn learn(&self, frame: &Frame, told: &Told, context: &Context<'_>) {
+    /// Passes on what a neighbour said, if it may be believed and is of use. Returns what an answer
+    /// has to wait for.
+    pub(super) fn learn(
+        &self,
+        frame: &Frame,
+        told: &Told,
+        context: &Context<'_>,
+    ) -> Option<Awaited> {
         let &Told {
             address,
             mac,
@@ -100,25 +107,37 @@ impl<'a> Side<'a> {
                         answered,
                     });
                 }
+                None
             }
             &Self::Port { id: port, link, .. } => {
                 let known = link.neighbours.mac(address);
-                let news = answered || to_us || known.is_some_and(|known| known != mac);
+                let moved = known.is_some_and(|known| known != mac);
+                let news = answered || to_us || moved;
                 let credible = mac.is_unicast() && mac != link.mac && !self.owns(address);
-                if news && credible && !address.is_unspecified() {
-                    context.report(Event::HostHeard {
-                        port,
-                        address,
-                        mac,
-                        answered,
-                    });
+                if !news || !credible || address.is_unspecified() {
+                    return None;
                 }
+                context.report(Event::HostHeard {
+                    port,
+                    address,
+                    mac,
+                    answered,
+                });
+                moved.then_some(Awaited::Moved(port, address, mac))
             }
         }
     }
 
-    /// Sends an Ethernet frame back to where `frame` came from, whose data it is.
-    pub(super) fn reply(&self, mut frame: Frame, edges: &mut Edges, context: &Context<'_>) {
+    /// Sends an Ethernet frame back to where `frame` came from, whose data it is, after what it has to
+    /// wait for.
+    pub(super) fn reply(
+        &self,
+        mut frame: Frame,
+        awaited: Option<Awaited>,
+        held: &mut Hold,
+        edges: &mut Edges,
+        context: &Context<'_>,
+    ) {
         context.counters.originated.add(1);
         frame.meta.ingress = Ingress::Node;
         frame.meta.offload = Offload::default();
@@ -130,7 +149,10 @@ impl<'a> Side<'a> {
             }
             Self::Port { id, .. } => {
                 frame.meta.egress = *id;
-                edges.leave_by_port(frame, context);
+                match awaited {
+                    Some(awaited) => held.keep_answer(frame, awaited, edges, context),
+                    None => edges.leave_by_port(frame, context),
+                }
             }
         }
     }

@@ -1,5 +1,7 @@
 //! Ethernet ports: frames in and out, who is asked and answered there, and what is dropped.
 
+mod moved;
+
 use etherparse::{Ethernet2Header, Icmpv4Header, Icmpv6Header, Ipv4Header, Ipv6Header};
 use ringlay_encap::ipv4::Ipv4Packet;
 
