@@ -16,13 +16,7 @@ const DRIVERS: [&str; 3] = ["udp", "tunnel-gso", "af_xdp"];
 const INNER: [[&str; 2]; 2] = [["10.42.1.1", "10.42.2.1"], ["fd42:1::1", "fd42:2::1"]];
 
 fn node(pair: &Pair, underlay: Underlay, driver: &str, checksum: &str) -> Node {
-    let config = NodeConfig {
-        driver: "io_uring",
-        underlay,
-        mac: None,
-        peer_mac: None,
-        via: None,
-    };
+    let config = NodeConfig::new("io_uring", underlay);
     let network = format!("vni = {VNI}\nudp_checksum = \"{checksum}\"");
     let node = Node::start_network(pair, &config, driver, &network);
     assert_eq!(node.query("show node")["underlay_driver"], driver);

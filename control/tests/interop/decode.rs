@@ -49,11 +49,8 @@ fn frames_are_clean(underlay: Underlay, driver: &'static str) {
 fn record(pair: &Pair, underlay: Underlay, driver: &'static str) -> PathBuf {
     kernel_peer::start(pair, underlay, Style::OnLink);
     let config = NodeConfig {
-        driver,
-        underlay,
         mac: Some(kernel_peer::NODE_MAC),
-        peer_mac: None,
-        via: None,
+        ..NodeConfig::new(driver, underlay)
     };
     let capture = Capture::start(pair, &pair.node, UNDERLAY_DEVICE, "udp");
     let node = Node::start(pair, &config);

@@ -11,13 +11,7 @@ use crate::support::ping::patiently;
 fn seen(underlay: Underlay, network: &str) -> Vec<u8> {
     let pair = Pair::create();
     kernel_peer::start_with(&pair, underlay, "ttl 5");
-    let config = NodeConfig {
-        driver: "io_uring",
-        underlay,
-        mac: None,
-        peer_mac: None,
-        via: None,
-    };
+    let config = NodeConfig::new("io_uring", underlay);
     let mut seen = Vec::new();
     for driver in ["udp", "tunnel-gso", "af_xdp"] {
         let network = format!("vni = {VNI}\n{network}");

@@ -77,13 +77,7 @@ const GRE_OF_PACKETS: Scenario = Scenario {
 impl Scenario {
     fn talk(&self, underlay: Underlay, driver: &'static str) {
         let pair = Pair::create();
-        let config = NodeConfig {
-            driver,
-            underlay,
-            mac: None,
-            peer_mac: None,
-            via: None,
-        };
+        let config = NodeConfig::new(driver, underlay);
         let filter = format!("host {} and not icmp6 and not arp", underlay.node());
         // What a wire sends is seen by the far end alone.
         let capture = Capture::start(&pair, &pair.peer, UNDERLAY_DEVICE, &filter);

@@ -21,11 +21,9 @@ const WAYS: [Way; 2] = [(Underlay::V4, "udp"), (Underlay::V6, "tunnel-gso")];
 fn node(pair: &Pair, way: Way, preset: &str, peer_mac: Option<&'static str>) -> Node {
     let (underlay, driver) = way;
     let config = NodeConfig {
-        driver: "epoll",
-        underlay,
         mac: Some(kernel_peer::NODE_MAC),
         peer_mac,
-        via: None,
+        ..NodeConfig::new("epoll", underlay)
     };
     Node::start_network(pair, &config, driver, &format!("preset = \"{preset}\""))
 }

@@ -80,11 +80,9 @@ impl Scenario {
         let capture = Capture::start(&pair, &pair.node, UNDERLAY_DEVICE, &filter);
         let scapy = self.start_scapy(&pair, local, remote);
         let config = NodeConfig {
-            driver,
-            underlay,
             mac: self.ethernet.then_some("02:42:00:00:00:01"),
             peer_mac: self.ethernet.then_some("02:42:00:00:00:02"),
-            via: None,
+            ..NodeConfig::new(driver, underlay)
         };
         let node = Node::start_network(&pair, &config, underlay_driver, self.network);
         assert_eq!(node.query("show node")["underlay_driver"], underlay_driver);

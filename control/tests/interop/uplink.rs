@@ -27,13 +27,7 @@ fn talk(underlay: Underlay, driver: &'static str, offloads: Offloads) {
         }
     }
     kernel_peer::start(&pair, underlay, Style::OnLink);
-    let config = NodeConfig {
-        driver,
-        underlay,
-        mac: None,
-        peer_mac: None,
-        via: None,
-    };
+    let config = NodeConfig::new(driver, underlay);
     let node = Node::start_on(&pair, &config, "tunnel-gso");
     assert_eq!(node.query("show node")["underlay_driver"], "tunnel-gso");
     let inner = [
@@ -129,13 +123,7 @@ fn nothing_of_it_stays() {
     };
     let before = settings();
     for end in [Node::kill, Node::stop] {
-        let config = NodeConfig {
-            driver: "epoll",
-            underlay: Underlay::V4,
-            mac: None,
-            peer_mac: None,
-            via: None,
-        };
+        let config = NodeConfig::new("epoll", Underlay::V4);
         let node = Node::start_on(&pair, &config, "tunnel-gso");
         ping(&pair.node, "10.42.2.1".parse().unwrap(), 3);
         assert!(ip(&pair.node, "link show").contains("rluplink0"));

@@ -71,16 +71,11 @@ fn survives_a_million_hostile_frames(driver: &'static str, seed: u64) {
     kernel_peer::start(&pair, underlay, Style::OnLink);
     // With a resolved MAC address a forged answer of the peer could take the peer itself away.
     let peer_mac = Some(kernel_peer::MAC);
-    let node = Node::start(
-        &pair,
-        &NodeConfig {
-            driver,
-            underlay,
-            mac: None,
-            peer_mac,
-            via: None,
-        },
-    );
+    let config = NodeConfig {
+        peer_mac,
+        ..NodeConfig::new(driver, underlay)
+    };
+    let node = Node::start(&pair, &config);
     let [ours, theirs] = ["10.42.1.1", "10.42.2.1"].map(|text| text.parse().unwrap());
     ping(&pair.node, theirs, 3);
     let samples = Samples::record(&pair);

@@ -26,13 +26,7 @@ fn comes_back_after_kills(driver: &'static str) {
     let pair = Pair::create();
     let underlay = Underlay::V4;
     kernel_peer::start(&pair, underlay, Style::OnLink);
-    let config = NodeConfig {
-        driver,
-        underlay,
-        mac: None,
-        peer_mac: None,
-        via: None,
-    };
+    let config = NodeConfig::new(driver, underlay);
     let theirs: IpAddr = "10.42.2.1".parse().unwrap();
     let ours: IpAddr = "10.42.1.1".parse().unwrap();
     let over = AtomicBool::new(false);

@@ -100,11 +100,9 @@ fn each_encapsulation_survives_hostile_packets() {
     let pair = Pair::create();
     kernel_peer::start(&pair, Underlay::V4, Style::OnLink);
     let config = |driver, ethernet: bool| NodeConfig {
-        driver,
-        underlay: Underlay::V4,
         mac: ethernet.then_some(kernel_peer::NODE_MAC),
         peer_mac: ethernet.then_some(kernel_peer::MAC),
-        via: None,
+        ..NodeConfig::new(driver, Underlay::V4)
     };
     let node = Node::start(&pair, &config("epoll", true));
     ping(&pair.node, "10.42.2.1".parse().unwrap(), 3);

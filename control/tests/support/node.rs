@@ -164,6 +164,17 @@ impl Node {
 }
 
 impl NodeConfig {
+    /// Nothing that differs but these.
+    pub(crate) fn new(driver: &'static str, underlay: Underlay) -> Self {
+        Self {
+            driver,
+            underlay,
+            mac: None,
+            peer_mac: None,
+            via: None,
+        }
+    }
+
     fn to_toml(self, socket: &str, underlay_driver: &str, network: &str) -> String {
         let Self {
             driver, underlay, ..
