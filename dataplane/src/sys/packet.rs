@@ -6,6 +6,7 @@ use std::mem;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use super::filter::{self, Instruction};
+use super::sockopt;
 
 /// A socket whose writes are frames for the device with this index, each behind a virtio-net header of
 /// [`crate::sys::virtio::HEADER_LEN`] bytes. It receives nothing, and does not block.
@@ -65,23 +66,9 @@ pub fn spread(sockets: &[OwnedFd]) -> io::Result<()> {
 ///
 /// None that is known: the option is as old as the sockets.
 pub fn take_drops(socket: BorrowedFd<'_>) -> io::Result<u32> {
-    let mut counted = libc::tpacket_stats {
-        tp_packets: 0,
-        tp_drops: 0,
-    };
-    let mut len = size_of::<libc::tpacket_stats>() as libc::socklen_t;
-    // SAFETY: the kernel writes at most `len` bytes, as many as `counted` has, which consists of
-    // integers.
-    let rc = unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_PACKET,
-            libc::PACKET_STATISTICS,
-            (&raw mut counted).cast(),
-            &raw mut len,
-        )
-    };
-    check(rc).map(|()| counted.tp_drops)
+    // `struct tpacket_stats`.
+    let [_packets, drops] = sockopt::read(socket, libc::SOL_PACKET, libc::PACKET_STATISTICS)?;
+    Ok(drops)
 }
 
 /// A filter that refuses all (`ret #0`).
@@ -138,28 +125,13 @@ fn bind(socket: &OwnedFd, device: u32, ethertype: u16) -> io::Result<()> {
 
 /// The number of the group that a socket is in, and more in its upper half.
 fn fanout_group(socket: &OwnedFd) -> io::Result<u32> {
-    let mut group: u32 = 0;
-    let mut len = size_of::<u32>() as libc::socklen_t;
-    // SAFETY: the kernel writes at most `len` bytes, as many as `group` has.
-    let rc = unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_PACKET,
-            libc::PACKET_FANOUT,
-            (&raw mut group).cast(),
-            &raw mut len,
-        )
-    };
-    check(rc).map(|()| group)
+    let [group] = sockopt::read(socket.as_fd(), libc::SOL_PACKET, libc::PACKET_FANOUT)?;
+    Ok(group)
 }
 
 /// Sets an option of the level SOL_PACKET.
 fn set<T>(socket: &OwnedFd, option: libc::c_int, value: &T) -> io::Result<()> {
-    let len = size_of::<T>() as libc::socklen_t;
-    let value = (&raw const *value).cast();
-    // SAFETY: the kernel reads at most `len` bytes of the value, which is borrowed until the end.
-    let rc = unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_PACKET, option, value, len) };
-    check(rc)
+    sockopt::write(socket.as_fd(), libc::SOL_PACKET, option, value)
 }
 
 fn check(rc: libc::c_int) -> io::Result<()> {

@@ -201,7 +201,7 @@ pub fn only_unreachable_v4(socket: BorrowedFd<'_>) -> io::Result<()> {
     /// `ICMP_FILTER` and `ICMP_DEST_UNREACH` of `linux/icmp.h`. Set bits are types to drop.
     const ICMP_FILTER: libc::c_int = 1;
     const UNREACHABLE: u32 = 3;
-    set_bytes(
+    write(
         socket,
         libc::SOL_RAW,
         ICMP_FILTER,
@@ -220,7 +220,7 @@ pub fn only_too_big_v6(socket: BorrowedFd<'_>) -> io::Result<()> {
     const PACKET_TOO_BIG: u32 = 2;
     let mut filter = [0xff; 32];
     filter[..4].copy_from_slice(&(!(1u32 << PACKET_TOO_BIG)).to_ne_bytes());
-    set_bytes(socket, libc::IPPROTO_ICMPV6, ICMPV6_FILTER, &filter)
+    write(socket, libc::IPPROTO_ICMPV6, ICMPV6_FILTER, &filter)
 }
 
 fn set(
@@ -229,25 +229,38 @@ fn set(
     option: libc::c_int,
     value: libc::c_int,
 ) -> io::Result<()> {
-    set_bytes(socket, level, option, &value.to_ne_bytes())
+    write(socket, level, option, &value)
 }
 
-fn set_bytes(
+/// Sets an option to a value, which holds no pointer that the kernel would follow.
+pub(super) fn write<T>(
     socket: BorrowedFd<'_>,
     level: libc::c_int,
     option: libc::c_int,
-    value: &[u8],
+    value: &T,
 ) -> io::Result<()> {
-    // SAFETY: the kernel reads as many bytes at `value` as it is long.
-    let rc = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            level,
-            option,
-            value.as_ptr().cast(),
-            value.len() as libc::socklen_t,
-        )
-    };
+    let len = size_of_val(value) as libc::socklen_t;
+    let (fd, value) = (socket.as_raw_fd(), (&raw const *value).cast());
+    // SAFETY: the kernel reads at most `len` bytes of the value, which is borrowed until the end.
+    let rc = unsafe { libc::setsockopt(fd, level, option, value, len) };
+    check(rc)
+}
+
+/// The value of an option that consists of so many words.
+pub(super) fn read<const N: usize>(
+    socket: BorrowedFd<'_>,
+    level: libc::c_int,
+    option: libc::c_int,
+) -> io::Result<[u32; N]> {
+    let mut words = [0; N];
+    let mut len = size_of_val(&words) as libc::socklen_t;
+    let (fd, value) = (socket.as_raw_fd(), (&raw mut words).cast());
+    // SAFETY: the kernel writes at most `len` bytes, as many as the words have, which may be any.
+    let rc = unsafe { libc::getsockopt(fd, level, option, value, &raw mut len) };
+    check(rc).map(|()| words)
+}
+
+fn check(rc: libc::c_int) -> io::Result<()> {
     if rc == 0 {
         Ok(())
     } else {
