@@ -5,7 +5,8 @@
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::{fmt, fs};
+use std::time::{Duration, Instant};
+use std::{fmt, fs, thread};
 
 use tonic::Status;
 use tonic::transport::Channel;
@@ -34,6 +35,9 @@ pub const PORT: u16 = 4789;
 
 /// Name of the network.
 pub const NETWORK: &str = "demo";
+
+const START_LIMIT: Duration = Duration::from_secs(10);
+const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// What runs a node.
 #[derive(Debug, Clone)]
@@ -136,6 +140,25 @@ impl Node {
             config,
             socket,
         })
+    }
+
+    /// Waits until it answers: its devices are made before.
+    ///
+    /// # Errors
+    /// If it ends, or takes longer than ten seconds.
+    pub fn wait_until_ready(&self) -> Result<(), LabError> {
+        let deadline = Instant::now() + START_LIMIT;
+        while self.stats().is_err() {
+            self.process.check_running()?;
+            if Instant::now() > deadline {
+                return Err(LabError::TimedOut {
+                    what: "the start of the node".into(),
+                    seconds: START_LIMIT.as_secs(),
+                });
+            }
+            thread::sleep(LOOK_INTERVAL);
+        }
+        Ok(())
     }
 
     /// Which drivers it runs and why.

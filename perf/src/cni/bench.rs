@@ -14,9 +14,6 @@ use ringlay_control::lab::topology::{Topology, UnderlayConfig};
 use ringlay_control::lab::workdir::Workdir;
 use serde_json::{Value, json};
 
-/// How long the node may take to start.
-const PATIENCE: Duration = Duration::from_secs(10);
-
 /// Addresses for every container that there may be.
 const SUBNET: &str = "10.42.0.0/16";
 
@@ -65,7 +62,7 @@ impl Bench {
                 )
             },
         )?;
-        wait_until_ready(&node)?;
+        node.wait_until_ready()?;
         let contenders = contenders(ringlay, plugins, &node.socket, workdir.path());
         Ok(Self {
             host: topology.a.namespace,
@@ -169,18 +166,6 @@ fn contenders(ringlay: &Path, plugins: &Path, socket: &Path, workdir: &Path) -> 
     };
     let bridge = json!({ "bridge": "cni0", "isGateway": true });
     [ours, other("bridge", bridge), other("ptp", json!({}))]
-}
-
-fn wait_until_ready(node: &Node) -> Result<(), LabError> {
-    let deadline = Instant::now() + PATIENCE;
-    while let Err(error) = node.mode() {
-        node.process.check_running()?;
-        if Instant::now() > deadline {
-            return Err(error);
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    Ok(())
 }
 
 /// Whether the plugins to compare with are there.

@@ -94,7 +94,7 @@ impl Bench {
             program: program.into(),
             sender_cpus: cpus.senders.clone(),
         };
-        bench.wait_for_device()?;
+        bench.node.wait_until_ready()?;
         let lead_in = || link::add_default_route(DEVICE);
         bench.topology.a.namespace.run(lead_in)??;
         Ok(bench)
@@ -160,22 +160,6 @@ impl Bench {
             drops,
         })
     }
-
-    /// The device is made before the socket answers.
-    fn wait_for_device(&self) -> Result<(), LabError> {
-        let deadline = Instant::now() + START_LIMIT;
-        while self.node.stats().is_err() {
-            self.node.process.check_running()?;
-            if Instant::now() > deadline {
-                return Err(LabError::TimedOut {
-                    what: "the start of the node".into(),
-                    seconds: START_LIMIT.as_secs(),
-                });
-            }
-            thread::sleep(LOOK_INTERVAL);
-        }
-        Ok(())
-    }
 }
 
 fn config_text(args: &RoutesArgs, topology: &Topology, cpus: &Cpus, socket: &Path) -> String {
@@ -207,8 +191,6 @@ mac = "02:00:00:00:00:02"
 
 /// How the names of the node's worker threads begin.
 const WORKER: &str = "ringlay-w";
-const START_LIMIT: Duration = Duration::from_secs(10);
-const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 const WARM_UP: Duration = Duration::from_millis(300);
 
 #[cfg(test)]

@@ -1,8 +1,6 @@
 //! Ringlay as the gateway: a node with one worker, and a full table of routes into its tunnel.
 
 use std::path::Path;
-use std::thread;
-use std::time::Instant;
 
 use ringlay_control::lab::drops::Drops;
 use ringlay_control::lab::ringlay_node::{DEVICE, NETWORK, Node, PORT, VNI};
@@ -11,7 +9,7 @@ use ringlay_control::stages::StageCosts;
 
 use super::super::hosts::{ACCESS_DEVICE, GATEWAY_UNDERLAY, Hosts, INSIDE, OUTSIDE, STATION};
 use super::kernel::BRIDGE;
-use super::{FAR_MAC, LOOK_INTERVAL, OVERLAY_MAC, Ports, START_LIMIT, STATION_MAC, Setting};
+use super::{FAR_MAC, OVERLAY_MAC, Ports, STATION_MAC, Setting};
 use crate::{import, routers};
 
 /// A running node.
@@ -34,7 +32,7 @@ impl RinglayGateway {
             setting.directory,
             text,
         )?;
-        wait_for(&node)?;
+        node.wait_until_ready()?;
         let lead_in = || match ports {
             Ports::TunUdp | Ports::TunXdp => link::add_default_route(DEVICE),
             Ports::TapUdp => bridge::add(BRIDGE, &[ACCESS_DEVICE, DEVICE]),
@@ -88,22 +86,6 @@ impl RinglayGateway {
         }
         Ok(drops)
     }
-}
-
-/// The devices are made before the socket answers.
-fn wait_for(node: &Node) -> Result<(), LabError> {
-    let deadline = Instant::now() + START_LIMIT;
-    while node.stats().is_err() {
-        node.process.check_running()?;
-        if Instant::now() > deadline {
-            return Err(LabError::TimedOut {
-                what: "the start of the node".into(),
-                seconds: START_LIMIT.as_secs(),
-            });
-        }
-        thread::sleep(LOOK_INTERVAL);
-    }
-    Ok(())
 }
 
 fn config_text(setting: &Setting<'_>, ports: Ports, socket: &Path) -> String {
