@@ -1,5 +1,6 @@
 //! What a measurement was made on; printed beside every number.
 
+use std::fmt;
 use std::fs;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -40,6 +41,24 @@ impl Machine {
             is_debug_build: cfg!(debug_assertions),
         })
     }
+
+    /// Writes a line for each reason to doubt what was measured on it.
+    ///
+    /// # Errors
+    /// Those of the formatter.
+    pub fn write_cautions(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_debug_build {
+            writeln!(
+                f,
+                "caution: this is a debug build, much slower than a release build"
+            )?;
+        }
+        if self.background_cores > BUSY {
+            let busy = self.background_cores;
+            writeln!(f, "caution: other programs kept {busy:.1} cores busy")?;
+        }
+        Ok(())
+    }
 }
 
 /// Release of the running kernel.
@@ -77,6 +96,9 @@ fn civil_date(days: u64) -> (u64, u64, u64) {
 }
 
 const BACKGROUND_SAMPLE: Duration = Duration::from_millis(300);
+
+/// Background load from which on figures are in doubt, in processors.
+pub const BUSY: f64 = 0.3;
 
 #[cfg(test)]
 mod tests {

@@ -157,16 +157,7 @@ impl fmt::Display for Report {
              alternating rounds of {seconds} s",
             self.destinations, self.next_hops
         )?;
-        if machine.is_debug_build {
-            writeln!(
-                f,
-                "caution: this is a debug build, much slower than a release build"
-            )?;
-        }
-        if machine.background_cores > BUSY {
-            let busy = machine.background_cores;
-            writeln!(f, "caution: other programs kept {busy:.1} cores busy")?;
-        }
+        machine.write_cautions(f)?;
         writeln!(f)?;
         let mut rows = vec![HEADINGS.map(str::to_owned).to_vec()];
         rows.extend(self.tables.iter().map(row));
@@ -211,9 +202,6 @@ const HEADINGS: [&str; 7] = [
     "worker %",
     "load s",
 ];
-
-/// Background load from which on the figures are in doubt, in processors.
-const BUSY: f64 = 0.3;
 
 /// How to read the figures.
 const METHOD: [&str; 4] = [

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use ringlay_control::lab::machine::BUSY;
 use ringlay_control::lab::table::write_table;
 
 use super::super::leg::LegKind;
@@ -67,17 +68,7 @@ impl fmt::Display for Settings {
             "{} routes, {} next hops, {} far hosts · medians of {rounds} alternating rounds of {milliseconds} ms · loss-free: {}",
             self.routes, self.next_hops, self.destinations, self.tolerance
         )?;
-        if machine.is_debug_build {
-            writeln!(
-                f,
-                "caution: this is a debug build, much slower than a release build"
-            )?;
-        }
-        if machine.background_cores > BUSY {
-            let busy = machine.background_cores;
-            writeln!(f, "caution: other programs kept {busy:.1} cores busy")?;
-        }
-        Ok(())
+        machine.write_cautions(f)
     }
 }
 
@@ -172,9 +163,6 @@ const HEADINGS: [&str; 13] = [
     "/K",
     "ns",
 ];
-
-/// Background load from which on the figures are in doubt, in processors.
-const BUSY: f64 = 0.3;
 
 /// How to read the figures.
 const METHOD: [&str; 11] = [
