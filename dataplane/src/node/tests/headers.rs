@@ -32,19 +32,16 @@ fn set(rig: &mut Rig, dscp: DscpPolicy, ecn: EcnMode, ttl: Option<TtlPolicy>, by
     let mut network = rig.tables.network(NET).unwrap().clone();
     (network.dscp, network.ttl) = (dscp, ttl);
     rig.tables.insert_network(NET, network);
-    let mut builder = Template::builder(IpAddr::V4(OUR_VTEP), IpAddr::V4(PEER_VTEP))
-        .dscp_policy(dscp)
-        .ecn_mode(ecn)
-        .ttl_policy(ttl.unwrap_or_default());
-    if by_uplink {
-        builder = builder.ethernet(uplink::MAC, uplink::PEER_MAC);
-    }
-    let template = builder.vxlan(Vni::new(VNI).unwrap(), PEER_MAC, OUR_MAC);
-    let tunnel = Tunnel {
-        template: Some(template.unwrap()),
-        ..tunnel(PEER_VTEP, None)
-    };
-    rig.tables.insert_tunnel(PEER, tunnel);
+    rig.reach_peer(|builder| {
+        let builder = builder
+            .dscp_policy(dscp)
+            .ecn_mode(ecn)
+            .ttl_policy(ttl.unwrap_or_default());
+        match by_uplink {
+            true => builder.ethernet(uplink::MAC, uplink::PEER_MAC),
+            false => builder,
+        }
+    });
 }
 
 #[test]

@@ -6,7 +6,7 @@ use etherparse::{Ethernet2Header, Icmpv4Header, Icmpv6Header, Ipv4Header, Ipv6He
 use ringlay_encap::ipv4::Ipv4Packet;
 
 use super::resolve::{arp, solicitation_from};
-use super::super_frames::{bytes, tcp};
+use super::super_frames::{bytes, super_frame, tcp};
 use super::*;
 use crate::frame::{Gso, Offload};
 use crate::tables::{Link, Neighbours};
@@ -402,17 +402,7 @@ pub(super) fn super_frame_for_host(rig: &Rig, payload: &[u8], gso_size: u16) -> 
     let mut view = Ipv4Packet::new_unchecked(&mut packet[..]);
     view.set_dst_addr(host);
     view.fill_checksum();
-    let mut frame = rig.frame(Ingress::Port(PORT), &packet);
-    frame.meta.offload = Offload {
-        needs_checksum: true,
-        gso: Gso::TcpV4,
-        header_len: 40,
-        gso_size,
-        csum_start: 20,
-        csum_offset: 16,
-        ..Offload::default()
-    };
-    frame
+    super_frame(rig, &packet, gso_size)
 }
 
 #[test]

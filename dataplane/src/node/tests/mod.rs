@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{Receiver, Sender, unbounded};
 use crossbeam::utils::CachePadded;
 use etherparse::PacketBuilder;
-use ringlay_encap::template::Template;
+use ringlay_encap::template::{Template, TemplateBuilder};
 use ringlay_encap::{Encapsulation, MacAddr, TunnelKey, UdpChecksum, Vni};
 use ringlay_lpm::Prefix;
 
@@ -170,6 +170,20 @@ impl Rig {
             events,
             now,
         }
+    }
+
+    /// Has the peer reached with headers of VXLAN to which `adjust` adds; returns their length.
+    fn reach_peer(&mut self, adjust: impl FnOnce(TemplateBuilder) -> TemplateBuilder) -> usize {
+        let builder = adjust(Template::builder(OUR_VTEP.into(), PEER_VTEP.into()));
+        let template = builder.vxlan(Vni::new(VNI).unwrap(), PEER_MAC, OUR_MAC);
+        let (template, unresolved) = (template.unwrap(), tunnel(PEER_VTEP, None));
+        let len = template.len();
+        let tunnel = Tunnel {
+            template: Some(template),
+            ..unresolved
+        };
+        self.tables.insert_tunnel(PEER, tunnel);
+        len
     }
 
     fn with_graph(&mut self, act: impl FnOnce(&mut Graph, &Context<'_>, &mut Sink)) {

@@ -15,16 +15,8 @@ const INNER: usize = OUTER + 8 + 14;
 /// Like [`Rig::new`], but the peer is reached by the uplink.
 fn rig() -> Rig {
     let mut rig = Rig::new();
-    let template = Template::builder(IpAddr::V4(OUR_VTEP), IpAddr::V4(PEER_VTEP))
-        .ethernet(uplink::MAC, uplink::PEER_MAC)
-        .vxlan(Vni::new(VNI).unwrap(), PEER_MAC, OUR_MAC)
-        .unwrap();
-    assert_eq!(template.len(), INNER);
-    let tunnel = Tunnel {
-        template: Some(template),
-        ..tunnel(PEER_VTEP, None)
-    };
-    rig.tables.insert_tunnel(PEER, tunnel);
+    let len = rig.reach_peer(|it| it.ethernet(uplink::MAC, uplink::PEER_MAC));
+    assert_eq!(len, INNER);
     rig
 }
 

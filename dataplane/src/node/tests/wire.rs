@@ -21,15 +21,7 @@ const NEXT: MacAddr = MacAddr([2, 9, 0, 0, 0, 2]);
 fn rig() -> Rig {
     let mut rig = Rig::new();
     rig.tables.insert_wire(UNDERLAY, LIMIT);
-    let template = Template::builder(IpAddr::V4(OUR_VTEP), IpAddr::V4(PEER_VTEP))
-        .ethernet(NEXT, HERE)
-        .vxlan(Vni::new(VNI).unwrap(), PEER_MAC, OUR_MAC)
-        .unwrap();
-    let tunnel = Tunnel {
-        template: Some(template),
-        ..tunnel(PEER_VTEP, None)
-    };
-    rig.tables.insert_tunnel(PEER, tunnel);
+    rig.reach_peer(|it| it.ethernet(NEXT, HERE));
     rig
 }
 
