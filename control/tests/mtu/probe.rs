@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use ringlay_control::lab::LabError;
@@ -108,9 +108,19 @@ fn one_can_ask_for_what_gets_there() {
     assert_eq!(probed(&topology, end)["reached"], Value::Null);
 }
 
+/// At once, since most of the time probes are waited for.
+fn with_each_version(test: impl Fn(Version) + Sync) {
+    thread::scope(|scope| {
+        for version in [Version::V4, Version::V6] {
+            let test = &test;
+            scope.spawn(move || test(version));
+        }
+    });
+}
+
 #[test]
 fn a_kernel_peer_answers_too() {
-    for version in [Version::V4, Version::V6] {
+    with_each_version(|version| {
         let mut topology = black_hole(Encap::Vxlan, version);
         let (near, far) = (version.host(0), version.host(1));
         let b = &topology.hosts[1];
@@ -121,12 +131,12 @@ fn a_kernel_peer_answers_too() {
         topology.start(0, "probe = \"1s\"", "");
         wait_for_ping(&topology.hosts[0], inner(1)[0]);
         topology.wait_for_mtu(0, SILENT_MTU - version.overhead(), "probe");
-    }
+    });
 }
 
 #[test]
 fn a_peer_that_leaves_tunnels_to_its_kernel_answers_too() {
-    for version in [Version::V4, Version::V6] {
+    with_each_version(|version| {
         let mut topology = black_hole(Encap::Gre, version);
         let peer = GrePeer::start(&topology.hosts[1], version);
         topology.start(0, "probe = \"1s\"", "");
@@ -134,7 +144,7 @@ fn a_peer_that_leaves_tunnels_to_its_kernel_answers_too() {
         topology.wait_for_mtu(0, fits, "probe");
         assert_eq!(topology.mtu(0)["probes"], "answered");
         peer.stop();
-    }
+    });
 }
 
 #[test]
