@@ -68,13 +68,13 @@ impl Coalesce {
     ) {
         let stride = usize::from(std::mem::take(&mut frame.meta.segment_size));
         let encapsulation = encapsulation(&frame, context);
-        if stride == 0 || frame.len() <= stride {
-            let verdict = self.judge(frame.data(), encapsulation, &frame, pool, hash_seed);
-            return self.carry_out(verdict, Some(frame), context, &mut enter);
-        }
-        if uncut::note_datagrams(&mut frame, stride, encapsulation) {
+        let is_train = stride != 0 && frame.len() > stride;
+        let is_uncut = is_train && uncut::note_datagrams(&mut frame, stride, encapsulation);
+        if is_uncut {
             let others = frame.len().div_ceil(stride) - 1;
             context.counters.coalesced.add(others as u64);
+        }
+        if is_uncut || !is_train {
             let verdict = self.judge(frame.data(), encapsulation, &frame, pool, hash_seed);
             return self.carry_out(verdict, Some(frame), context, &mut enter);
         }
