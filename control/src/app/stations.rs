@@ -222,12 +222,7 @@ impl Place {
         let mut seen = self.look().map_err(OpenError::Device)?;
         let (hold, queues, mode) = match self.kind {
             PortKind::Packet => self.open_sockets(seen, runtime, id)?,
-            _ => {
-                let opened = self.open_queues(seen, runtime, id)?;
-                seen.queues = opened.1 as u32; // a device has some hundred at most
-                seen.senders = self.look().map_err(OpenError::Device)?.senders;
-                opened
-            }
+            _ => self.open_queues(&mut seen, runtime, id)?,
         };
         let told = OpenPort {
             device: Device {
@@ -247,10 +242,11 @@ impl Place {
         Ok((open, told))
     }
 
-    /// By AF_XDP; returns also how many queues there are, and what they are like, in words.
+    /// By AF_XDP, for which the device may add queues; returns also how many there are then, and what
+    /// they are like, in words.
     fn open_queues(
         &self,
-        seen: Seen,
+        seen: &mut Seen,
         runtime: &Runtime,
         id: PortId,
     ) -> Result<(Hold, usize, String), OpenError> {
@@ -264,6 +260,8 @@ impl Place {
         let opened = self.inside(|| wire::open(&config));
         let opened = opened.map_err(OpenError::Device)??;
         let (mode, queues) = (Mode::of(&opened), opened.sockets.len());
+        seen.queues = queues as u32; // a device has some hundred at most
+        seen.senders = opened.sends_by;
         let led = runtime
             .add_link(id, opened)
             .map_err(OpenError::attach(self.zero_copy))?;

@@ -227,7 +227,7 @@ impl Wire {
             copying: self.zero_copy.copying(),
         };
         let opened = wire::open(&config)?;
-        let index = config.index;
+        let (index, senders) = (opened.index, opened.sends_by);
         let queues = opened.sockets.len() as u32; // as many as a device has
         let mode = Mode::of(&opened);
         let led = runtime
@@ -238,7 +238,7 @@ impl Wire {
         Ok(Open {
             index,
             queues,
-            senders: wire::send_queues(&self.device),
+            senders,
             mode,
             program: led.program,
         })

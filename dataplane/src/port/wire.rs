@@ -43,6 +43,8 @@ pub struct WireDevice {
     /// for what programs send (virtio_net): it completes nothing that a socket sends by them, and takes
     /// them away with the program, without a thought for memory that a socket lent it.
     pub lasting: usize,
+    /// By so many queues the device sends now, those that were added for the program included.
+    pub sends_by: u32,
     /// A packet socket for each worker beyond those that last.
     pub senders: Vec<OwnedFd>,
     /// Where the program runs.
@@ -171,6 +173,7 @@ fn open_queues(
         index: config.index,
         sockets,
         lasting: lasting as usize,
+        sends_by: send_queues(&config.device),
         senders,
         mode,
         not_native,
