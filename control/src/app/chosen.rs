@@ -21,8 +21,6 @@ pub struct Facts {
     pub devices: Vec<Device>,
     /// Whether uplinks can be had from the kernel, or what is in the way.
     pub uplinks: Result<(), String>,
-    /// Whether AF_XDP sockets can be had, or what is in the way.
-    pub wires: Result<(), String>,
     /// What of the host's firewall may stop packets that the host forwards.
     pub firewall: Option<String>,
 }
@@ -54,11 +52,12 @@ enum Objection<'a> {
 }
 
 impl Chosen {
-    /// What a node says of its choice: [`Self::new`], and, left to us, also why no wire.
-    pub fn explained(setting: UnderlayDriver, facts: &Facts) -> Self {
+    /// What a node says of its choice: [`Self::new`], and, left to us, also why no wire; `wires` says
+    /// whether AF_XDP sockets can be had, or what is in the way.
+    pub fn explained(setting: UnderlayDriver, facts: &Facts, wires: &Result<(), String>) -> Self {
         let chosen = Self::new(setting, facts);
         match setting {
-            UnderlayDriver::Auto => chosen.beside_wires(facts),
+            UnderlayDriver::Auto => chosen.beside_wires(wires),
             _ => chosen,
         }
     }
@@ -79,8 +78,8 @@ impl Chosen {
 
     /// The same, with why it is no wire: no fact about a host tells whether it forwards small packets,
     /// which wires are for, or bulk, for which they have no super-frames.
-    fn beside_wires(self, facts: &Facts) -> Self {
-        let why_not = match &facts.wires {
+    fn beside_wires(self, wires: &Result<(), String>) -> Self {
+        let why_not = match wires {
             Ok(()) => "af_xdp, which has no super-frames, is taken by name alone",
             Err(missing) => &format!("af_xdp cannot be had: {missing}"),
         };
@@ -202,7 +201,6 @@ mod tests {
         Facts {
             devices: vec![device("eth0")],
             uplinks: Ok(()),
-            wires: Ok(()),
             firewall: None,
         }
     }
@@ -218,7 +216,6 @@ mod tests {
         Facts {
             devices: vec![lame],
             uplinks: Err("the kernel is old".to_owned()),
-            wires: Err("it is older still".to_owned()),
             firewall: Some("chain c has rules".to_owned()),
         }
     }
@@ -348,13 +345,14 @@ mod tests {
         for facts in [ideal(), worst()] {
             assert!(!Chosen::new(UnderlayDriver::Auto, &facts).has_wire());
         }
-        let told = |setting, facts: &Facts| Chosen::explained(setting, facts).reason;
+        let told = |setting, wires| Chosen::explained(setting, &worst(), &wires).reason;
         let why_not = "; af_xdp, which has no super-frames, is taken by name alone";
-        assert!(told(UnderlayDriver::Auto, &ideal()).ends_with(why_not));
+        assert!(told(UnderlayDriver::Auto, Ok(())).ends_with(why_not));
+        let older = || Err("it is older still".to_owned());
         assert_eq!(
-            told(UnderlayDriver::Auto, &worst()),
+            told(UnderlayDriver::Auto, older()),
             "wg0 is no Ethernet device; af_xdp cannot be had: it is older still"
         );
-        assert_eq!(told(UnderlayDriver::Udp, &worst()), "as configured");
+        assert_eq!(told(UnderlayDriver::Udp, older()), "as configured");
     }
 }

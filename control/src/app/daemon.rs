@@ -33,6 +33,7 @@ use super::{
     engine::{Engine, Identity, reach::refuse_routed},
     error::ChangeError,
     events::EventThread,
+    facts,
     host::HostError,
     icmp::{Hear, IcmpSocket},
     linux::{Linux, NoUplink, Uplinks},
@@ -235,7 +236,11 @@ fn choose_underlay(setting: UnderlayDriver, local: &Local) -> Chosen {
     if matches!(setting, UnderlayDriver::Udp | UnderlayDriver::AfXdp) {
         return Chosen::as_configured(setting);
     }
-    Chosen::explained(setting, &Facts::gather(local.address, &local.links))
+    Chosen::explained(
+        setting,
+        &Facts::gather(local.address, &local.links),
+        &facts::wires(),
+    )
 }
 
 /// Starts on the chosen underlay driver or, if that is not what the configuration names and fails,

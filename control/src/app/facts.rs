@@ -25,7 +25,6 @@ impl Facts {
         Self {
             devices: devices.collect(),
             uplinks: uplinks(probe::tunnel_gso(local)),
-            wires: wires(probe::af_xdp()),
             firewall,
         }
     }
@@ -49,8 +48,13 @@ pub(crate) fn uplinks(steps: Vec<probe::Feature>) -> Result<(), String> {
     steps.into_iter().try_for_each(|step| step.state)
 }
 
+/// Whether AF_XDP sockets can be had, or what is in the way: by trying.
+pub(crate) fn wires() -> Result<(), String> {
+    first_refusal(probe::af_xdp())
+}
+
 /// Nothing, or the first step that failed, by its name.
-pub(crate) fn wires(steps: Vec<probe::Feature>) -> Result<(), String> {
+fn first_refusal(steps: Vec<probe::Feature>) -> Result<(), String> {
     let named = |step: probe::Feature| {
         step.state
             .map_err(|error| format!("{}: {error}", step.name))
@@ -118,6 +122,6 @@ mod tests {
         let refused = Err("no".to_owned());
         let steps = || vec![step(Ok(())), step(refused.clone())];
         assert_eq!(uplinks(steps()), refused);
-        assert_eq!(wires(steps()), Err("x: no".to_owned()));
+        assert_eq!(first_refusal(steps()), Err("x: no".to_owned()));
     }
 }

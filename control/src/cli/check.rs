@@ -27,7 +27,8 @@ pub(super) struct CheckArgs {
 pub(super) fn run(args: &CheckArgs) -> Result<(), Failure> {
     let (config, local) = app::check(&args.config).map_err(Failure::usage)?;
     let facts = Facts::gather(local.address, &local.links);
-    let underlay = Chosen::explained(config.settings.underlay_driver, &facts);
+    let wires = app::wires();
+    let underlay = Chosen::explained(config.settings.underlay_driver, &facts, &wires);
     let (driver, driver_reason) = match probe::choose(app::driver_choice(config.settings.driver)) {
         Ok(report) => (report.kind.to_string(), report.reason),
         Err(error) => ("none".to_owned(), error.to_string()),
@@ -60,8 +61,8 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), Failure> {
                 "devices": devices.collect::<Vec<_>>(),
             },
             "af_xdp": {
-                "available": facts.wires.is_ok(),
-                "reason": facts.wires.as_ref().err(),
+                "available": wires.is_ok(),
+                "reason": wires.as_ref().err(),
             },
         }));
     }

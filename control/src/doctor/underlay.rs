@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use ringlay_dataplane::driver::probe;
 
 use super::finding::{Finding, Section, State, Use};
-use crate::app::{Chosen, Device, Facts, firewall, uplinks, wires};
+use crate::app::{Chosen, Device, Facts, firewall, uplinks};
 use crate::config::UnderlayDriver;
 use crate::netlink::{self, Link};
 
@@ -25,7 +25,6 @@ pub(super) fn examine() -> Underlay {
     let facts = Facts {
         devices: Vec::new(),
         uplinks: uplinks(steps),
-        wires: wires(probe::af_xdp()),
         firewall: firewall.unwrap_or_default(),
     };
     let links = match netlink::links() {
@@ -124,7 +123,6 @@ mod tests {
         Facts {
             devices: Vec::new(),
             uplinks,
-            wires: Ok(()),
             firewall: None,
         }
     }
