@@ -75,7 +75,8 @@ drop_reasons! {
     GeneveMalformed = "geneve_malformed",
     /// A Geneve option that must be understood is not known (RFC 8926 section 3.5).
     GeneveCriticalOption = "geneve_critical_option",
-    /// A Geneve control message (RFC 8926 section 3.4): it is for the tunnel's end, not to be forwarded.
+    /// A Geneve control message (RFC 8926 section 3.4): it is for the tunnel's end, not to be
+    /// forwarded.
     GeneveControl = "geneve_control",
     /// No network has this VNI on this Geneve endpoint.
     GeneveUnknownVni = "geneve_unknown_vni",

@@ -1,5 +1,5 @@
-//! Probes of tunnels that carry IP packets without Ethernet: padded ICMP echo requests (RFC 792, RFC 4443) inside the
-//! tunnel, from the outer address of one end to that of the other.
+//! Probes of tunnels that carry IP packets without Ethernet: padded ICMP echo requests (RFC 792,
+//! RFC 4443) inside the tunnel, from the outer address of one end to that of the other.
 //!
 //! Nobody resolves addresses there, and no inner address of the far end is known for sure. But
 //! whoever takes such a packet out of its tunnel finds that it is for an address of its own, and a

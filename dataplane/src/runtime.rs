@@ -296,8 +296,8 @@ impl Runtime {
         }
     }
 
-    /// Serves the queues of an endpoint's uplink, one by each worker, besides its sockets.
-    /// Returns what leads packets to the uplink or marks them; drop it before [`Self::remove_underlay`].
+    /// Serves the queues of an endpoint's uplink, one by each worker, besides its sockets. Returns
+    /// what leads packets to the uplink or marks them; drop it before [`Self::remove_underlay`].
     ///
     /// # Errors
     ///

@@ -1,5 +1,6 @@
-//! Whatever the underlay brings, by any encapsulation, and hosts on a port: no panic, and each frame goes by exactly one
-//! way. The frames are those of real peers (`encap/tests/vectors/`), damaged, the same ones each time.
+//! Whatever the underlay brings, by any encapsulation, and hosts on a port: no panic, and each
+//! frame goes by exactly one way. The frames are those of real peers (`encap/tests/vectors/`),
+//! damaged, the same ones each time.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 

@@ -99,8 +99,9 @@ struct HeaderFields {
     fragment_mask: u16,
 }
 
-/// Outer headers for one next hop: optional Ethernet, IP unless there is no encapsulation, UDP if the encapsulation goes over it,
-/// the tunnel header if it has one, and perhaps an inner Ethernet header.
+/// Outer headers for one next hop: optional Ethernet, IP unless there is no encapsulation, UDP if
+/// the encapsulation goes over it, the tunnel header if it has one, and perhaps an inner Ethernet
+/// header.
 #[derive(Debug, Clone)]
 // In this order, all that stamping reads of most templates is in two cache lines.
 #[repr(C, align(64))]

@@ -1,5 +1,6 @@
 //! Tunnels: one for each VTEP of a network, one more for each router behind it that a route names,
-//! and one that is none for direct routes to it. Does not resolve MAC addresses: see [`crate::neighbour`].
+//! and one that is none for direct routes to it. Does not resolve MAC addresses: see
+//! [`crate::neighbour`].
 
 use std::{collections::BTreeMap, net::IpAddr};
 

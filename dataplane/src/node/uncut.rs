@@ -1,8 +1,8 @@
 //! Super-frames that a virtual link left uncut, and that a socket hands over as one packet.
 //!
-//! A kernel, or a node with an uplink, leaves what is inside a tunnel to the underlay's device to be cut,
-//! and a virtual one leaves it to the receiver. Here it is told again how to cut it; by IP protocols
-//! without UDP, `ip_input` does so.
+//! A kernel, or a node with an uplink, leaves what is inside a tunnel to the underlay's device to
+//! be cut, and a virtual one leaves it to the receiver. Here it is told again how to cut it; by IP
+//! protocols without UDP, `ip_input` does so.
 
 use ringlay_encap::ip::IpVersion;
 use ringlay_encap::ipv4::Ipv4Packet;
@@ -47,8 +47,8 @@ pub(super) fn note_datagrams(
     true
 }
 
-/// Takes note of TCP that came out of a tunnel and is too long for a port without Ethernet, whose device
-/// has the MTU of the network.
+/// Takes note of TCP that came out of a tunnel and is too long for a port without Ethernet, whose
+/// device has the MTU of the network.
 #[inline]
 pub(super) fn note_too_long_for_port(frame: &mut Frame, context: &Context<'_>) {
     let offload = &frame.meta.offload;

@@ -2,12 +2,13 @@
 //! super-frames unsegmented, because the kernel can cut them late or leave it to the NIC
 //! (UDP tunnel GSO, Linux 6.17).
 //!
-//! Frames written to it are addressed to its own MAC address, so the kernel routes them on like
-//! any it forwards, and a firewall of the host sees them as forwarded packets. Everything that allows this is a setting of the TAP device and goes with it.
-//! Frames for an endpoint over UDP come by a redirection. Those for others come by its raw sockets,
-//! super-frames included; what leaves is marked for the kernel to cut (`tunnel_mark.rs`). What is
-//! not encapsulated has the Ethernet header of its next hop already, and leaves by the underlay's
-//! device at once, past the host's routes and firewall.
+//! Frames written to it are addressed to its own MAC address, so the kernel routes them on like any
+//! it forwards, and a firewall of the host sees them as forwarded packets. Everything that allows
+//! this is a setting of the TAP device and goes with it. Frames for an endpoint over UDP come by a
+//! redirection. Those for others come by its raw sockets, super-frames included; what leaves is
+//! marked for the kernel to cut (`tunnel_mark.rs`). What is not encapsulated has the Ethernet
+//! header of its next hop already, and leaves by the underlay's device at once, past the host's
+//! routes and firewall.
 
 use std::fs;
 use std::io;

@@ -38,10 +38,11 @@ pub struct WireDevice {
     pub index: u32,
     /// A socket for each of its queues, neither set up nor bound.
     pub sockets: Vec<OwnedFd>,
-    /// So many of those queues, the first ones, were there before the program, and the device sends by as
-    /// many: by others the kernel sends nothing, without a word. Some of those the driver may have added
-    /// for what programs send (virtio_net): it completes nothing that a socket sends by them, and takes
-    /// them away with the program, without a thought for memory that a socket lent it.
+    /// So many of those queues, the first ones, were there before the program, and the device sends
+    /// by as many: by others the kernel sends nothing, without a word. Some of those the driver may
+    /// have added for what programs send (virtio_net): it completes nothing that a socket sends by
+    /// them, and takes them away with the program, without a thought for memory that a socket lent
+    /// it.
     pub lasting: usize,
     /// By so many queues the device sends now, those that were added for the program included.
     pub sends_by: u32,

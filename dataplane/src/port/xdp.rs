@@ -1,9 +1,9 @@
 //! Leads what a device receives to AF_XDP sockets, past the host's own stack.
 //!
 //! A program on the device hands packets to the socket of their queue: all of them, or those for
-//! tunnel endpoints or a station. What has no socket, and whatever the program does not recognise, the host gets.
-//! It holds as long as the [`XdpProgram`] lives, so nothing stays behind when the process ends, and
-//! it replaces no program of others.
+//! tunnel endpoints or a station. What has no socket, and whatever the program does not recognise,
+//! the host gets. It holds as long as the [`XdpProgram`] lives, so nothing stays behind when the
+//! process ends, and it replaces no program of others.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};

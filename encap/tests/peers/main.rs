@@ -1,5 +1,5 @@
-//! Tunnel packets of others: the kernel's VXLAN device, Open vSwitch and scapy wrote some that the views decode and templates
-//! reproduce, and tshark reads what the templates write.
+//! Tunnel packets of others: the kernel's VXLAN device, Open vSwitch and scapy wrote some that the
+//! views decode and templates reproduce, and tshark reads what the templates write.
 //!
 //! The captures, and the scripts that make them, are in `tests/vectors/`.
 

@@ -1,12 +1,12 @@
 //! Raw IP sockets of a local tunnel endpoint, for encapsulations right above IP.
 //!
 //! Each worker has one socket for each IP protocol, to receive and to send, and another one for
-//! what has to be fragmented if that does not. Over IPv6 there is a third one then, for packets with an
-//! encapsulation limit: of a socket that must not fragment the kernel counts the extension header twice,
-//! and refuses the longest that fit (`ip6_append_data` in `net/ipv6/ip6_output.c`). The kernel gives
-//! each of them a copy of every packet; a filter leaves it to one (see [`spread`]). Fragments
-//! are put together before. While there is such a socket the kernel answers nothing to the
-//! protocol's packets itself, unless it has a tunnel driver of its own for it.
+//! what has to be fragmented if that does not. Over IPv6 there is a third one then, for packets
+//! with an encapsulation limit: of a socket that must not fragment the kernel counts the extension
+//! header twice, and refuses the longest that fit (`ip6_append_data` in `net/ipv6/ip6_output.c`).
+//! The kernel gives each of them a copy of every packet; a filter leaves it to one (see
+//! [`spread`]). Fragments are put together before. While there is such a socket the kernel answers
+//! nothing to the protocol's packets itself, unless it has a tunnel driver of its own for it.
 //!
 //! The kernel makes the outer header (no IP_HDRINCL): it can fragment such packets and not
 //! those that come with a header, and nothing is gained, as all that is ours to choose (traffic

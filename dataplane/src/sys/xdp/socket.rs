@@ -109,8 +109,9 @@ impl XdpSocket {
     /// # Errors
     ///
     /// `EBUSY` when another socket serves the queue, `EOPNOTSUPP`, or whatever the driver says, when
-    /// zero-copy is insisted on and not to be had, `EINVAL` when there is no such queue, `InvalidInput` when slots are not of that
-    /// size, `ENODEV` when there is no such device, `ENOBUFS` when RLIMIT_MEMLOCK is too small for the arena.
+    /// zero-copy is insisted on and not to be had, `EINVAL` when there is no such queue, `InvalidInput`
+    /// when slots are not of that size, `ENODEV` when there is no such device, `ENOBUFS` when
+    /// RLIMIT_MEMLOCK is too small for the arena.
     pub fn new(socket: OwnedFd, arena: Rc<Arena>, config: XdpConfig) -> io::Result<Self> {
         let fd = socket.as_fd();
         register_umem(fd, &arena)?;

@@ -45,9 +45,10 @@ const PIECES_AHEAD: usize = 8;
 pub(in crate::cli) struct ImportArgs {
     /// A file; `-` is standard input.
     ///
-    /// A RIB dump in MRT format (TABLE_DUMP_V2), or lines of text: `PREFIX NEXTHOP`. A next hop is the address of a VTEP, or of several separated by commas
-    /// (equal-cost), with `via ADDRESS` behind if it is a router, or `direct`; or `port NAME`; or `drop`. What
-    /// follows a `#` is a comment.
+    /// A RIB dump in MRT format (TABLE_DUMP_V2), or lines of text: `PREFIX NEXTHOP`. A next hop is
+    /// the address of a VTEP, or of several separated by commas (equal-cost), with `via ADDRESS`
+    /// behind if it is a router, or `direct`; or `port NAME`; or `drop`. What follows a `#` is a
+    /// comment.
     file: PathBuf,
     /// The network of all routes.
     #[arg(long)]
@@ -67,8 +68,8 @@ pub(in crate::cli) struct ImportArgs {
     /// For MRT: where the routes lead, whatever their BGP next hop, as in a text file.
     #[arg(long, value_name = "NEXTHOP", conflicts_with = "map")]
     to: Option<String>,
-    /// For MRT: a file with the next hop for each BGP next hop, `BGP-NEXTHOP NEXTHOP` a line; a BGP next hop `*`
-    /// stands for all others. Without it and `--to`, BGP next hops are VTEPs.
+    /// For MRT: a file with the next hop for each BGP next hop, `BGP-NEXTHOP NEXTHOP` a line; a BGP
+    /// next hop `*` stands for all others. Without it and `--to`, BGP next hops are VTEPs.
     #[arg(long, value_name = "FILE")]
     map: Option<PathBuf>,
     /// For MRT: take the routes of this peer. Without it, the first of each prefix.
