@@ -6,6 +6,7 @@
 mod error;
 mod led;
 mod packet;
+mod seed;
 mod stages;
 
 use std::collections::HashMap;
@@ -19,14 +20,10 @@ use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
 use crossbeam::utils::CachePadded;
 
 use crate::counters::{QueueCounters, WorkerCounters};
-use crate::driver::epoll::EpollDriver;
+use crate::driver::Queue;
 use crate::driver::probe::{self, DriverChoice, DriverReport};
-use crate::driver::uring::UringDriver;
-use crate::driver::xdp::XdpDriver;
-use crate::driver::{Driver, DriverConfig, DriverKind, Queue};
 use crate::event::Event;
 use crate::id::{PortId, TunnelId, UnderlayId, WorkerId};
-use crate::mempool::Mempool;
 use crate::port::classifier::Hook;
 use crate::port::tun::TunDevice;
 use crate::port::underlay::{Claim, Receivers, UnderlaySockets};
@@ -37,10 +34,11 @@ use crate::sys::affinity;
 use crate::sys::eventfd::Waker;
 use crate::sys::tun::Layer;
 use crate::tables::Tables;
-use crate::worker::{Command, Wiring, Worker};
+use crate::worker::Command;
 
 pub use self::error::{AttachError, StartError};
 pub use self::led::Led;
+use self::seed::Seed;
 use self::stages::Measurement;
 pub use crate::worker::PollMode;
 
@@ -55,11 +53,6 @@ const CONFIRM_SPIN: Duration = Duration::from_micros(200);
 
 /// How long [`Runtime::stats`] waits for workers to ask the kernel what it dropped.
 const MISSED_PATIENCE: Duration = Duration::from_millis(20);
-
-/// The rank of workers that sleep when there is no work: before the applications whose
-/// packets they carry, as the kernel's own packet processing is. A worker that waits until an
-/// application has used up its time slice lets all its flows wait.
-const RANK: i32 = -10;
 
 /// How to run the workers.
 #[derive(Clone, Debug)]
@@ -491,87 +484,5 @@ impl Handle {
     fn tell(&self, command: Command) {
         let _ = self.commands.send(command);
         self.waker.wake();
-    }
-}
-
-/// What a worker thread needs to build the worker: pool and driver never leave
-/// the thread.
-struct Seed {
-    id: WorkerId,
-    cpu: Option<usize>,
-    kind: DriverKind,
-    frames: u32,
-    poll: PollMode,
-    commands: Receiver<Command>,
-    events: Sender<Event>,
-    reader: crate::snapshot::Reader<Tables>,
-    counters: Arc<CachePadded<WorkerCounters>>,
-    waker: Waker,
-}
-
-impl Seed {
-    /// The body of the worker's thread.
-    fn grow(self, ready: &Sender<Result<(), StartError>>) {
-        let id = self.id;
-        let failed = |action| {
-            move |source| StartError::Worker {
-                worker: id,
-                action,
-                source,
-            }
-        };
-        if let Some(cpu) = self.cpu
-            && let Err(error) = affinity::pin(cpu)
-        {
-            let _ = ready.send(Err(failed("be pinned to its CPU")(error)));
-            return;
-        }
-        if self.poll != PollMode::Busy
-            && let Err(error) = affinity::rank(RANK)
-        {
-            tracing::info!(worker = %id, %error, "runs at the priority of ordinary threads");
-        }
-        let pool = match Mempool::new(self.frames) {
-            Ok(pool) => pool,
-            Err(error) => {
-                let _ = ready.send(Err(failed("map its mempool")(error)));
-                return;
-            }
-        };
-        let config = DriverConfig::default();
-        let counters = Arc::clone(&self.counters);
-        match self.kind {
-            DriverKind::IoUring => {
-                match UringDriver::new(config, pool.clone(), counters, &self.waker) {
-                    Ok(driver) => self.work(driver, pool, ready),
-                    Err(error) => drop(ready.send(Err(failed("set up its io_uring")(error)))),
-                }
-            }
-            DriverKind::Epoll => {
-                match EpollDriver::new(config, pool.clone(), counters, &self.waker) {
-                    Ok(driver) => self.work(driver, pool, ready),
-                    Err(error) => drop(ready.send(Err(failed("set up its epoll")(error)))),
-                }
-            }
-        }
-    }
-
-    fn work<D: Driver>(self, driver: D, pool: Mempool, ready: &Sender<Result<(), StartError>>) {
-        let wiring = Wiring {
-            commands: self.commands,
-            events: self.events,
-            reader: self.reader,
-            counters: self.counters,
-            pool,
-            poll: self.poll,
-            // The same on every worker, so that a flow keeps its outer source port.
-            hash_seed: 0x5d58_8b65_6c07_8965,
-        };
-        let driver = XdpDriver::new(driver, wiring.pool.clone(), Arc::clone(&wiring.counters));
-        let mut worker = Worker::new(driver, wiring);
-        let _ = ready.send(Ok(()));
-        if let Err(error) = worker.run() {
-            tracing::error!(worker = %self.id, %error, "worker stopped: its driver failed");
-        }
     }
 }
