@@ -21,7 +21,7 @@ use rtnetlink::{
     sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE},
 };
 
-use super::{NetlinkError, route_through};
+use super::{NetlinkError, device::route_through};
 use crate::object::{Guest, GuestRoute};
 
 /// A device as it is found.

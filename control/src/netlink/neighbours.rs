@@ -22,7 +22,7 @@ use rtnetlink::{
 };
 use tokio_stream::StreamExt;
 
-use super::{NetlinkError, failed, lookup, run};
+use super::{NetlinkError, failed, run, ways::lookup};
 
 /// A link as whoever sends whole frames has to know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
