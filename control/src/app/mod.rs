@@ -17,6 +17,7 @@ mod notify;
 mod ports;
 mod privileges;
 mod routers;
+mod start;
 mod stations;
 mod underlay;
 mod wire;
@@ -31,6 +32,6 @@ pub use self::{
     underlay::{Local, LocalError},
 };
 pub(crate) use self::{
-    daemon::driver_choice,
     facts::{uplinks, wires},
+    start::driver_choice,
 };
