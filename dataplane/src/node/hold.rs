@@ -22,6 +22,10 @@ use crate::tables::Tables;
 /// Long enough for three requests, one a second.
 const HOLD_TIME: Duration = Duration::from_secs(3);
 
+/// Answers wait only while fewer than this wait: whoever asks from many MAC addresses leaves room for
+/// packets.
+const ANSWERS_BELOW: usize = BATCH_SIZE / 2;
+
 /// The waiting packets of one worker, oldest first, at most a batch of them.
 #[derive(Debug)]
 pub(super) struct Hold {
@@ -91,7 +95,8 @@ impl Hold {
     }
 
     /// Keeps an answer to a host until the tables know the host by the MAC address that it asked from:
-    /// what it sends after that is answered to this one. Without room it goes at once.
+    /// what it sends after that is answered to this one. It goes at once where that would take
+    /// the room of packets.
     pub(super) fn keep_answer(
         &mut self,
         frame: Frame,
@@ -99,7 +104,7 @@ impl Hold {
         edges: &mut Edges,
         context: &Context<'_>,
     ) {
-        if self.frames.len() == BATCH_SIZE {
+        if self.frames.len() >= ANSWERS_BELOW {
             edges.leave_by_port(frame, context);
         } else {
             self.keep(frame, awaited, context);

@@ -84,7 +84,7 @@ fn they_are_answered_late_if_nobody_believes_them() {
 fn they_are_answered_at_once_where_too_much_waits() {
     let mut rig = rig(true);
     let [question, _] = questions(MOVED);
-    for _ in 0..64 {
+    for _ in 0..32 {
         assert_answers(&rig.send_from_link(&question).0, MOVED, 0);
     }
     assert_answers(&rig.send_from_link(&question).0, MOVED, 1);
