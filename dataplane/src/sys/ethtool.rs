@@ -1,5 +1,5 @@
-//! Offload features of a network device, by the names `ethtool -k` derives its list from, and how
-//! many queues it has.
+//! Offload features of a network device, by the names `ethtool -k` derives its list from, how many
+//! queues it has, and which driver.
 //!
 //! Reads and sets them in the calling thread's network namespace; it does not decide which are
 //! wanted. Layouts: include/uapi/linux/ethtool.h.
@@ -84,6 +84,18 @@ pub fn send_queues(device: &str) -> io::Result<u32> {
     Ok(channels[6] + channels[8])
 }
 
+/// The name of the driver of `device`.
+///
+/// # Errors
+/// If there is no such device, or it has none that tells.
+pub fn driver(device: &str) -> io::Result<String> {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
+    let mut info = [0; DRIVER_INFO_WORDS];
+    info[0] = ETHTOOL_GDRVINFO;
+    call(&socket, device, &mut info)?;
+    Ok(name(&info[1..=NAME_WORDS]))
+}
+
 /// The command, four maxima, and the numbers of queues to receive, to send, for other things, and to
 /// do both (`struct ethtool_channels`).
 fn channels(device: &str) -> io::Result<[u32; 9]> {
@@ -147,6 +159,7 @@ fn call(socket: &Socket, device: &str, request: &mut [u32]) -> io::Result<()> {
 }
 
 const SIOCETHTOOL: libc::Ioctl = 0x8946;
+const ETHTOOL_GDRVINFO: u32 = 0x03;
 const ETHTOOL_GSTRINGS: u32 = 0x1b;
 const ETHTOOL_GSSET_INFO: u32 = 0x37;
 const ETHTOOL_GFEATURES: u32 = 0x3a;
@@ -155,6 +168,8 @@ const ETHTOOL_GCHANNELS: u32 = 0x3c;
 const ETH_SS_FEATURES: u32 = 4;
 /// Words of a name (ETH_GSTRING_LEN bytes).
 const NAME_WORDS: usize = 8;
+/// Words of ethtool_drvinfo: the command, five names, 12 bytes that are reserved, five counts.
+const DRIVER_INFO_WORDS: usize = 1 + 5 * NAME_WORDS + 3 + 5;
 /// Words of ethtool_get_features_block: available, requested, active, never_changed.
 const GET_BLOCK: usize = 4;
 /// Words of ethtool_set_features_block: valid, requested.
@@ -180,7 +195,13 @@ mod tests {
     }
 
     #[test]
+    fn a_device_tells_its_driver() {
+        assert!(driver("lo").is_err(), "it has none");
+    }
+
+    #[test]
     fn unknown_device_is_an_error() {
+        assert!(driver("no-such-dev").is_err());
         assert!(features("no-such-dev").is_err());
         assert!(features("a-name-that-is-too-long").is_err());
     }
