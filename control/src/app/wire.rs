@@ -289,6 +289,8 @@ impl State {
 pub(super) struct Mode {
     program: String,
     queues: usize,
+    /// Why the device is not asked to do without copies.
+    objection: Option<&'static str>,
 }
 
 impl Mode {
@@ -300,15 +302,23 @@ impl Mode {
             (XdpMode::Generic, Some(error)) => why(error),
             (XdpMode::Generic, None) => "generic XDP".to_owned(),
         };
-        let queues = opened.sockets.len();
-        Self { program, queues }
+        Self {
+            program,
+            queues: opened.sockets.len(),
+            objection: opened.objection,
+        }
     }
 
     /// In words.
     pub(super) fn describe(&self, led: &Led) -> String {
-        let Self { program, queues } = self;
+        let Self {
+            program, queues, ..
+        } = self;
         match led.zero_copies {
-            0 => format!("{program}, copy"),
+            0 => match self.objection {
+                Some(why) => format!("{program}, copy, because {why}"),
+                None => format!("{program}, copy"),
+            },
             all if all == *queues => format!("{program}, zero-copy"),
             some => format!("{program}, zero-copy on {some} of {queues} queues"),
         }

@@ -17,7 +17,7 @@ use self::guest::{Guest, Nic};
 use self::traffic::{FLOOD, close_books, flood, logged_in, neglect, resolve, talk, underlay};
 
 /// As many queues as processors. The driver can do without copies, as it may not take addresses of
-/// memory as they are.
+/// memory as they are; but as it is a module, nobody should ask it to.
 const VIRTIO: Nic = Nic {
     model: "virtio-net-pci,mq=on,vectors=10,iommu_platform=on,disable-legacy=on",
     queues: 2,
@@ -46,6 +46,8 @@ const VIRTIO_MTU_TOO_LARGE: u32 = 3507;
 const ZERO_COPY: &str = "zero_copy = \"on\"";
 /// Does without it.
 const COPY: &str = "zero_copy = \"off\"";
+/// Why nobody asks this driver for it who does not insist.
+const SPOILT: &str = "copy, because virtio_net, as a module, spoils what is sent without copies";
 
 fn assert_mode(guest: &Guest, expected: &str) {
     let shown = guest.ringlay("show node");
@@ -55,8 +57,9 @@ fn assert_mode(guest: &Guest, expected: &str) {
 #[test]
 fn frames_are_not_copied_where_the_driver_can_do_without() {
     let guest = Guest::boot(VIRTIO);
-    guest.start("");
+    guest.start(ZERO_COPY);
     assert_mode(&guest, "eth0, 2 queues, native XDP, zero-copy");
+    assert!(guest.log().contains("zero-copy is insisted on"));
     talk(&guest);
     flood(&guest);
     let sent = underlay(&guest.stats(), "af_xdp")["tx_frames"].as_u64();
@@ -64,15 +67,18 @@ fn frames_are_not_copied_where_the_driver_can_do_without() {
     assert_eq!(Some(guest.counter("tx_xdp_tx")), sent);
     assert!(sent > Some(FLOOD.into()), "{sent:?}");
     guest.end("TERM");
-    for mtu in [1500, VIRTIO_MTU_MAX] {
+    for (mtu, setting, mode) in [
+        (1500, "", SPOILT),
+        (1500, COPY, "copy"),
+        (VIRTIO_MTU_MAX, ZERO_COPY, "zero-copy"),
+        (VIRTIO_MTU_MAX, "", SPOILT),
+    ] {
         guest.set_mtu(mtu);
-        for (setting, mode) in [(ZERO_COPY, "zero-copy"), (COPY, "copy")] {
-            guest.start(setting);
-            assert_mode(&guest, &format!("native XDP, {mode}"));
-            talk(&guest);
-            close_books(&guest);
-            guest.end("TERM");
-        }
+        guest.start(setting);
+        assert_mode(&guest, &format!("native XDP, {mode}"));
+        talk(&guest);
+        close_books(&guest);
+        guest.end("TERM");
     }
 }
 
@@ -123,7 +129,7 @@ fn queues_that_a_driver_adds_for_programs_are_served() {
     guest.run("ethtool -L eth0 combined 1");
     logged_in(&guest, || {
         for signal in ["KILL", "TERM"] {
-            guest.start("");
+            guest.start(ZERO_COPY);
             let mode = "eth0, 3 queues, native XDP, zero-copy on 1 of 3 queues";
             assert_mode(&guest, mode);
             talk(&guest);

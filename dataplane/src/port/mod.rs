@@ -2,6 +2,7 @@
 //! the drivers then serve. No frame passes through this module.
 
 mod tunnel_mark;
+mod zero_copy;
 
 pub mod classifier;
 pub mod packet;

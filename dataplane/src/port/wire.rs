@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use thiserror::Error;
 
 use super::xdp::{Selection, XdpProgram};
+use super::zero_copy;
 use crate::sys::bpf::XdpMode;
 use crate::sys::rtnetlink::Rtnetlink;
 use crate::sys::xdp::Copying;
@@ -27,7 +28,7 @@ pub struct WireConfig {
     /// So many workers must be able to send, those beyond the queues by packet sockets.
     pub senders: usize,
     /// Whether to insist on one way to move frames; otherwise without copies where the device's
-    /// driver can do so.
+    /// driver can do so, and does it well.
     pub copying: Option<Copying>,
 }
 
@@ -54,6 +55,8 @@ pub struct WireDevice {
     pub not_native: Option<io::Error>,
     /// Whether to insist on one way to move frames.
     pub copying: Option<Copying>,
+    /// Why the driver is not asked to do without copies, though it may be able to, if it is not.
+    pub objection: Option<&'static str>,
     /// Leads the packets to the sockets.
     pub program: XdpProgram,
 }
@@ -166,9 +169,9 @@ fn open_queues(
         }
     };
     // Where the kernel's stack begins, packets are not in memory of ours any more.
-    let copying = match mode {
-        XdpMode::Native => config.copying,
-        XdpMode::Generic => Some(Copying::Copy),
+    let (copying, objection) = match mode {
+        XdpMode::Native => well_advised(config),
+        XdpMode::Generic => (Some(Copying::Copy), None),
     };
     Ok(WireDevice {
         index: config.index,
@@ -179,8 +182,24 @@ fn open_queues(
         mode,
         not_native,
         copying,
+        objection,
         program,
     })
+}
+
+/// How to move frames, and what speaks against doing without copies, unless somebody insists.
+fn well_advised(config: &WireConfig) -> (Option<Copying>, Option<&'static str>) {
+    let WireConfig {
+        device, copying, ..
+    } = config;
+    match (copying, zero_copy::objection(device)) {
+        (None, Some(why)) => (Some(Copying::Copy), Some(why)),
+        (Some(Copying::ZeroCopy), Some(why)) => {
+            tracing::warn!(device, why, "zero-copy is insisted on");
+            (*copying, None)
+        }
+        _ => (*copying, None),
+    }
 }
 
 /// The number of the program on a device, if there is one and the kernel tells.
