@@ -9,8 +9,8 @@ use crate::sys::ethtool;
 
 /// It puts one header of zeros in front of all packets that sockets send, but as a module it takes that
 /// header's address for one of the kernel's own memory (`virtnet_xsk_pool_enable` in
-/// `drivers/net/virtio_net.c`, Linux 6.13 to 7.3 and later): the device gets whatever is at some other
-/// place. As long as that is zeros, or no memory, all goes well; otherwise the far side drops the packets,
+/// `drivers/net/virtio_net.c`; it is so in Linux 7.3): the device gets whatever is at some other place.
+/// As long as that is zeros, or no memory, all goes well; otherwise the far side drops the packets,
 /// or takes them for what they are not.
 const VIRTIO_NET: &str = "virtio_net";
 
