@@ -21,7 +21,7 @@ use ringlay_dataplane::{
         xdp::{Selection, XdpProgram},
     },
     runtime::Runtime,
-    sys::{ethtool, link, netns},
+    sys::{link, netns},
 };
 use thiserror::Error;
 
@@ -297,7 +297,7 @@ impl Place {
                 // They are on all queues.
                 PortKind::Packet => (0, 0),
                 _ => (
-                    ethtool::receive_queues(&self.device).unwrap_or(1),
+                    wire::receive_queues(&self.device),
                     wire::send_queues(&self.device),
                 ),
             };

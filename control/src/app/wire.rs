@@ -20,7 +20,7 @@ use ringlay_dataplane::{
         xdp::{Selection, XdpProgram},
     },
     runtime::{AttachError, Led, Runtime},
-    sys::{bpf::XdpMode, ethtool, link},
+    sys::{bpf::XdpMode, link},
 };
 use thiserror::Error;
 
@@ -181,7 +181,10 @@ impl Wire {
             return None;
         }
         let index = link::index(&self.device).ok();
-        let queues = (self.queues(), wire::send_queues(&self.device));
+        let queues = (
+            wire::receive_queues(&self.device),
+            wire::send_queues(&self.device),
+        );
         let as_before =
             |open: &Open| index == Some(open.index) && (open.queues, open.senders) == queues;
         if state.open.as_ref().is_some_and(|open| !as_before(open)) {
@@ -242,10 +245,6 @@ impl Wire {
             mode,
             program: led.program,
         })
-    }
-
-    fn queues(&self) -> u32 {
-        ethtool::receive_queues(&self.device).unwrap_or(1).max(1)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

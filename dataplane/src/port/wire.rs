@@ -113,17 +113,21 @@ pub enum OpenWireError {
 ///
 /// See [`OpenWireError`]; then nothing is left behind.
 pub fn open(config: &WireConfig) -> Result<WireDevice, OpenWireError> {
-    let queues = || ethtool::receive_queues(&config.device).unwrap_or(1).max(1);
-    let mut expected = queues();
+    let mut expected = receive_queues(&config.device);
     let lasting = expected.min(send_queues(&config.device));
     loop {
         let opened = open_queues(config, expected, lasting)?;
-        let found = queues();
+        let found = receive_queues(&config.device);
         if found <= expected {
             return Ok(opened);
         }
         expected = found;
     }
+}
+
+/// By how many queues a device receives, as far as it tells.
+pub fn receive_queues(device: &str) -> u32 {
+    ethtool::receive_queues(device).unwrap_or(1).max(1)
 }
 
 /// By how many queues a device sends, as far as it tells.
