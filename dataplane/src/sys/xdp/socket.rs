@@ -255,6 +255,7 @@ impl XdpSocket {
         self.transmit.publish();
         let Self {
             socket,
+            fill,
             completion,
             full,
             transmit,
@@ -262,7 +263,7 @@ impl XdpSocket {
         } = self;
         let complete = || take_back(completion, full);
         let calls = kick::send(&*socket, self.copying, transmit, complete)?;
-        Ok(calls + self.advance_to_receive()?)
+        Ok(calls + kick::receive(&*socket, fill)?)
     }
 
     /// Shows the kernel what was lent and taken. Enters it only if the device would not receive
