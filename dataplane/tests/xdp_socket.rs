@@ -17,10 +17,10 @@ use ringlay_dataplane::port::sink::{Sink, SinkConfig};
 use ringlay_dataplane::port::xdp::{Selection, XdpProgram};
 use ringlay_dataplane::sys::arena::{Arena, Slot};
 use ringlay_dataplane::sys::bpf::XdpMode;
-use ringlay_dataplane::sys::link;
 use ringlay_dataplane::sys::xdp::{
     self, CHUNK, Copying, HEADROOM, RECEIVE_MAX, Received, XdpConfig, XdpDrops, XdpSocket,
 };
+use ringlay_dataplane::sys::{ethtool, link};
 use ringlay_encap::arp::{self, ArpOperation, ArpRepr};
 use ringlay_encap::eth::{self, EthernetRepr};
 use ringlay_encap::{EtherType, MacAddr};
@@ -197,6 +197,11 @@ fn a_burst_beyond_one_system_calls_worth_is_sent_whole() {
         near.socket.complete();
         assert_eq!(near.socket.in_flight(), 0);
     });
+}
+
+#[test]
+fn a_device_tells_its_driver() {
+    with_pair(|| assert_eq!(ethtool::driver("near").unwrap(), "veth"));
 }
 
 /// The kernel says nothing of it.

@@ -195,8 +195,8 @@ mod tests {
     }
 
     #[test]
-    fn a_device_tells_its_driver() {
-        assert!(driver("lo").is_err(), "it has none");
+    fn loopback_has_no_driver() {
+        assert!(driver("lo").is_err());
     }
 
     #[test]
