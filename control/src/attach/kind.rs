@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::object::PortKind;
+use crate::object::{PortKind, written};
 
 /// A sort of device for containers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,8 +95,7 @@ impl FromStr for AttachKind {
     type Err = AttachKindError;
 
     fn from_str(text: &str) -> Result<Self, AttachKindError> {
-        let kind = Self::ALL.into_iter().find(|kind| kind.to_string() == text);
-        kind.ok_or(AttachKindError)
+        written(&Self::ALL, text).ok_or(AttachKindError)
     }
 }
 

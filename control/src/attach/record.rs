@@ -11,7 +11,9 @@ use super::kind::AttachKind;
 use crate::{
     ipam::hash,
     netlink::veth::Veth,
-    object::{DeviceName, Guest, GuestRoute, Key, Name, Object, PairEnd, Port, Route, Target},
+    object::{
+        DeviceName, Guest, GuestRoute, Key, Name, Object, PairEnd, Port, Route, Target, ZeroCopy,
+    },
 };
 
 /// What distinguishes two attachments.
@@ -183,7 +185,7 @@ impl Record {
             },
             mac: None,
             proxy: self.kind.port().is_ethernet() && !self.bridged,
-            zero_copy: crate::object::ZeroCopy::Auto,
+            zero_copy: ZeroCopy::Auto,
             queues: None,
             routes: false,
             guest: Some(Guest {

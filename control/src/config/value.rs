@@ -5,6 +5,7 @@ use std::{fmt::Display, net::IpAddr, ops::RangeInclusive, path::PathBuf, str::Fr
 use toml::{Spanned, Value};
 
 use super::{error::Fault, places::Place, raw::At};
+use crate::object::written;
 
 /// The fields of one table, and where they stand.
 pub(super) struct Fields {
@@ -172,8 +173,8 @@ pub(super) fn word<T: Copy + Display>(value: &At<String>, known: &[T]) -> Result
         return Ok(known[0]);
     };
     let text = value.get_ref();
-    if let Some(meant) = known.iter().find(|it| it.to_string() == *text) {
-        return Ok(*meant);
+    if let Some(meant) = written(known, text) {
+        return Ok(meant);
     }
     let words = known.iter().map(|it| format!("{:?}", it.to_string()));
     let words = words.collect::<Vec<_>>().join(" or ");

@@ -41,6 +41,11 @@ pub(crate) fn is_link_local(address: IpAddr) -> bool {
     }
 }
 
+/// The one of some values that is written so.
+pub(crate) fn written<T: Copy + fmt::Display>(known: &[T], text: &str) -> Option<T> {
+    known.iter().copied().find(|it| it.to_string() == text)
+}
+
 /// A kind of object: something with a key, of which each source may have one.
 pub trait Kind: Clone + fmt::Debug + PartialEq {
     /// What distinguishes two of them.

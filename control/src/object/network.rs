@@ -4,7 +4,7 @@ use std::{fmt, net::IpAddr, str::FromStr};
 
 use ringlay_encap::{MacAddr, Preset, preset::InnerMac};
 
-use super::{Encap, Headers, Kind, Mode, Name};
+use super::{Encap, Headers, Kind, Mode, Name, written};
 
 /// A network with its own forwarding table, by a tunnel key of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,12 +53,7 @@ impl FromStr for MssClamp {
     type Err = MssClampError;
 
     fn from_str(text: &str) -> Result<Self, MssClampError> {
-        Ok(match text {
-            "auto" => Self::Auto,
-            "on" => Self::On,
-            "off" => Self::Off,
-            _ => return Err(MssClampError),
-        })
+        written(&[Self::Auto, Self::On, Self::Off], text).ok_or(MssClampError)
     }
 }
 

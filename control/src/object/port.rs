@@ -5,7 +5,7 @@ use std::{fmt, path::PathBuf, str::FromStr};
 use ipnet::IpNet;
 use ringlay_encap::MacAddr;
 
-use super::{DeviceName, Guest, Kind, Name, ZeroCopy};
+use super::{DeviceName, Guest, Kind, Name, ZeroCopy, written};
 
 /// A device by which packets enter and leave a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,8 +106,7 @@ impl FromStr for PortKind {
     type Err = PortKindError;
 
     fn from_str(text: &str) -> Result<Self, PortKindError> {
-        let kind = Self::ALL.into_iter().find(|kind| kind.to_string() == text);
-        kind.ok_or(PortKindError)
+        written(&Self::ALL, text).ok_or(PortKindError)
     }
 }
 

@@ -4,6 +4,8 @@ use std::{fmt, str::FromStr};
 
 use ringlay_dataplane::sys::xdp::Copying;
 
+use super::written;
+
 /// What is wanted of a device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ZeroCopy {
@@ -49,7 +51,6 @@ impl FromStr for ZeroCopy {
     type Err = ZeroCopyError;
 
     fn from_str(text: &str) -> Result<Self, ZeroCopyError> {
-        let way = Self::ALL.into_iter().find(|way| way.to_string() == text);
-        way.ok_or(ZeroCopyError)
+        written(&Self::ALL, text).ok_or(ZeroCopyError)
     }
 }
