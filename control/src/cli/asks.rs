@@ -38,13 +38,15 @@ pub(super) trait Listed: Asked {
     ) -> Result<Vec<Self>, Failure>;
 }
 
-/// Implements [`Asked`]: names the service's client, its methods with their requests, and the field
-/// that has the object, in a reply as in a request.
+/// Implements [`Asked`], and [`Listed`] with `list`: names the service's client, its methods with their
+/// requests, and the field that has the object, in a reply as in a request. A list names what limits it,
+/// and the field of its reply.
 macro_rules! asked {
     ($kind:ident by $service:ident::$client:ident {
-        $find:ident($find_request:ident) -> $field:ident,
-        $apply:ident($apply_request:ident),
-        $delete:ident($delete_request:ident),
+        find: $find:ident($find_request:ident) -> $field:ident,
+        apply: $apply:ident($apply_request:ident),
+        delete: $delete:ident($delete_request:ident),
+        $(list: $list:ident($list_request:ident, $filter:ident { $($limit:ident)? }) -> $all:ident,)?
     }) => {
         impl Asked for $kind {
             async fn find(channel: Channel, key: Self::Key) -> Result<Self, Failure> {
@@ -81,16 +83,8 @@ macro_rules! asked {
                 Ok(())
             }
         }
-    };
-}
 
-/// Implements [`Listed`]: names the client, its method with its request, what of that the filter
-/// says, and the field of the reply that has the objects.
-macro_rules! listed {
-    ($kind:ident by $service:ident::$client:ident {
-        $list:ident($list_request:ident, $filter:ident { $($limit:ident)? }) -> $field:ident,
-    }) => {
-        impl Listed for $kind {
+        $(impl Listed for $kind {
             type Filter = $filter;
 
             async fn list(
@@ -102,60 +96,50 @@ macro_rules! listed {
                 let request = proto::$list_request { $($limit,)? all_sources };
                 let mut client = proto::$service::$client::new(channel);
                 let reply = client.$list(request).await?;
-                Ok(reply.into_inner().$field)
+                Ok(reply.into_inner().$all)
             }
-        }
+        })?
     };
 }
 
 asked!(Network by network_service_client::NetworkServiceClient {
-    get_network(GetNetworkRequest) -> network,
-    apply_network(ApplyNetworkRequest),
-    delete_network(DeleteNetworkRequest),
-});
-listed!(Network by network_service_client::NetworkServiceClient {
-    list_networks(ListNetworksRequest, NoFilter {}) -> networks,
+    find: get_network(GetNetworkRequest) -> network,
+    apply: apply_network(ApplyNetworkRequest),
+    delete: delete_network(DeleteNetworkRequest),
+    list: list_networks(ListNetworksRequest, NoFilter {}) -> networks,
 });
 
 asked!(Port by port_service_client::PortServiceClient {
-    get_port(GetPortRequest) -> port,
-    apply_port(ApplyPortRequest),
-    delete_port(DeletePortRequest),
-});
-listed!(Port by port_service_client::PortServiceClient {
-    list_ports(ListPortsRequest, NetworkFilter { network }) -> ports,
+    find: get_port(GetPortRequest) -> port,
+    apply: apply_port(ApplyPortRequest),
+    delete: delete_port(DeletePortRequest),
+    list: list_ports(ListPortsRequest, NetworkFilter { network }) -> ports,
 });
 
 asked!(Vtep by vtep_service_client::VtepServiceClient {
-    get_vtep(GetVtepRequest) -> vtep,
-    apply_vtep(ApplyVtepRequest),
-    delete_vtep(DeleteVtepRequest),
-});
-listed!(Vtep by vtep_service_client::VtepServiceClient {
-    list_vteps(ListVtepsRequest, NetworkFilter { network }) -> vteps,
+    find: get_vtep(GetVtepRequest) -> vtep,
+    apply: apply_vtep(ApplyVtepRequest),
+    delete: delete_vtep(DeleteVtepRequest),
+    list: list_vteps(ListVtepsRequest, NetworkFilter { network }) -> vteps,
 });
 
 // No list: there may be many, so they come by a stream (`route::list`).
 asked!(Route by route_service_client::RouteServiceClient {
-    get_route(GetRouteRequest) -> route,
-    apply_route(ApplyRouteRequest),
-    delete_route(DeleteRouteRequest),
+    find: get_route(GetRouteRequest) -> route,
+    apply: apply_route(ApplyRouteRequest),
+    delete: delete_route(DeleteRouteRequest),
 });
 
 asked!(Neighbour by neighbour_service_client::NeighbourServiceClient {
-    get_neighbour(GetNeighbourRequest) -> neighbour,
-    apply_neighbour(ApplyNeighbourRequest),
-    delete_neighbour(DeleteNeighbourRequest),
-});
-listed!(Neighbour by neighbour_service_client::NeighbourServiceClient {
-    list_neighbours(ListNeighboursRequest, NetworkFilter { network }) -> neighbours,
+    find: get_neighbour(GetNeighbourRequest) -> neighbour,
+    apply: apply_neighbour(ApplyNeighbourRequest),
+    delete: delete_neighbour(DeleteNeighbourRequest),
+    list: list_neighbours(ListNeighboursRequest, NetworkFilter { network }) -> neighbours,
 });
 
 asked!(FdbEntry by fdb_service_client::FdbServiceClient {
-    get_fdb_entry(GetFdbEntryRequest) -> entry,
-    apply_fdb_entry(ApplyFdbEntryRequest),
-    delete_fdb_entry(DeleteFdbEntryRequest),
-});
-listed!(FdbEntry by fdb_service_client::FdbServiceClient {
-    list_fdb_entries(ListFdbEntriesRequest, NetworkFilter { network }) -> entries,
+    find: get_fdb_entry(GetFdbEntryRequest) -> entry,
+    apply: apply_fdb_entry(ApplyFdbEntryRequest),
+    delete: delete_fdb_entry(DeleteFdbEntryRequest),
+    list: list_fdb_entries(ListFdbEntriesRequest, NetworkFilter { network }) -> entries,
 });
